@@ -1,0 +1,3 @@
+//! cutover.
+pub mod clock;
+pub mod id;

@@ -1,0 +1,2 @@
+//! Turns a result into an exit code.
+fn main() {}
