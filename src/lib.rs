@@ -1,3 +1,4 @@
 //! cutover.
 pub mod clock;
+pub mod embedded;
 pub mod id;
