@@ -1,8 +1,10 @@
 //! cutover moves every platform that a product lives on to a new release together, or back together.
 
 pub mod clock;
+pub mod embedded;
 pub mod event;
 pub mod http;
 pub mod id;
 pub mod platform;
+pub mod release;
 pub mod shutdown;
