@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod embedded;
 pub mod event;
+pub mod graph;
 pub mod http;
 pub mod id;
 pub mod platform;

@@ -94,7 +94,8 @@ impl Plan {
             let path: Vec<_> = cycle.iter().map(Name::as_str).collect();
             Failure::said(Phase::Preflight, None, format!("targets wait for each other: {}", path.join(" → ")))
         })?;
-        let lasting: Vec<_> = targets.iter().filter(|planned| !planned.carried && planned.target.capabilities().back == Back::NotAtAll).collect();
+        let lasting: Vec<_> =
+            targets.iter().filter(|planned| !planned.carried && planned.target.capabilities().back == Back::NotAtAll).collect();
         if let [first, second, ..] = lasting.as_slice() {
             let text = format!("{} and {} both cannot come back, so they cannot be one release", first.target.name(), second.target.name());
             return Err(Failure::said(Phase::Preflight, None, text));

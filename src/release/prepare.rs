@@ -69,7 +69,9 @@ impl Release<'_> {
                     planned.target.platform(),
                     "prepare",
                     planned.target.thing(),
-                    crate::platform::PlatformErrorKind::Impossible("the earlier revision is gone and its artifact is not recorded".to_owned()),
+                    crate::platform::PlatformErrorKind::Impossible(
+                        "the earlier revision is gone and its artifact is not recorded".to_owned(),
+                    ),
                 )),
             },
             (Shipment::New(artifact), _) => planned.target.prepare(scope, artifact, &planned.before, &gets).await,
@@ -94,7 +96,9 @@ impl Release<'_> {
             self.context.events.notice(
                 Level::Note,
                 "release::placeholder",
-                format!("{name} served nothing before; a placeholder page serves now, and is what a failure of this first release goes back to."),
+                format!(
+                    "{name} served nothing before; a placeholder page serves now, and is what a failure of this first release goes back to."
+                ),
             );
             placeholders.insert(name, revision);
         }
