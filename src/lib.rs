@@ -1,5 +1,6 @@
 //! cutover moves every platform that a product lives on to a new release together, or back together.
 
+pub mod cli;
 pub mod clock;
 pub mod embedded;
 pub mod event;
@@ -8,4 +9,5 @@ pub mod http;
 pub mod id;
 pub mod platform;
 pub mod release;
+pub mod settings;
 pub mod shutdown;

@@ -15,7 +15,7 @@ use crate::http::{Platform, Via};
 use crate::platform::{Artifact, Revision, Target};
 
 /// Where an uploaded directory shows its revision.
-pub const WELL_KNOWN: &str = "/.well-known/cutover.json";
+pub(super) const WELL_KNOWN: &str = "/.well-known/cutover.json";
 
 impl Release<'_> {
     /// Waits until every moved target's public address shows its new revision, and notes which ones cannot.
