@@ -343,7 +343,7 @@ impl<'a> Release<'a> {
         let from_journal = self.open().and_then(|open| open.begun.targets.iter().find(|record| record.name == *name));
         let mut record = from_journal.cloned().unwrap_or_else(|| planned.record());
         if record.after.is_none() {
-            record.after = planned.after.clone();
+            record.after.clone_from(&planned.after);
         }
         record
     }
