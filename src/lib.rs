@@ -4,5 +4,6 @@ pub mod clock;
 pub mod event;
 pub mod http;
 pub mod id;
+pub mod manifest;
 pub mod platform;
 pub mod shutdown;
