@@ -7,6 +7,7 @@ pub mod event;
 pub mod graph;
 pub mod http;
 pub mod id;
+pub mod manifest;
 pub mod platform;
 pub mod release;
 pub mod settings;
