@@ -2,7 +2,10 @@
 
 pub mod clock;
 pub mod event;
+pub mod exit;
 pub mod http;
 pub mod id;
+pub mod mask;
 pub mod platform;
+pub mod process;
 pub mod shutdown;
