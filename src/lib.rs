@@ -2,7 +2,10 @@
 
 pub mod clock;
 pub mod event;
+pub mod github;
 pub mod http;
 pub mod id;
 pub mod platform;
+pub mod report;
 pub mod shutdown;
+pub mod trigger;
