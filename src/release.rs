@@ -58,6 +58,8 @@ pub struct Context {
     pub shutdown: Shutdown,
     /// Its named waits.
     pub timing: Timing,
+    /// The secrets that checks sign with, by variable.
+    pub secrets: BTreeMap<String, secrecy::SecretString>,
 }
 
 /// The named waits of a release.
