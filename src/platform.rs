@@ -1,0 +1,15 @@
+//! What a platform can be asked to do with one target.
+//!
+//! There is no "deploy" and no "rollback" here. A target can be told to *serve this revision*, and that call is idempotent: cutting over,
+//! going back and recovering are the same call with another revision. What differs per platform is data ([`Capabilities`]), printed by
+//! `cutover plan` before anything runs.
+
+mod error;
+pub mod fly;
+mod revision;
+mod target;
+pub mod vercel;
+
+pub use error::{PlatformError, PlatformErrorKind};
+pub use revision::{Content, Observed, Revision, RevisionDigest, Settings, Unfinished, Weighted};
+pub use target::{AnyTarget, Artifact, AskedFrom, Back, Capabilities, Health, PlainGet, Preparation, Problem, Scope, Target};

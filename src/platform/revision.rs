@@ -1,0 +1,138 @@
+//! One version of one target, and what a target serves.
+//!
+//! Revisions are equal by content, never by the platform's id: going back makes a new deployment on some platforms and a new instance on
+//! others. Everything here is written into the journal, which every reader of the repository can read: it never holds the value of an
+//! environment variable or the content of a file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The identity of a revision's content: `sha256:` over the artifact's digest and the normalised settings per slot, our own marks left out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct RevisionDigest(String);
+
+impl RevisionDigest {
+    /// Returns the digest of `content`, which must be canonical: equal content, equal bytes.
+    pub fn of(content: &[u8]) -> Self {
+        let hash = Sha256::digest(content);
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("sha256:{hex}"))
+    }
+
+    /// Returns a digest that was shown by a platform or a public address.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the digest as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the first twelve characters after the algorithm, for people.
+    pub fn short(&self) -> &str {
+        let hex = self.0.split_once(':').map_or(self.0.as_str(), |(_, hex)| hex);
+        hex.get(..12).unwrap_or(hex)
+    }
+}
+
+impl fmt::Display for RevisionDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// One version of one target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Its identity by content.
+    pub digest: RevisionDigest,
+    /// The artifact's digest: of an image's manifest or a directory's file manifest; `None` when the platform does not say.
+    pub artifact: Option<String>,
+    /// What people call it: an image's tag and short digest, a deployment's address. One line.
+    pub label: String,
+    /// The release that made it, read from its stamp; `None` when it is not ours.
+    pub release: Option<String>,
+    /// What the platform needs to find it again: ids of machines or deployments, instance versions. Understood by its own target only.
+    pub hints: serde_json::Value,
+}
+
+impl Revision {
+    /// Returns whether both have the same content.
+    pub fn same_content(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+/// What goes into a revision's digest, slot by slot.
+///
+/// A slot is what the platform scales or places by: a process group and a region on Fly, nothing on Vercel. The values are digests or
+/// plain settings, never secrets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// The artifact's digest.
+    pub artifact: String,
+    /// Normalised settings by slot name.
+    pub slots: BTreeMap<String, String>,
+}
+
+impl Content {
+    /// Returns the revision digest of this content.
+    pub fn digest(&self) -> RevisionDigest {
+        // A struct of strings and an ordered map always serializes, and always to the same bytes.
+        RevisionDigest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// Settings of a platform that a release disturbs and must restore, by name; for example `autoAssignCustomDomains`.
+pub type Settings = BTreeMap<String, serde_json::Value>;
+
+/// What a target serves, as far as the platform says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Who gets what; empty when nothing serves.
+    pub serving: Vec<Weighted>,
+    /// Jobs of ours or of others that are under way there.
+    pub unfinished: Vec<Unfinished>,
+    /// Settings that a release would disturb, as they are now.
+    pub settings: Settings,
+    /// Things of ours that serve nobody (left by a dead runner), as hints for `prune`.
+    pub leftovers: Vec<Revision>,
+    /// Facts that are reported but are no drift: counts, sizes, states.
+    pub facts: BTreeMap<String, String>,
+}
+
+impl Observed {
+    /// Returns the one revision that serves all users, if it is one.
+    pub fn single(&self) -> Option<&Revision> {
+        match self.serving.as_slice() {
+            [only] => Some(&only.revision),
+            _ => None,
+        }
+    }
+}
+
+/// A revision and its share of the users.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Weighted {
+    /// The revision.
+    pub revision: Revision,
+    /// Its share in percent.
+    pub percent: f64,
+}
+
+/// Work that a platform has not finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// The platform's id of it.
+    pub id: String,
+    /// What it is, in words.
+    pub what: String,
+    /// The release that began it, if its stamp says so.
+    pub release: Option<String>,
+}

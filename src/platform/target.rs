@@ -1,0 +1,271 @@
+//! The trait that every platform implements, and the value that a release holds for each of its targets.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use super::error::Problem;
+use super::fly::FlyTarget;
+use super::vercel::VercelTarget;
+use super::{Observed, PlatformError, Revision, Settings};
+use crate::event::{EventKind, Events, Phase};
+use crate::http::Platform;
+use crate::id::{Name, ReleaseId};
+use crate::shutdown::Shutdown;
+
+/// What a call into a target belongs to, and by what it is ended.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The product.
+    pub product: Name,
+    /// The environment.
+    pub environment: Name,
+    /// The release; stamped on all that is made.
+    pub release: ReleaseId,
+    /// The git commit.
+    pub commit: String,
+    /// The phase, for events.
+    pub phase: Phase,
+    /// Where steps are told.
+    pub events: Events,
+    /// Ends waits: at `Drain` no *new* change forward is begun and waits end with `Cancelled`. The way back is given a fresh one.
+    pub shutdown: Shutdown,
+}
+
+impl Scope {
+    /// Tells what a target does now.
+    pub fn step(&self, target: &Name, step: impl Into<String>) {
+        self.events.emit(EventKind::TargetStep { target: target.clone(), phase: self.phase, step: step.into() });
+    }
+}
+
+/// What a release ships to a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Artifact {
+    /// An image in the registry from which the platform pulls, by digest.
+    Image {
+        /// `registry/repository@sha256:…`.
+        reference: String,
+        /// `sha256:…` as the registry confirmed it.
+        digest: String,
+        /// Whether it stands for an image that nobody built (rehearsal without an engine).
+        stand_in: bool,
+    },
+    /// A directory of files on this machine.
+    Directory {
+        /// Where it is.
+        path: PathBuf,
+        /// `sha256:…` of its file manifest.
+        digest: String,
+    },
+    /// A commit that the platform builds itself (Vercel's git-source deployments and deploy hooks).
+    Commit {
+        /// The full commit id.
+        sha: String,
+        /// The branch it is on.
+        branch: String,
+    },
+}
+
+impl Artifact {
+    /// Returns the identity of what is shipped.
+    pub fn digest(&self) -> &str {
+        match self {
+            Self::Image { digest, .. } | Self::Directory { digest, .. } => digest,
+            Self::Commit { sha, .. } => sha,
+        }
+    }
+}
+
+/// A plain GET of the manifest that a platform's own checks can ask of a prepared revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlainGet {
+    /// The path, beginning with `/`.
+    pub path: String,
+}
+
+/// How far a revision can be prepared out of users' sight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Preparation {
+    /// It runs, and nobody gets it.
+    Fully,
+    /// It is uploaded, and runs only when it serves.
+    UploadedOnly,
+    /// Nothing can be done before it serves.
+    NotAtAll,
+}
+
+/// From where a prepared revision can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AskedFrom {
+    /// It has an address of its own.
+    Public,
+    /// Only the platform's own checks reach it.
+    PlatformChecks,
+    /// Nothing reaches it.
+    Nowhere,
+}
+
+/// How what served before comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Back {
+    /// It is still there and is switched to.
+    Instantly,
+    /// It is made again.
+    ByRedeploy,
+    /// It does not.
+    NotAtAll,
+}
+
+/// What a target can do; data, so that the plan can print it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Capabilities {
+    /// How far it can be prepared.
+    pub prepare: Preparation,
+    /// From where the prepared revision can be asked.
+    pub asked_from: AskedFrom,
+    /// How it comes back.
+    pub back: Back,
+    /// Why requests may fail while it cuts over; `None` when none may.
+    pub gap: Option<String>,
+    /// Whether it can go back to serving nothing.
+    pub unserve: bool,
+    /// The settings that change as a side effect and are restored.
+    pub side_effects: Vec<String>,
+}
+
+/// The platform's own word on a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Every check that the platform makes passes.
+    Healthy,
+    /// No word yet: zero check results is not healthy.
+    Unknown(String),
+    /// It crashed, or its checks say so; with reasons.
+    Unhealthy(String),
+}
+
+/// One thing on a platform. Every verb is idempotent, bounded in time and ended by the scope's shutdown.
+#[expect(async_fn_in_trait, reason = "used through the concrete enum below, whose futures' auto traits the compiler sees")]
+pub trait Target {
+    /// Returns its name in the manifest.
+    fn name(&self) -> &Name;
+    /// Returns its platform.
+    fn platform(&self) -> Platform;
+    /// Returns what it is called there: the app, the project.
+    fn thing(&self) -> &str;
+    /// Returns what it can do, with its present settings.
+    fn capabilities(&self) -> Capabilities;
+    /// Returns its public address, if it has one.
+    fn public_url(&self) -> Option<String>;
+
+    /// Reads what a release needs to be allowed: credentials and their scope, secrets by name, the platform's settings that stand in the way.
+    /// Changes nothing. An unusable credential or a missing app is an `Err`; everything else is a list, so that all is told at once.
+    async fn preflight(&self, scope: &Scope) -> Result<Vec<Problem>, PlatformError>;
+
+    /// Returns what serves users now, our unfinished jobs, and the settings that a release would disturb.
+    async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError>;
+
+    /// Returns the digest that `artifact` would have as a revision with today's settings; changes nothing. `before` is what serves.
+    async fn digest_of(&self, artifact: &Artifact, before: &Observed) -> Result<super::RevisionDigest, PlatformError>;
+
+    /// Makes the revision exist without any user seeing it, stamped with the release's id; called again it finds its own work. What the
+    /// platform's own checks shall ask besides its own is in `gets`.
+    async fn prepare(&self, scope: &Scope, artifact: &Artifact, before: &Observed, gets: &[PlainGet]) -> Result<Revision, PlatformError>;
+
+    /// Returns the platform's own word on the revision's health, at once.
+    async fn probe(&self, scope: &Scope, revision: &Revision) -> Result<Health, PlatformError>;
+
+    /// Returns the address at which a prepared revision can be asked before it serves, with headers that open its protection.
+    fn prepared_url(&self, revision: &Revision) -> Option<(String, Vec<(String, String)>)>;
+
+    /// Waits out or cancels unfinished jobs of ours, then gives all users this revision; returns what is observed afterwards.
+    async fn serve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError>;
+
+    /// Goes back to serving nothing, where the platform can.
+    async fn unserve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError>;
+
+    /// Removes exactly these revisions, each read again and matched against product, environment and release just before. Gone already is done.
+    async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError>;
+
+    /// Puts back settings as `observe` saved them.
+    async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError>;
+
+    /// Ends what belongs to one release on this target whatever phase it was in (leases, keep-alives); never fails the release.
+    async fn release_holds(&self, scope: &Scope);
+}
+
+/// A target of any platform.
+#[derive(Debug)]
+pub enum AnyTarget {
+    /// An app on Fly.io.
+    Fly(Box<FlyTarget>),
+    /// A project on Vercel.
+    Vercel(Box<VercelTarget>),
+}
+
+/// Calls the same method on whichever target it is.
+macro_rules! each {
+    ($self:expr, $target:ident => $body:expr) => {
+        match $self {
+            AnyTarget::Fly($target) => $body,
+            AnyTarget::Vercel($target) => $body,
+        }
+    };
+}
+
+impl Target for AnyTarget {
+    fn name(&self) -> &Name {
+        each!(self, target => target.name())
+    }
+    fn platform(&self) -> Platform {
+        each!(self, target => target.platform())
+    }
+    fn thing(&self) -> &str {
+        each!(self, target => target.thing())
+    }
+    fn capabilities(&self) -> Capabilities {
+        each!(self, target => target.capabilities())
+    }
+    fn public_url(&self) -> Option<String> {
+        each!(self, target => target.public_url())
+    }
+    async fn preflight(&self, scope: &Scope) -> Result<Vec<Problem>, PlatformError> {
+        each!(self, target => target.preflight(scope).await)
+    }
+    async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError> {
+        each!(self, target => target.observe(scope).await)
+    }
+    async fn digest_of(&self, artifact: &Artifact, before: &Observed) -> Result<super::RevisionDigest, PlatformError> {
+        each!(self, target => target.digest_of(artifact, before).await)
+    }
+    async fn prepare(&self, scope: &Scope, artifact: &Artifact, before: &Observed, gets: &[PlainGet]) -> Result<Revision, PlatformError> {
+        each!(self, target => target.prepare(scope, artifact, before, gets).await)
+    }
+    async fn probe(&self, scope: &Scope, revision: &Revision) -> Result<Health, PlatformError> {
+        each!(self, target => target.probe(scope, revision).await)
+    }
+    fn prepared_url(&self, revision: &Revision) -> Option<(String, Vec<(String, String)>)> {
+        each!(self, target => target.prepared_url(revision))
+    }
+    async fn serve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
+        each!(self, target => target.serve(scope, revision).await)
+    }
+    async fn unserve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
+        each!(self, target => target.unserve(scope, revision).await)
+    }
+    async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError> {
+        each!(self, target => target.prune(scope, revisions).await)
+    }
+    async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
+        each!(self, target => target.restore(scope, settings).await)
+    }
+    async fn release_holds(&self, scope: &Scope) {
+        each!(self, target => target.release_holds(scope).await);
+    }
+}
