@@ -145,9 +145,7 @@ impl Work {
                 truth.unwrap_or_else(|| status(StatusCode::SERVICE_UNAVAILABLE, "", &[]))
             }
             Answer::Lost => lost(),
-            Answer::Html => {
-                status(StatusCode::BAD_GATEWAY, "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>", &[])
-            }
+            Answer::Html => status(StatusCode::BAD_GATEWAY, "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>", &[]),
             Answer::Status { code, body, headers } => {
                 status(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &body, &headers)
             }

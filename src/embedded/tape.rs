@@ -35,10 +35,8 @@ impl Recorded {
         if bytes.is_empty() {
             return Self::Nothing;
         }
-        serde_json::from_slice(bytes).map_or_else(
-            |_| Self::Bytes { length: bytes.len() as u64, sha256: hex(Sha256::digest(bytes).as_slice()) },
-            Self::Json,
-        )
+        serde_json::from_slice(bytes)
+            .map_or_else(|_| Self::Bytes { length: bytes.len() as u64, sha256: hex(Sha256::digest(bytes).as_slice()) }, Self::Json)
     }
 
     /// Returns the JSON value, where there is one.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use super::check::Check;
 use super::journal::{Shipped, TargetRecord};
 use super::{Context, Failure};
 use crate::event::{Phase, TargetSummary};
 use crate::graph;
 use crate::id::Name;
+use crate::manifest::Check;
 use crate::platform::{AnyTarget, Artifact, Back, Capabilities, Health, Observed, Revision, Target};
 
 /// What a target is to ship.
@@ -94,7 +94,8 @@ impl Plan {
             let path: Vec<_> = cycle.iter().map(Name::as_str).collect();
             Failure::said(Phase::Preflight, None, format!("targets wait for each other: {}", path.join(" → ")))
         })?;
-        let lasting: Vec<_> = targets.iter().filter(|planned| !planned.carried && planned.target.capabilities().back == Back::NotAtAll).collect();
+        let lasting: Vec<_> =
+            targets.iter().filter(|planned| !planned.carried && planned.target.capabilities().back == Back::NotAtAll).collect();
         if let [first, second, ..] = lasting.as_slice() {
             let text = format!("{} and {} both cannot come back, so they cannot be one release", first.target.name(), second.target.name());
             return Err(Failure::said(Phase::Preflight, None, text));
@@ -114,7 +115,7 @@ impl Plan {
 
     /// Returns the plan as it is printed.
     pub fn rows(&self) -> Vec<PlanRow> {
-        let names = |checks: Vec<&Check>| checks.into_iter().map(ToString::to_string).collect();
+        let names = |checks: Vec<&Check>| checks.into_iter().map(|check| check.name.clone()).collect();
         self.targets
             .iter()
             .map(|planned| {

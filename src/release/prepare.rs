@@ -59,7 +59,8 @@ impl Release<'_> {
     async fn prepare_one(&self, scope: &Scope, planned: &Planned) -> (Name, Result<Revision, PlatformError>) {
         let name = planned.target.name().clone();
         let began = tokio::time::Instant::now();
-        let gets: Vec<PlainGet> = planned.checks.iter().filter_map(super::check::Check::plain_get).collect();
+        let gets: Vec<PlainGet> =
+            planned.checks.iter().filter_map(|check| check.plain_get()).map(|path| PlainGet { path: path.to_owned() }).collect();
         let result = match (&planned.shipment, &planned.after) {
             // Found alive while planning: it is prepared already.
             (Shipment::Earlier(_), Some(revision)) => Ok(revision.clone()),
@@ -69,7 +70,9 @@ impl Release<'_> {
                     planned.target.platform(),
                     "prepare",
                     planned.target.thing(),
-                    crate::platform::PlatformErrorKind::Impossible("the earlier revision is gone and its artifact is not recorded".to_owned()),
+                    crate::platform::PlatformErrorKind::Impossible(
+                        "the earlier revision is gone and its artifact is not recorded".to_owned(),
+                    ),
                 )),
             },
             (Shipment::New(artifact), _) => planned.target.prepare(scope, artifact, &planned.before, &gets).await,
@@ -94,7 +97,9 @@ impl Release<'_> {
             self.context.events.notice(
                 Level::Note,
                 "release::placeholder",
-                format!("{name} served nothing before; a placeholder page serves now, and is what a failure of this first release goes back to."),
+                format!(
+                    "{name} served nothing before; a placeholder page serves now, and is what a failure of this first release goes back to."
+                ),
             );
             placeholders.insert(name, revision);
         }
