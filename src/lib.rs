@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod event;
+pub mod graph;
 pub mod http;
 pub mod id;
 pub mod manifest;
