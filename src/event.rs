@@ -193,6 +193,27 @@ pub enum EventKind {
         outcome: Outcome,
         /// What serves now.
         serving: Serving,
+        /// From the first change of traffic to the last confirmation from outside; `None` when traffic never changed.
+        skew_ms: Option<u64>,
+        /// Why it did not finish, in a whole sentence.
+        failure: Option<String>,
+        /// What to try or type next.
+        hints: Vec<String>,
+    },
+    /// What a target serves when the release has ended, by a last look at it.
+    TargetSettled {
+        /// The target.
+        target: Name,
+        /// What it served before, in short.
+        before: Option<String>,
+        /// What it was to serve, in short.
+        after: Option<String>,
+        /// Which of the two it serves.
+        serves: Side,
+        /// Its public address.
+        url: Option<String>,
+        /// Whether that address itself showed the revision.
+        proven_from_outside: bool,
     },
 }
 

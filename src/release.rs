@@ -1,0 +1,417 @@
+//! The release: one transaction over all of an environment's targets.
+//!
+//! ```text
+//! observe ─ prepare ─ verify ─ cut over ─ watch ─ COMMIT ─ finish
+//! begun     prepared           cutting             committed  finishing  finished
+//!    └─────────┴──────────────────┴──> rolling_back ─ serve(before) ─ prune ─ rolled_back
+//! ```
+//!
+//! Everything before `committed` goes back on any failure; everything after it only goes on. Going back works from the journal's record of
+//! the release, not from what this process remembers, so that whoever finds an unfinished release does the same as its own runner would.
+
+pub mod check;
+mod cut_over;
+mod finish;
+pub mod journal;
+pub mod plan;
+mod prepare;
+mod proof;
+mod recover;
+mod roll_back;
+pub mod store;
+mod verify;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use plan::{Move, Plan, Planned};
+pub use recover::{Recovered, recover};
+
+use self::check::Check;
+use self::journal::{Begun, Entry, Open, TargetRecord};
+use self::store::{Journal, StoreError};
+use crate::event::{EventKind, Events, Level, Outcome, Phase, Serving, Side};
+use crate::http::Transport;
+use crate::id::{Name, ReleaseId};
+use crate::platform::{AnyTarget, PlatformError, PlatformErrorKind, Revision, Scope, Target};
+use crate::shutdown::{self, Shutdown};
+
+/// What a release belongs to and works with.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The product.
+    pub product: Name,
+    /// The environment.
+    pub environment: Name,
+    /// The release's id.
+    pub release: ReleaseId,
+    /// The git commit.
+    pub commit: String,
+    /// Who or what asked for it, in words.
+    pub reason: String,
+    /// By which checks and proofs are asked.
+    pub transport: Transport,
+    /// Where it is told.
+    pub events: Events,
+    /// What ends it.
+    pub shutdown: Shutdown,
+    /// Its named waits.
+    pub timing: Timing,
+    /// The secrets that checks sign with, by variable.
+    pub secrets: BTreeMap<String, secrecy::SecretString>,
+}
+
+/// The named waits of a release.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// How long the serving revisions are judged before the commit.
+    pub watch: Duration,
+    /// How long the release may be spread over two sides; exceeding it goes back while some target has not moved, else it is reported.
+    pub max_skew: Option<Duration>,
+    /// How long a prepared revision may take to be healthy by the platform's word.
+    pub verify_limit: Duration,
+    /// How long the public addresses may take to show the new revision.
+    pub proof_limit: Duration,
+    /// The pause between two askings of the same thing.
+    pub pause: Duration,
+    /// How long one target may take to go back, all tries together.
+    pub back_limit: Duration,
+    /// How many edges a proof asks; in the real world, how many times it asks.
+    pub edges: usize,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            watch: Duration::from_secs(10),
+            max_skew: None,
+            verify_limit: Duration::from_secs(120),
+            proof_limit: Duration::from_secs(60),
+            pause: Duration::from_millis(250),
+            back_limit: Duration::from_secs(120),
+            edges: 3,
+        }
+    }
+}
+
+impl Context {
+    /// Returns the scope of a call forward in `phase`, ended by `shutdown`.
+    fn scope(&self, phase: Phase, shutdown: &Shutdown) -> Scope {
+        Scope {
+            product: self.product.clone(),
+            environment: self.environment.clone(),
+            release: self.release.clone(),
+            commit: self.commit.clone(),
+            phase,
+            events: self.events.clone(),
+            shutdown: shutdown.clone(),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.shutdown.level() >= shutdown::Level::Drain
+    }
+}
+
+/// Why a release does not go forward.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// In which phase.
+    pub phase: Phase,
+    /// On which target, if on one.
+    pub target: Option<Name>,
+    /// What failed, in a whole sentence with platform, call and request id.
+    pub text: String,
+    /// What to try.
+    pub hints: Vec<String>,
+    /// Whether the run's cancellation is the cause.
+    pub cancelled: bool,
+}
+
+impl Failure {
+    fn on(phase: Phase, target: &Name, error: &PlatformError) -> Self {
+        Self { phase, target: Some(target.clone()), text: error.to_string(), hints: error.hints.clone(), cancelled: error.cancelled() }
+    }
+
+    fn said(phase: Phase, target: Option<&Name>, text: impl Into<String>) -> Self {
+        Self { phase, target: target.cloned(), text: text.into(), hints: Vec::new(), cancelled: false }
+    }
+
+    fn cancellation(phase: Phase) -> Self {
+        Self { phase, target: None, text: "the run was cancelled".to_owned(), hints: Vec::new(), cancelled: true }
+    }
+
+    fn journal(phase: Phase, error: &StoreError) -> Self {
+        Self::said(phase, None, error.to_string())
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.target {
+            Some(target) => write!(f, "{} of {target}: {}", self.phase, self.text),
+            None => write!(f, "{}: {}", self.phase, self.text),
+        }
+    }
+}
+
+/// How a release ended.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Why, unless it finished.
+    pub failure: Option<Failure>,
+    /// What serves over all targets.
+    pub serving: Serving,
+    /// What each target serves, in the order of cutting over.
+    pub targets: Vec<Settled>,
+    /// From the first change of traffic to the last confirmation from outside, in milliseconds; `None` when traffic never changed.
+    pub skew_ms: Option<u64>,
+    /// Commands for a person, when stuck.
+    pub commands: Vec<String>,
+}
+
+/// What one target serves at the end.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The target.
+    pub name: Name,
+    /// What it served before.
+    pub before: Option<Revision>,
+    /// What it was to serve.
+    pub after: Option<Revision>,
+    /// Which it serves.
+    pub serves: Side,
+    /// Its public address.
+    pub url: Option<String>,
+    /// Whether that address itself showed the revision.
+    pub proven_from_outside: bool,
+}
+
+/// A release about to run: its plan, its targets and its journal.
+#[derive(Debug)]
+pub struct Release<'a> {
+    context: Context,
+    journal: &'a mut Journal,
+    plan: Plan,
+    proven: BTreeMap<Name, bool>,
+    skew: Option<Duration>,
+}
+
+impl<'a> Release<'a> {
+    /// Returns a release of what was planned.
+    pub fn new(context: Context, journal: &'a mut Journal, plan: Plan) -> Self {
+        Self { context, journal, plan, proven: BTreeMap::new(), skew: None }
+    }
+
+    /// Runs the release to its end: forward to the commit and through finishing, or back.
+    pub async fn run(mut self) -> Ending {
+        self.context.events.emit(EventKind::ReleaseStarted {
+            release: self.context.release.clone(),
+            environment: self.context.environment.clone(),
+            targets: self.plan.summaries(),
+        });
+        if self.plan.moving().next().is_none() {
+            return self.end(Outcome::Carried, None).await;
+        }
+        if let Err(failure) = self.begin() {
+            return self.end(if failure.cancelled { Outcome::Cancelled } else { Outcome::PreflightFailed }, Some(failure)).await;
+        }
+        match self.forward().await {
+            Ok(()) => {
+                self.finish().await;
+                self.end(Outcome::Finished, None).await
+            }
+            Err(failure) => {
+                self.context.events.notice(Level::Error, "release::failed", failure.to_string());
+                let back = self.back(&failure).await;
+                let outcome = match back {
+                    Err(_) => Outcome::Stuck,
+                    Ok(()) if failure.cancelled => Outcome::Cancelled,
+                    Ok(()) => Outcome::RolledBack,
+                };
+                self.end(outcome, Some(failure)).await
+            }
+        }
+    }
+
+    /// The way forward, in the words of the design.
+    async fn forward(&mut self) -> Result<(), Failure> {
+        self.prepare().await?;
+        self.verify().await?;
+        self.cut_over().await?;
+        self.watch().await?;
+        self.commit().await
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        if self.context.cancelled() {
+            return Err(Failure::cancellation(Phase::Preflight));
+        }
+        let begun = Begun {
+            release: self.context.release.clone(),
+            commit: self.context.commit.clone(),
+            reason: self.context.reason.clone(),
+            targets: self.plan.targets.iter().map(Planned::record).collect(),
+        };
+        self.append(Phase::Preflight, Entry::Begun(Box::new(begun)))
+    }
+
+    async fn commit(&mut self) -> Result<(), Failure> {
+        self.phase(Phase::Commit, async |release| {
+            if release.context.cancelled() {
+                return Err(Failure::cancellation(Phase::Commit));
+            }
+            release.append(Phase::Commit, Entry::Committed)
+        })
+        .await
+    }
+
+    fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
+        self.journal.append(entry, self.context.transport.chance()).map_err(|error| Failure::journal(phase, &error))
+    }
+
+    /// Runs one phase between its two events.
+    async fn phase<F>(&mut self, phase: Phase, work: F) -> Result<(), Failure>
+    where
+        F: AsyncFnOnce(&mut Self) -> Result<(), Failure>,
+    {
+        let began = tokio::time::Instant::now();
+        self.context.events.emit(EventKind::PhaseStarted { phase });
+        let result = work(self).await;
+        let failure = result.as_ref().err().map(|failure| failure.text.clone());
+        self.context.events.emit(EventKind::PhaseFinished { phase, duration: began.elapsed(), failure });
+        result
+    }
+
+    fn open(&self) -> Option<&Open> {
+        self.journal.state().open.as_ref()
+    }
+
+    /// Asks every target once more what it serves, so that the ending tells the truth and not the intention.
+    async fn end(self, outcome: Outcome, failure: Option<Failure>) -> Ending {
+        let settled = futures_util::future::join_all(self.plan.targets.iter().map(|planned| self.settle(planned, outcome))).await;
+        let serving = serving(&settled);
+        let commands = if outcome == Outcome::Stuck { self.commands(&settled) } else { Vec::new() };
+        for target in &settled {
+            self.context.events.emit(EventKind::TargetSettled {
+                target: target.name.clone(),
+                before: target.before.as_ref().map(|revision| revision.label.clone()),
+                after: target.after.as_ref().map(|revision| revision.label.clone()),
+                serves: target.serves,
+                url: target.url.clone(),
+                proven_from_outside: target.proven_from_outside,
+            });
+        }
+        let release = self.context.release.clone();
+        let skew_ms = self.skew.map(|skew| u64::try_from(skew.as_millis()).unwrap_or(u64::MAX));
+        self.context.events.emit(EventKind::ReleaseFinished {
+            release,
+            outcome,
+            serving,
+            skew_ms,
+            failure: failure.as_ref().map(ToString::to_string),
+            hints: failure.iter().flat_map(|failure| failure.hints.clone()).chain(commands.clone()).collect(),
+        });
+        Ending { outcome, failure, serving, targets: settled, skew_ms, commands }
+    }
+
+    async fn settle(&self, planned: &Planned, outcome: Outcome) -> Settled {
+        let target = &planned.target;
+        let record = self.record(planned);
+        let scope = self.context.scope(Phase::Observe, &Shutdown::default());
+        let (before, after) = (record.before_revision().cloned(), record.after.clone());
+        let serves = match tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)).await {
+            Ok(Ok(observed)) => side(&observed, before.as_ref(), after.as_ref(), outcome),
+            Ok(Err(_)) | Err(_) => Side::Unknown,
+        };
+        Settled {
+            name: target.name().clone(),
+            before,
+            after,
+            serves,
+            url: target.public_url(),
+            proven_from_outside: serves == Side::After && self.proven.get(target.name()).copied().unwrap_or(false),
+        }
+    }
+
+    /// Returns the journal's record of a target where the release is open, else the plan's own.
+    fn record(&self, planned: &Planned) -> TargetRecord {
+        let name = planned.target.name();
+        let from_journal = self.open().and_then(|open| open.begun.targets.iter().find(|record| record.name == *name));
+        let mut record = from_journal.cloned().unwrap_or_else(|| planned.record());
+        if record.after.is_none() {
+            record.after.clone_from(&planned.after);
+        }
+        record
+    }
+
+    fn commands(&self, settled: &[Settled]) -> Vec<String> {
+        let environment = &self.context.environment;
+        let mut commands = vec![format!("cutover status {environment}"), format!("cutover recover {environment}")];
+        commands.extend(settled.iter().filter(|target| target.serves != Side::Before).filter_map(|target| {
+            let planned = self.plan.targets.iter().find(|planned| planned.target.name() == &target.name)?;
+            Some(format!("# {} ({} on {}) must serve {}", target.name, planned.target.thing(), planned.target.platform(), {
+                target.before.as_ref().map_or("nothing", |revision| revision.label.as_str())
+            }))
+        }));
+        commands
+    }
+}
+
+/// How long the last look at a target may take.
+const OBSERVE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Returns which side a target serves; of two equal sides the one that the outcome means.
+fn side(observed: &crate::platform::Observed, before: Option<&Revision>, after: Option<&Revision>, outcome: Outcome) -> Side {
+    let forward = matches!(outcome, Outcome::Finished | Outcome::Carried);
+    let equals = |revision: Option<&Revision>| match (observed.serving.as_slice(), revision) {
+        ([], None) => true,
+        ([], Some(_)) | (_, None) => false,
+        (serving, Some(revision)) => serving.iter().all(|weighted| weighted.revision.same_content(revision)),
+    };
+    let is_after = after.is_some() && equals(after);
+    match (equals(before), is_after) {
+        (true, true) => {
+            if forward {
+                Side::After
+            } else {
+                Side::Before
+            }
+        }
+        (true, false) => Side::Before,
+        (false, true) => Side::After,
+        (false, false) => Side::Neither,
+    }
+}
+
+/// Returns what serves over all targets.
+fn serving(settled: &[Settled]) -> Serving {
+    let all = |side| settled.iter().all(|target| target.serves == side);
+    if all(Side::After) {
+        Serving::After
+    } else if all(Side::Before) {
+        Serving::Before
+    } else if settled.iter().any(|target| target.serves == Side::Unknown) {
+        Serving::Unknown
+    } else {
+        Serving::Mixed
+    }
+}
+
+/// Returns a cancellation on a target as its own kind of error.
+fn cancelled(target: &AnyTarget, operation: &'static str) -> PlatformError {
+    PlatformError::new(target.platform(), operation, target.thing(), PlatformErrorKind::Cancelled)
+}
+
+/// Returns the checks of a target that can be asked at the address of its prepared revision, and those that must wait for `watch`.
+fn split_checks<'c>(target: &AnyTarget, checks: &'c [Check]) -> (Vec<&'c Check>, Vec<&'c Check>) {
+    use crate::platform::AskedFrom;
+    match target.capabilities().asked_from {
+        AskedFrom::Public => (checks.iter().collect(), Vec::new()),
+        AskedFrom::PlatformChecks => checks.iter().partition(|check| check.is_plain_get()),
+        AskedFrom::Nowhere => (Vec::new(), checks.iter().collect()),
+    }
+}
