@@ -8,6 +8,7 @@ pub mod exit;
 pub mod graph;
 pub mod http;
 pub mod id;
+pub mod manifest;
 pub mod mask;
 pub mod platform;
 pub mod process;
