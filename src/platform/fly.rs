@@ -1,5 +1,10 @@
 //! An app on Fly.io.
 
+pub mod endpoints;
+pub mod machine_config;
+pub mod token;
+pub mod toml;
+
 use super::*;
 use crate::http::Platform;
 use crate::id::Name;
