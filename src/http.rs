@@ -177,7 +177,7 @@ fn trace(call: &Call, attempt: u32, outcome: &Result<Answer, WireError>) {
     let (platform, operation, url) = (call.platform, call.operation, call.safe_url());
     match outcome {
         Ok(answer) => {
-            tracing::debug!(%platform, operation, method = %call.method, url, attempt, status = answer.status.as_u16(), "answered")
+            tracing::debug!(%platform, operation, method = %call.method, url, attempt, status = answer.status.as_u16(), "answered");
         }
         Err(error) => {
             tracing::debug!(%platform, operation, method = %call.method, url, attempt, %error, "not answered");

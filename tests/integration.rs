@@ -1,1 +1,4 @@
-//! x
+//! The one integration binary: a file per capability.
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
+
+mod journal;

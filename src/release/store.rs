@@ -135,7 +135,8 @@ impl Journal {
             state: state.clone(),
         };
         let line = line(&record).map_err(|source| self.io("written", source))?;
-        let written = self.file.seek(SeekFrom::Start(self.length)).and_then(|_| self.file.write_all(&line)).and_then(|()| self.file.sync_all());
+        let written =
+            self.file.seek(SeekFrom::Start(self.length)).and_then(|_| self.file.write_all(&line)).and_then(|()| self.file.sync_all());
         if let Err(source) = written {
             // Cutting the file needs no space, and makes sure that a half-written or unsynced record is never believed later.
             let cut = self.file.set_len(self.length).and_then(|()| self.file.sync_all());

@@ -1,0 +1,280 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::event::Phase;
+use crate::id::Name;
+
+/// Commands in the order of how often they are needed; clap cannot group subcommands, so the list is ours.
+const COMMANDS: &str = "\
+Every day:
+  check        Check cutover.yml and the files it names; nothing is asked, nothing is changed
+  plan         Show what a release would run and change, per target; nothing is changed
+  run          Run gates, build, release and report, as the event that started this asks
+  rehearse     Do all of that on built-in platforms: no account, no network, failures on demand
+
+The parts of a run, for separate jobs:
+  gates        Run the gates
+  build        Build images and pack directories into --out DIR
+  release      Release an environment, from this machine or from --artifacts DIR
+  report       Report the jobs' results on the pull request
+
+When something is wrong:
+  status       Show what an environment serves, and whether a release is unfinished
+  rollback     Release what served before
+  recover      Bring an unfinished release to its end, forward or back
+
+More:
+  sandbox      Run the built-in platforms alone, for any client
+  schema       Print a JSON Schema: of cutover.yml, or of the receipt
+  completions  Print completions for a shell";
+
+/// Runs a repository's gates, builds its image once, and moves every platform the product lives on to the new release together,
+/// or back together.
+#[derive(Debug, Parser)]
+#[command(name = "cutover", version, before_help = COMMANDS, subcommand_required = true, arg_required_else_help = true)]
+#[command(help_template = "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}\nOptions:\n{options}")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The manifest.
+    #[arg(long, global = true, value_name = "FILE", default_value = "cutover.yml")]
+    pub manifest: PathBuf,
+    /// What is written: text for people, or JSON for programs.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Say only what failed and how it ended.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// In what form results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: one JSON value on standard output, or one JSON value per event.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check cutover.yml and the files it names; nothing is asked, nothing is changed.
+    Check,
+    /// Show what a release would run and change, per target; nothing is changed.
+    Plan {
+        /// The environment; by default the one that the event or the branch chooses.
+        environment: Option<Name>,
+    },
+    /// Run gates, build, release and report, as the event that started this asks.
+    Run {
+        /// The environment; by default the one that the event or the branch chooses.
+        #[arg(long, value_name = "ENV")]
+        environment: Option<Name>,
+        /// Stop before anything is changed: gates, builds and the plan.
+        #[arg(long)]
+        dry_run: bool,
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
+        /// What it may do that it refuses by default.
+        #[command(flatten)]
+        forward: Forward,
+    },
+    /// Run the gates; all of them, or those named and what they need.
+    Gates {
+        /// Gates to run, with what they need.
+        gates: Vec<Name>,
+        /// Whose variables the gates get.
+        #[arg(long, value_name = "ENV")]
+        environment: Option<Name>,
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Build images and pack directories, with their digests, into a folder.
+    Build {
+        /// The environment whose targets are built for.
+        environment: Option<Name>,
+        /// The folder, created if it is not there.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Do not run the gates first: they have run, in this checkout.
+        #[arg(long)]
+        skip_gates: bool,
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Release an environment.
+    Release {
+        /// The environment.
+        environment: Name,
+        /// Release only this target; may be given several times.
+        #[arg(long, value_name = "TARGET")]
+        only: Vec<Name>,
+        /// Ship what `cutover build --out DIR` made, instead of building.
+        #[arg(long, value_name = "DIR")]
+        artifacts: Option<PathBuf>,
+        /// Do not run the gates first.
+        #[arg(long)]
+        skip_gates: bool,
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
+        /// What it may do that it refuses by default.
+        #[command(flatten)]
+        forward: Forward,
+    },
+    /// Report the jobs' results on the pull request.
+    Report {
+        /// Receipts of the jobs to report.
+        #[arg(long = "from", value_name = "FILE")]
+        receipts: Vec<PathBuf>,
+    },
+    /// Release what served before, or what an earlier release shipped.
+    Rollback {
+        /// The environment.
+        environment: Name,
+        /// The release to go back to; by default the one before the one that serves.
+        #[arg(long, value_name = "RELEASE")]
+        to: Option<String>,
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Bring an unfinished release to its end, forward or back.
+    Recover {
+        /// The environment.
+        environment: Name,
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what an environment serves, and whether a release is unfinished.
+    Status {
+        /// The environment.
+        environment: Name,
+    },
+    /// Do a whole run on built-in platforms: no account, no network, failures on demand.
+    Rehearse(Rehearse),
+    /// Run the built-in platforms alone, and print the variables that point any client at them.
+    Sandbox(Sandbox),
+    /// Print a JSON Schema.
+    Schema {
+        /// Of what.
+        #[arg(value_enum, default_value_t = Document::Manifest)]
+        of: Document,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    /// cutover.yml
+    Manifest,
+    /// What --receipt writes.
+    Receipt,
+}
+
+/// Where results go, for every command that releases.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Output {
+    /// Write the receipt, a JSON document, to this file.
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+    /// Write the report as one HTML page to this file.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// What a release forward may do that it refuses by default.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Forward {
+    /// Release a commit that is older than what serves.
+    #[arg(long)]
+    pub older: bool,
+}
+
+/// The arguments of `rehearse`.
+#[derive(Debug, Clone, Args)]
+pub struct Rehearse {
+    /// The folder of the product, with its cutover.yml.
+    pub directory: PathBuf,
+    /// The event that starts the run.
+    #[arg(long, value_enum, default_value_t = RehearsedEvent::Push)]
+    pub event: RehearsedEvent,
+    /// The environment; by default the one of the first branch, production if there is one.
+    #[arg(long, value_name = "ENV")]
+    pub environment: Option<Name>,
+    /// Begin with nothing serving; otherwise an earlier release serves.
+    #[arg(long)]
+    pub first: bool,
+    /// Make a target fail in a phase: prepare, verify, cut-over or watch. May be given several times.
+    #[arg(long, value_name = "TARGET:PHASE", value_parser = failure)]
+    pub fail: Vec<(Name, Phase)>,
+    /// Never use a Docker engine: stand-in images and simulated machines.
+    #[arg(long)]
+    pub no_engine: bool,
+    /// Write every request and answer of the built-in platforms to this file, one JSON value a line.
+    #[arg(long, value_name = "FILE")]
+    pub tape: Option<PathBuf>,
+    /// Where results go.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// The events that can be rehearsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum RehearsedEvent {
+    /// A push to the environment's branch.
+    Push,
+    /// A pull request from a branch of the same repository.
+    PullRequest,
+    /// A person starting the workflow.
+    WorkflowDispatch,
+}
+
+/// The arguments of `sandbox`.
+#[derive(Debug, Clone, Args)]
+pub struct Sandbox {
+    /// A product whose apps and projects exist from the beginning; without it any app or project exists once it is asked for.
+    pub directory: Option<PathBuf>,
+    /// The first port; the platforms and edges take it and the ones after it. Without it, free ports are taken.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Run machines as real containers, if a Docker engine is there.
+    #[arg(long)]
+    pub engine: bool,
+    /// Write every request and answer to this file at the end, one JSON value a line.
+    #[arg(long, value_name = "FILE")]
+    pub tape: Option<PathBuf>,
+    /// Begin with an earlier release serving on every target of the directory.
+    #[arg(long, requires = "directory")]
+    pub earlier: bool,
+}
+
+fn failure(text: &str) -> Result<(Name, Phase), String> {
+    let (target, phase) = text.split_once(':').ok_or("write TARGET:PHASE, for example api:verify")?;
+    let target = Name::parse(target).ok_or_else(|| format!("{target:?} is no target's name"))?;
+    let phase = match phase {
+        "prepare" => Phase::Prepare,
+        "verify" => Phase::Verify,
+        "cut-over" => Phase::CutOver,
+        "watch" => Phase::Watch,
+        _ => return Err(format!("{phase:?} is none of prepare, verify, cut-over, watch")),
+    };
+    Ok((target, phase))
+}

@@ -1,0 +1,78 @@
+//! What every embedded platform stands on: one clock, one source of chance, one tape, one switchboard of faults, one data plane.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::fault::Faults;
+use super::tape::Tape;
+use super::traffic::Traffic;
+use crate::clock::Clock;
+use crate::id::Chance;
+
+/// The shared surroundings of the platforms of one world; cheap to clone, and the same for every clone.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// Wall time, which a test can pause.
+    pub clock: Clock,
+    /// Seeded randomness: every identity and jitter of the world comes from here.
+    pub chance: Arc<Chance>,
+    /// What was asked of the platforms.
+    pub tape: Tape,
+    /// Which requests go wrong, and how.
+    pub faults: Faults,
+    /// Who answers under which public host name.
+    pub traffic: Traffic,
+    end: CancellationToken,
+}
+
+impl Ground {
+    /// Returns fresh surroundings.
+    pub fn new(clock: Clock, chance: Chance) -> Self {
+        Self {
+            clock,
+            chance: Arc::new(chance),
+            tape: Tape::new(clock),
+            faults: Faults::default(),
+            traffic: Traffic::new(clock),
+            end: CancellationToken::new(),
+        }
+    }
+
+    /// Runs `work` as a task of its own that ends with the world at the latest.
+    ///
+    /// Platform handlers run like this, so that a caller that goes away does not undo what it has asked for.
+    pub fn spawn<F>(&self, work: F) -> JoinHandle<Option<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let end = self.end.clone();
+        tokio::spawn(async move { end.run_until_cancelled(work).await })
+    }
+
+    /// Runs `work` once `after` has passed, unless the world ends first.
+    pub fn spawn_after<F>(&self, after: Duration, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn(async move {
+            tokio::time::sleep(after).await;
+            work.await;
+        });
+    }
+
+    /// Ends every task of the world and forgets the routes; idempotent.
+    pub(super) fn end(&self) {
+        self.end.cancel();
+        self.traffic.clear();
+    }
+}
+
+/// Locks `mutex`, going on after a panic elsewhere: state here is plain data whose every write is complete in itself.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

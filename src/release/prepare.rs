@@ -1,0 +1,125 @@
+//! Prepare: every new revision comes to exist, out of users' sight, all at once.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::journal::Entry;
+use super::plan::{Planned, Shipment};
+use super::{Failure, Release};
+use crate::event::{EventKind, Level, Phase};
+use crate::id::Name;
+use crate::platform::{Artifact, PlainGet, PlatformError, Revision, Scope, Target};
+use crate::shutdown::{Level as Urgency, Shutdown};
+
+impl Release<'_> {
+    /// Prepares all moving targets in parallel; the first failure ends the others' waits.
+    pub(super) async fn prepare(&mut self) -> Result<(), Failure> {
+        self.phase(Phase::Prepare, async |release| {
+            let placeholders = release.placeholders().await?;
+            let after = release.prepare_all().await?;
+            for planned in &mut release.plan.targets {
+                if let Some(revision) = after.get(planned.target.name()) {
+                    planned.after = Some(revision.clone());
+                }
+            }
+            release.append(Phase::Prepare, Entry::Prepared { after, placeholders })
+        })
+        .await
+    }
+
+    async fn prepare_all(&self) -> Result<BTreeMap<Name, Revision>, Failure> {
+        let stop = Shutdown::default();
+        let scope = self.context.scope(Phase::Prepare, &stop);
+        let mut work: FuturesUnordered<_> = self.plan.moving().map(|planned| self.prepare_one(&scope, planned)).collect();
+        let (mut after, mut failure) = (BTreeMap::new(), None);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.context.shutdown.at_least(Urgency::Drain), if stop.level() == Urgency::None => {
+                    failure.get_or_insert_with(|| Failure::cancellation(Phase::Prepare));
+                    stop.raise(Urgency::Drain);
+                }
+                next = work.next() => match next {
+                    None => break,
+                    Some((name, Ok(revision))) => {
+                        after.insert(name, revision);
+                    }
+                    Some((name, Err(error))) => {
+                        // The first failure is the cause; what it ends is not.
+                        failure.get_or_insert_with(|| Failure::on(Phase::Prepare, &name, &error));
+                        stop.raise(Urgency::Drain);
+                    }
+                },
+            }
+        }
+        failure.map_or(Ok(after), Err)
+    }
+
+    async fn prepare_one(&self, scope: &Scope, planned: &Planned) -> (Name, Result<Revision, PlatformError>) {
+        let name = planned.target.name().clone();
+        let began = tokio::time::Instant::now();
+        let gets: Vec<PlainGet> =
+            planned.checks.iter().filter_map(|check| check.plain_get()).map(|path| PlainGet { path: path.to_owned() }).collect();
+        let result = match (&planned.shipment, &planned.after) {
+            // Found alive while planning: it is prepared already.
+            (Shipment::Earlier(_), Some(revision)) => Ok(revision.clone()),
+            (Shipment::Earlier(shipped), None) => match &shipped.artifact {
+                Some(artifact) => planned.target.prepare(scope, artifact, &planned.before, &gets).await,
+                None => Err(PlatformError::new(
+                    planned.target.platform(),
+                    "prepare",
+                    planned.target.thing(),
+                    crate::platform::PlatformErrorKind::Impossible(
+                        "the earlier revision is gone and its artifact is not recorded".to_owned(),
+                    ),
+                )),
+            },
+            (Shipment::New(artifact), _) => planned.target.prepare(scope, artifact, &planned.before, &gets).await,
+        };
+        let failure = result.as_ref().err().map(ToString::to_string);
+        let duration = began.elapsed();
+        self.context.events.emit(EventKind::TargetFinished { target: name.clone(), phase: Phase::Prepare, duration, failure });
+        (name, result)
+    }
+
+    /// Gives a target that serves nothing, and could not go back to that, something to go back to.
+    async fn placeholders(&mut self) -> Result<BTreeMap<Name, Revision>, Failure> {
+        let mut placeholders = BTreeMap::new();
+        let scope = self.context.scope(Phase::Prepare, &self.context.shutdown);
+        for planned in self.plan.targets.iter_mut().filter(|planned| !planned.carried && planned.before.serving.is_empty()) {
+            if planned.target.capabilities().unserve {
+                continue;
+            }
+            let name = planned.target.name().clone();
+            scope.step(&name, "serves nothing yet and could not go back to that: serving a placeholder first");
+            let revision = place(&scope, planned).await.map_err(|error| Failure::on(Phase::Prepare, &name, &error))?;
+            self.context.events.notice(
+                Level::Note,
+                "release::placeholder",
+                format!(
+                    "{name} served nothing before; a placeholder page serves now, and is what a failure of this first release goes back to."
+                ),
+            );
+            placeholders.insert(name, revision);
+        }
+        Ok(placeholders)
+    }
+}
+
+/// Serves a placeholder page on a target and makes it the target's `before`.
+async fn place(scope: &Scope, planned: &mut Planned) -> Result<Revision, PlatformError> {
+    let target = &planned.target;
+    let unwritable = |error: std::io::Error| {
+        let text = format!("the placeholder page cannot be written: {error}");
+        PlatformError::new(target.platform(), "prepare", target.thing(), crate::platform::PlatformErrorKind::Impossible(text))
+    };
+    let folder = tempfile::tempdir().map_err(unwritable)?;
+    let page = format!("<!doctype html><meta charset=\"utf-8\"><title>{0}</title><p>{0} is about to be released.\n", scope.product);
+    std::fs::write(folder.path().join("index.html"), &page).map_err(unwritable)?;
+    let digest = crate::platform::RevisionDigest::of(page.as_bytes()).as_str().to_owned();
+    let artifact = Artifact::Directory { path: folder.path().to_owned(), digest };
+    let revision = target.prepare(scope, &artifact, &planned.before, &[]).await?;
+    planned.before = target.serve(scope, &revision).await?;
+    Ok(revision)
+}

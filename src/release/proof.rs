@@ -1,0 +1,85 @@
+//! Served proof: each public address must answer with the revision's digest, asked from outside, at every edge.
+//!
+//! An old revision that answers 200, or one stale edge of three, is no proof. Uploaded directories show their digest at
+//! [`WELL_KNOWN`]; machines show it where the manifest says (`equals: revision`). Where nothing shows it, the platform's word is all there
+//! is, and the report says so.
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::check::Asked;
+use super::plan::Planned;
+use super::{Failure, Release};
+use crate::event::{EventKind, Phase};
+use crate::http::{Platform, Via};
+use crate::manifest::Check;
+use crate::platform::{Artifact, Revision, Target};
+
+/// Where an uploaded directory shows its revision.
+pub(super) const WELL_KNOWN: &str = "/.well-known/cutover.json";
+
+impl Release<'_> {
+    /// Waits until every moved target's public address shows its new revision, and notes which ones cannot.
+    pub(super) async fn prove_all(&mut self) -> Result<(), Failure> {
+        let results = join_all(self.plan.moving().map(|planned| self.prove(planned))).await;
+        for result in results {
+            let (name, url, from_outside) = result?;
+            if let Some(url) = url {
+                self.context.events.emit(EventKind::Proven { target: name.clone(), url, from_outside });
+            }
+            self.proven.insert(name, from_outside);
+        }
+        Ok(())
+    }
+
+    async fn prove(&self, planned: &Planned) -> Result<(crate::id::Name, Option<String>, bool), Failure> {
+        let name = planned.target.name().clone();
+        let (Some(url), Some(revision)) = (planned.target.public_url(), &planned.after) else {
+            return Ok((name, None, false));
+        };
+        let Some(check) = showing(planned) else {
+            return Ok((name, Some(url), false));
+        };
+        self.confirm(planned, &check, &url, revision).await.map(|()| (name, Some(url), true))
+    }
+
+    /// Asks until every edge has shown the revision in one round, or the limit is over.
+    async fn confirm(&self, planned: &Planned, check: &Check, url: &str, revision: &Revision) -> Result<(), Failure> {
+        let name = planned.target.name();
+        let timing = &self.context.timing;
+        let deadline = Instant::now() + timing.proof_limit;
+        loop {
+            if self.context.cancelled() {
+                return Err(Failure::cancellation(Phase::CutOver));
+            }
+            let mut seen = None;
+            for edge in 0..timing.edges.max(1) {
+                let asked = Asked { base: url.to_owned(), headers: Vec::new(), via: Via::Public { edge }, revision: &revision.digest };
+                if let Err(what) = check.ask(&self.context, &asked).await {
+                    seen = Some(what);
+                    break;
+                }
+            }
+            let Some(what) = seen else { return Ok(()) };
+            if Instant::now() + timing.pause > deadline {
+                let text =
+                    format!("{url} does not show the new revision {} after {:?}: {what}", revision.digest.short(), timing.proof_limit);
+                return Err(Failure::said(Phase::CutOver, Some(name), text));
+            }
+            tokio::time::sleep(timing.pause).await;
+        }
+    }
+}
+
+/// Returns the check by which a target's public address shows its revision.
+fn showing(planned: &Planned) -> Option<Check> {
+    if let Some(check) = planned.checks.iter().find(|check| check.proves_revision()) {
+        return Some(check.clone());
+    }
+    let uploaded = match &planned.shipment {
+        super::plan::Shipment::New(artifact) => Some(artifact),
+        super::plan::Shipment::Earlier(shipped) => shipped.artifact.as_ref(),
+    };
+    let directory = matches!(uploaded, Some(Artifact::Directory { .. }));
+    (directory && planned.target.platform() == Platform::Vercel).then(|| super::check::revision_at(WELL_KNOWN))
+}

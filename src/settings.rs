@@ -1,0 +1,183 @@
+//! Everything that comes from outside the manifest, resolved once: flags, then the environment, then defaults.
+//!
+//! Nothing below the command line reads a flag or a variable. Every variable that cutover reads is a constant in [`variable`]. Credentials
+//! are read here, kept in a type that cannot be printed, and handed to platform clients and the masker only.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// The environment variables that cutover reads.
+pub mod variable {
+    /// Fly's token, first choice (flyctl's name).
+    pub const FLY_ACCESS_TOKEN: &str = "FLY_ACCESS_TOKEN";
+    /// Fly's token, second choice: a deploy or org token.
+    pub const FLY_API_TOKEN: &str = "FLY_API_TOKEN";
+    /// Base address of Fly's Machines API.
+    pub const FLY_FLAPS_BASE_URL: &str = "FLY_FLAPS_BASE_URL";
+    /// Base address of Fly's GraphQL API; `/graphql` is appended.
+    pub const FLY_API_BASE_URL: &str = "FLY_API_BASE_URL";
+    /// Base address of Fly's REST API on api.fly.io.
+    pub const FLY_UIEX_BASE_URL: &str = "FLY_UIEX_BASE_URL";
+    /// Host (and port) of Fly's registry.
+    pub const FLY_REGISTRY_HOST: &str = "FLY_REGISTRY_HOST";
+    /// Vercel's token.
+    pub const VERCEL_TOKEN: &str = "VERCEL_TOKEN";
+    /// Vercel's team (`team_…`) or personal account.
+    pub const VERCEL_ORG_ID: &str = "VERCEL_ORG_ID";
+    /// Base address of Vercel's API; the vendor's command line takes the same value by `--api`.
+    pub const VERCEL_API_URL: &str = "VERCEL_API_URL";
+    /// The secret that opens a protected deployment to checks.
+    pub const VERCEL_AUTOMATION_BYPASS_SECRET: &str = "VERCEL_AUTOMATION_BYPASS_SECRET";
+    /// GitHub's token; Actions does not export it, the workflow passes it.
+    pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+    /// Base address of GitHub's REST API.
+    pub const GITHUB_API_URL: &str = "GITHUB_API_URL";
+    /// Address of GitHub's GraphQL API.
+    pub const GITHUB_GRAPHQL_URL: &str = "GITHUB_GRAPHQL_URL";
+    /// Where public addresses are really asked: loopback addresses of embedded edges, separated by commas.
+    pub const CUTOVER_EDGES: &str = "CUTOVER_EDGES";
+    /// How long Fly's edges may lag behind a cordon, for example `10s`.
+    pub const CUTOVER_DRAIN_MARGIN: &str = "CUTOVER_DRAIN_MARGIN";
+    /// The folder of journals kept on this machine.
+    pub const CUTOVER_STATE_DIR: &str = "CUTOVER_STATE_DIR";
+    /// What is logged for debugging, in `tracing`'s filter syntax.
+    pub const CUTOVER_LOG: &str = "CUTOVER_LOG";
+}
+
+/// What the environment says.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Fly's token.
+    pub fly_token: Option<SecretString>,
+    /// Base addresses of Fly.
+    pub fly: FlyBases,
+    /// Vercel's token.
+    pub vercel_token: Option<SecretString>,
+    /// Vercel's team or account.
+    pub vercel_org: Option<String>,
+    /// Base address of Vercel's API.
+    pub vercel_api: Url,
+    /// The secret that opens protected deployments.
+    pub vercel_bypass: Option<SecretString>,
+    /// GitHub's token.
+    pub github_token: Option<SecretString>,
+    /// Base address of GitHub's REST API.
+    pub github_api: Url,
+    /// Where public addresses are really asked; empty in the real world.
+    pub edges: Vec<SocketAddr>,
+    /// How long Fly's edges may lag.
+    pub drain_margin: Duration,
+    /// The folder of journals, where chosen.
+    pub state_dir: Option<PathBuf>,
+    /// The whole environment, for the trigger, for secrets named by the manifest, and for what gates inherit.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Base addresses of Fly's services.
+#[derive(Debug, Clone)]
+pub struct FlyBases {
+    /// Machines API.
+    pub flaps: Url,
+    /// GraphQL.
+    pub api: Url,
+    /// REST.
+    pub uiex: Url,
+    /// Registry host, with a port where it has one.
+    pub registry: String,
+}
+
+/// A variable that is set to something unusable.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("the environment variable {name} is not usable: {reason}")]
+pub struct UnusableVariable {
+    /// Its name.
+    pub name: &'static str,
+    /// Why; never its value.
+    pub reason: String,
+}
+
+/// How long Fly's edges may lag behind a cordon: no API shows it, so it is a margin with a reason, not a measurement.
+pub const DRAIN_MARGIN: Duration = Duration::from_secs(10);
+
+impl Settings {
+    /// Resolves the settings from an environment. A variable that is set to nothing counts as not set.
+    pub fn from_environment(environment: BTreeMap<String, String>) -> Result<Self, UnusableVariable> {
+        let get = |name: &str| environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let secret = |name: &str| get(name).map(SecretString::from);
+        let url = |name: &'static str, default: &str| -> Result<Url, UnusableVariable> {
+            let parsed = Url::parse(get(name).unwrap_or(default)).map_err(|error| UnusableVariable { name, reason: error.to_string() })?;
+            match parsed.scheme() {
+                "http" | "https" => Ok(parsed),
+                scheme => Err(UnusableVariable { name, reason: format!("its scheme is {scheme}, not http or https") }),
+            }
+        };
+        let edges = get(variable::CUTOVER_EDGES).unwrap_or_default().split(',').filter(|edge| !edge.trim().is_empty()).map(|edge| {
+            let unusable = |error: std::net::AddrParseError| UnusableVariable { name: variable::CUTOVER_EDGES, reason: error.to_string() };
+            edge.trim().parse().map_err(unusable)
+        });
+        let drain_margin = match get(variable::CUTOVER_DRAIN_MARGIN) {
+            None => DRAIN_MARGIN,
+            Some(text) => duration(text).ok_or_else(|| UnusableVariable {
+                name: variable::CUTOVER_DRAIN_MARGIN,
+                reason: "it is no duration like 10s or 500ms".to_owned(),
+            })?,
+        };
+        Ok(Self {
+            fly_token: secret(variable::FLY_ACCESS_TOKEN).or_else(|| secret(variable::FLY_API_TOKEN)),
+            fly: FlyBases {
+                flaps: url(variable::FLY_FLAPS_BASE_URL, "https://api.machines.dev")?,
+                api: url(variable::FLY_API_BASE_URL, "https://api.fly.io")?,
+                uiex: url(variable::FLY_UIEX_BASE_URL, "https://api.fly.io")?,
+                registry: get(variable::FLY_REGISTRY_HOST).unwrap_or("registry.fly.io").to_owned(),
+            },
+            vercel_token: secret(variable::VERCEL_TOKEN),
+            vercel_org: get(variable::VERCEL_ORG_ID).map(str::to_owned),
+            vercel_api: url(variable::VERCEL_API_URL, "https://api.vercel.com")?,
+            vercel_bypass: secret(variable::VERCEL_AUTOMATION_BYPASS_SECRET),
+            github_token: secret(variable::GITHUB_TOKEN),
+            github_api: url(variable::GITHUB_API_URL, "https://api.github.com")?,
+            edges: edges.collect::<Result<_, _>>()?,
+            drain_margin,
+            state_dir: get(variable::CUTOVER_STATE_DIR).map(PathBuf::from),
+            environment,
+        })
+    }
+
+    /// Returns a secret that the manifest names, if it is set to something.
+    pub fn secret(&self, name: &str) -> Option<SecretString> {
+        self.environment.get(name).filter(|value| !value.trim().is_empty()).map(|value| SecretString::from(value.as_str()))
+    }
+
+    /// Returns every credential that must never be shown.
+    pub fn credentials(&self) -> Vec<SecretString> {
+        let tokens = [&self.fly_token, &self.vercel_token, &self.vercel_bypass, &self.github_token];
+        let mut secrets: Vec<SecretString> = tokens.into_iter().flatten().cloned().collect();
+        // A Fly token is a list of tokens; each piece is a secret of its own.
+        let pieces = self.fly_token.iter().flat_map(|token| {
+            let text = token.expose_secret().to_owned();
+            text.split([',', ' ']).filter(|piece| piece.len() >= 16).map(SecretString::from).collect::<Vec<_>>()
+        });
+        secrets.extend(pieces);
+        let known = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CLOUDFLARE_API_TOKEN", "RENDER_API_KEY", "GH_TOKEN"];
+        secrets.extend(
+            known.into_iter().chain(["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_RUNTIME_TOKEN"]).filter_map(|name| self.secret(name)),
+        );
+        secrets
+    }
+
+    /// Returns whether a credential that can change a platform is in the environment.
+    pub fn has_deploy_credential(&self) -> bool {
+        self.fly_token.is_some() || self.vercel_token.is_some()
+    }
+}
+
+/// Reads a duration like `10s`, `500ms` or `1m 30s`.
+fn duration(text: &str) -> Option<Duration> {
+    let span: jiff::SignedDuration = text.parse().ok()?;
+    Duration::try_from(span).ok()
+}
