@@ -146,3 +146,17 @@ pub fn path<N: fmt::Display>(cycle: &[N]) -> String {
     let words: Vec<String> = cycle.iter().chain(cycle.first()).map(ToString::to_string).collect();
     words.join(" → ")
 }
+
+/// Returns `things` in order, each after what `needs` gives for it; needs that are not among `things` are passed over. Fails with a circle.
+pub fn order<N, F>(things: &[N], needs: F) -> Result<Vec<N>, Vec<N>>
+where
+    N: Clone + Eq + Hash + fmt::Display + fmt::Debug,
+    F: Fn(&N) -> Vec<N>,
+{
+    let known = |thing: &N| needs(thing).into_iter().filter(|need| things.contains(need)).collect();
+    match Graph::new(things.iter().map(|thing| (thing.clone(), known(thing)))) {
+        Ok(graph) => Ok(graph.order().into_iter().cloned().collect()),
+        Err(GraphError::Cycle(cycle)) => Err(cycle),
+        Err(GraphError::Unknown { from, to }) => Err(vec![from, to]),
+    }
+}
