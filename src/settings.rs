@@ -54,7 +54,29 @@ pub mod variable {
 pub struct Settings {
     /// Fly's token.
     pub fly_token: Option<SecretString>,
-    /// A variable that is set to something unusable.
+    /// Vercel's token.
+    pub vercel_token: Option<SecretString>,
+    /// Vercel's team or account.
+    pub vercel_org: Option<String>,
+    /// Base address of Vercel's API.
+    pub vercel_api: Url,
+    /// The secret that opens protected deployments.
+    pub vercel_bypass: Option<SecretString>,
+    /// GitHub's token.
+    pub github_token: Option<SecretString>,
+    /// Base address of GitHub's REST API.
+    pub github_api: Url,
+    /// Where public addresses are really asked; empty in the real world.
+    pub edges: Vec<SocketAddr>,
+    /// How long Fly's edges may lag.
+    pub drain_margin: Duration,
+    /// The folder of journals, where chosen.
+    pub state_dir: Option<PathBuf>,
+    /// The whole environment, for the trigger, for Fly's bases, for secrets named by the manifest, and for what gates inherit.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A variable that is set to something unusable.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("the environment variable {name} is not usable: {reason}")]
 pub struct UnusableVariable {
