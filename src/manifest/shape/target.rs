@@ -1,0 +1,133 @@
+//! One thing on a platform.
+
+use std::path::{Path, PathBuf};
+
+use super::Check;
+use crate::id::Name;
+
+/// One thing on a platform: an app, a project, a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Where it lives, with what only that platform needs.
+    pub platform: TargetPlatform,
+    /// Targets that serve before this one does.
+    pub after: Vec<Name>,
+    /// Gates whose proofs it needs; every gate where the manifest does not say.
+    pub needs: Vec<Name>,
+    /// Names of the secrets that must exist on the platform or in cutover's environment.
+    pub secrets: Vec<String>,
+    /// What judges a prepared or serving revision.
+    pub verify: Vec<Check>,
+    /// Its public address, `https://host[/path]`, where the platform's own word is not the one that users know.
+    pub url: Option<String>,
+}
+
+impl Target {
+    /// Returns the image that it ships, if it ships one of the manifest's.
+    pub fn image(&self) -> Option<&Name> {
+        match &self.platform {
+            TargetPlatform::Fly(fly) => fly.image.as_ref(),
+            TargetPlatform::Render(render) => render.image.as_ref(),
+            TargetPlatform::Vercel(_) => None,
+        }
+    }
+
+    /// Returns the directory that it ships, if it ships one.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.platform {
+            TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. }) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+/// Where a target lives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TargetPlatform {
+    /// An app on Fly.io.
+    Fly(FlyTarget),
+    /// A project on Vercel.
+    Vercel(VercelTarget),
+    /// A service on Render.
+    Render(RenderTarget),
+}
+
+/// An app on Fly.io. What its `fly.toml` says is not repeated here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlyTarget {
+    /// Its `fly.toml`, below the repository's root.
+    pub config: PathBuf,
+    /// The app, where it is not the one that `fly.toml` names.
+    pub app: Option<String>,
+    /// The image that it runs; the one that `fly.toml` names in `[build]` when `None`.
+    pub image: Option<Name>,
+    /// How machines are replaced, where it is not what `fly.toml` says.
+    pub strategy: Option<FlyStrategy>,
+}
+
+/// How an app's machines are replaced; the words of `fly.toml`'s `[deploy] strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlyStrategy {
+    /// New machines beside the old, then the traffic moves.
+    Bluegreen,
+    /// Machine by machine, in place.
+    Rolling,
+    /// All machines at once.
+    Immediate,
+    /// One machine first, then as rolling.
+    Canary,
+}
+
+impl FlyStrategy {
+    /// Every strategy.
+    pub const ALL: [Self; 4] = [Self::Bluegreen, Self::Rolling, Self::Immediate, Self::Canary];
+
+    /// Returns the platform's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bluegreen => "bluegreen",
+            Self::Rolling => "rolling",
+            Self::Immediate => "immediate",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+/// A project on Vercel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VercelTarget {
+    /// The project's name or id (`prj_…`), from the manifest or from a link file.
+    pub project: String,
+    /// The team's id (`team_…`) or slug, from the manifest or from a link file; `None` means the token's own account, or what
+    /// `VERCEL_ORG_ID` says.
+    pub team: Option<String>,
+    /// What is deployed.
+    pub source: VercelSource,
+}
+
+/// What a Vercel target deploys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VercelSource {
+    /// A directory below the repository's root: its `.vercel/output` where it has one (a prebuilt deployment), else its files as they are. Gates make
+    /// it, so only the release can tell which.
+    Directory(PathBuf),
+    /// A deployment that Vercel builds from the git repository which the project is connected to.
+    Git {
+        /// The branch; the one that is released when `None`.
+        branch: Option<String>,
+    },
+    /// A deployment that a deploy hook starts.
+    Hook {
+        /// The environment variable that holds the hook's URL. The URL is a secret.
+        secret_name: String,
+    },
+}
+
+/// A service on Render.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderTarget {
+    /// The service's id (`srv-…`).
+    pub service: String,
+    /// The image that it runs; Render's own build of the commit when `None`.
+    pub image: Option<Name>,
+}
