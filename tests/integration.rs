@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod gates;
 mod journal;
 mod mask;
