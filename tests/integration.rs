@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod embedded_vercel;
 mod fixtures;
 mod gates;
 mod journal;
 mod mask;
+mod openapi;
