@@ -102,7 +102,7 @@ impl FlyTarget {
         self.refuse_if_all_gone(&moves, &hints, revision)?;
         if !moves.nothing() {
             self.unless_cancelled(scope, "serve")?;
-            let result = self.serve_under_leases(scope, revision, &hints, moves).await;
+            let result = Box::pin(self.serve_under_leases(scope, revision, &hints, moves)).await;
             self.drop_leases().await;
             result?;
         }
@@ -201,7 +201,7 @@ impl FlyTarget {
         let version = self.update(hint, &body).await?;
         if hint.launched {
             let awaited = Awaited { id: hint.id.clone(), after: machine.newest_event(), version };
-            self.await_healthy(scope, &[awaited]).await?;
+            Box::pin(self.await_healthy(scope, &[awaited])).await?;
         }
         Ok(())
     }
