@@ -4,6 +4,7 @@
 mod action;
 mod embedded_vercel;
 mod fixtures;
+mod fly_toml;
 mod gates;
 mod journal;
 mod mask;
