@@ -92,7 +92,8 @@ pub(crate) async fn on_github(reporter: Option<GitHubReporter>, tally: Tally) ->
 pub(crate) fn github(stage: &Stage, environment: Option<&Name>) -> Option<GitHubReporter> {
     let run = stage.trigger.run.as_ref()?;
     let Some(token) = stage.settings.github_token.clone() else {
-        let text = "GITHUB_TOKEN is not set, so nothing is reported on the pull request; pass `GITHUB_TOKEN: ${{ github.token }}` to the step.";
+        let text =
+            "GITHUB_TOKEN is not set, so nothing is reported on the pull request; pass `GITHUB_TOKEN: ${{ github.token }}` to the step.";
         stage.events.notice(Level::Note, "github::no-token", text);
         return None;
     };

@@ -109,7 +109,9 @@ impl Sink for ActionsLog {
         match &event.kind {
             EventKind::GateFinished { gate, outcome, last_lines, .. } => {
                 self.results.extend(telling.lines.first().cloned());
-                if !outcome.passed() && !matches!(outcome, crate::event::GateOutcome::NotStarted { .. } | crate::event::GateOutcome::Cancelled) {
+                if !outcome.passed()
+                    && !matches!(outcome, crate::event::GateOutcome::NotStarted { .. } | crate::event::GateOutcome::Cancelled)
+                {
                     let last = &last_lines[last_lines.len().saturating_sub(MAX_LINES)..];
                     self.annotate(Level::Error, &format!("gate {gate}"), &plain_lines(&format!("{outcome}\n{}", last.join("\n"))));
                 }

@@ -41,8 +41,16 @@ impl Ending {
             None | Some(Outcome::Superseded | Outcome::Held) => Tone::Calm,
             Some(_) => Tone::Bad,
         };
-        let undo = (report.outcome == Some(Outcome::Finished) && report.release.is_some()).then(|| format!("cutover rollback {environment}"));
-        Self { tone, headline: headline(report, environment), failed: failed(report), live: live(report), next: next(report, environment), undo }
+        let undo =
+            (report.outcome == Some(Outcome::Finished) && report.release.is_some()).then(|| format!("cutover rollback {environment}"));
+        Self {
+            tone,
+            headline: headline(report, environment),
+            failed: failed(report),
+            live: live(report),
+            next: next(report, environment),
+            undo,
+        }
     }
 }
 

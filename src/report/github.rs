@@ -153,7 +153,9 @@ impl GitHubReporter {
         F: AsyncFnOnce(&mut Self),
     {
         if tokio::time::timeout(limit, work(self)).await.is_err() {
-            let text = format!("GitHub did not answer within {limit:?}, so the report there may be incomplete ({moment}); it is in the summary and the log.");
+            let text = format!(
+                "GitHub did not answer within {limit:?}, so the report there may be incomplete ({moment}); it is in the summary and the log."
+            );
             self.events.notice(Level::Warning, "github::slow", text);
         }
     }

@@ -42,7 +42,14 @@ pub(super) struct Detail {
 const ALWAYS: u8 = u8::MAX;
 
 /// Puts the report together so that `measure` of it is at most `limit`: first with fewer lines of logs, then with fewer parts.
-pub(super) fn compose(report: &Report, links: &Links, picture: bool, most_lines: usize, limit: usize, measure: fn(&str) -> usize) -> String {
+pub(super) fn compose(
+    report: &Report,
+    links: &Links,
+    picture: bool,
+    most_lines: usize,
+    limit: usize,
+    measure: fn(&str) -> usize,
+) -> String {
     for lines in [most_lines, 60, 20, 5].into_iter().filter(|lines| *lines <= most_lines) {
         let whole = join(&parts(report, links, Detail { lines, picture }), 0, links);
         if measure(&whole) <= limit {
@@ -141,7 +148,13 @@ fn gates(report: &Report) -> Option<String> {
     rows.sort_by_key(|gate| !gate.failed());
     let mut out = String::from("| gate | outcome | time | attempts |\n|---|---|--:|--:|\n");
     for gate in rows {
-        let sign = if gate.passed() { "✅" } else if gate.failed() { "❌" } else { "▫️" };
+        let sign = if gate.passed() {
+            "✅"
+        } else if gate.failed() {
+            "❌"
+        } else {
+            "▫️"
+        };
         let (words, time) = (text(&cut(&gate.words)), took(gate.duration_ms));
         let _ = writeln!(out, "| {} | {sign} {words} | {time} | {} |", gate.name, gate.attempts);
     }
@@ -191,7 +204,10 @@ fn checks(report: &Report) -> Option<String> {
     if suspicious.is_empty() {
         return (passed > 0).then(|| format!("{} passed.\n", count(passed, "check")));
     }
-    let mut out = format!("Checks: {passed} passed, {} did not.\n\n| target | check | in | verdict | seen |\n|---|---|---|---|---|\n", suspicious.len());
+    let mut out = format!(
+        "Checks: {passed} passed, {} did not.\n\n| target | check | in | verdict | seen |\n|---|---|---|---|---|\n",
+        suspicious.len()
+    );
     for check in suspicious.iter().take(50) {
         let verdict = match check.verdict {
             Verdict::Pass => "pass",

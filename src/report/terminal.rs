@@ -5,10 +5,10 @@ use std::io::{IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 
+use super::Report;
 use super::progress::Progress;
 use super::sink::Sink;
 use super::story::{Telling, tell, tell_end};
-use super::Report;
 use crate::event::Event;
 
 /// Tells the story of a run.
