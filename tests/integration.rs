@@ -1,4 +1,5 @@
 //! The one integration binary: a file per capability.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
+mod embedded_fly;
 mod journal;

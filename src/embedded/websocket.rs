@@ -76,7 +76,7 @@ async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Resu
         }
         let opcode = head[0] & 0x0F;
         // A ping (9) is answered by a pong (10) with the same payload.
-        let first = if opcode == 9 { (head[0] & 0xF0) | 10 } else { head[0] };
+        let first = if opcode == 9 { (head[0] & 0xF0) | 0x0A } else { head[0] };
         let mut frame = vec![first];
         match payload.len() {
             short @ 0..126 => frame.push(short as u8),

@@ -51,13 +51,13 @@ impl Caller {
     /// Returns the app `name`, if it exists and this caller may see it.
     ///
     /// Source: flyctl's launch, which reads 404 as "the name is free" and 403 as "it exists in an organisation the token cannot see".
-    pub fn app<'a>(&self, state: &'a mut State, name: &str) -> Result<&'a mut App, Problem> {
+    pub(super) fn app<'a>(&self, state: &'a mut State, name: &str) -> Result<&'a mut App, Problem> {
         let app = state.apps.get_mut(name).ok_or_else(|| Problem::new(404, format!("Could not find App \"{name}\"")))?;
         if self.sees(app) { Ok(app) } else { Err(Problem::new(403, "unauthorized: the token has no access to this app")) }
     }
 
     /// Returns whether this caller may touch `app`.
-    pub fn sees(&self, app: &App) -> bool {
+    pub(super) fn sees(&self, app: &App) -> bool {
         match &self.token.scope {
             Scope::Org(slug) => *slug == app.org,
             Scope::App(name) => *name == app.name,
@@ -65,7 +65,7 @@ impl Caller {
     }
 
     /// Refuses what only an organisation's token may do, such as listing and creating apps.
-    pub fn org(&self, slug: &str) -> Result<(), Problem> {
+    pub(super) fn org(&self, slug: &str) -> Result<(), Problem> {
         if self.token.scope == Scope::Org(slug.to_owned()) {
             return Ok(());
         }

@@ -16,7 +16,6 @@ const USUAL_KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Types of what the server itself decodes, so that a wrong type is refused as it is there; everything else is carried along.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[expect(dead_code, reason = "decoding is the check")]
 struct Shape {
     image: Option<String>,
     env: Option<std::collections::BTreeMap<String, String>>,
@@ -32,7 +31,6 @@ struct Shape {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[expect(dead_code, reason = "decoding is the check")]
 struct ServiceShape {
     protocol: Option<String>,
     internal_port: Option<u16>,
@@ -42,7 +40,6 @@ struct ServiceShape {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[expect(dead_code, reason = "decoding is the check")]
 struct CheckShape {
     r#type: Option<String>,
     port: Option<u16>,

@@ -87,7 +87,7 @@ impl Inner {
         let event = self.ulid();
         let next = self.change_at(app, id, epoch, |machine, now| {
             machine.state = MachineState::LaunchFailed;
-            machine.event(event, now.wall, "launch", "failed", "flyd", None);
+            machine.event(&event, now.wall, "launch", "failed", "flyd", None);
         });
         if next.is_some() {
             self.log(app, id, "error", "failed to pull the image: manifest unknown");
@@ -132,7 +132,7 @@ impl Inner {
             machine.state = MachineState::Started;
             machine.started_at = Some(now.elapsed);
             machine.container = contained.as_ref().map(|(_, _, ports)| ports.clone());
-            machine.event(event, now.wall, "start", "started", "flyd", None);
+            machine.event(&event, now.wall, "start", "started", "flyd", None);
             machine.behaviour.clone()
         });
         match (started, contained) {
@@ -180,7 +180,7 @@ impl Inner {
             };
             machine.restarts += u32::from(restarting);
             let request = machine.exit_request(Exit { code, requested: false, restarting }, now.wall, shape);
-            machine.event(event, now.wall, "exit", "stopped", "flyd", Some(request));
+            machine.event(&event, now.wall, "exit", "stopped", "flyd", Some(request));
             machine.container = None;
             machine.checks.clear();
             machine.epoch += 1;
@@ -223,7 +223,7 @@ impl Inner {
             let order = Quit::new(machine, signal, timeout, false, self.container_name(id, machine.epoch));
             machine.state = MachineState::Stopping;
             machine.epoch += 1;
-            machine.event(event, now.wall, "stop", "stopping", "user", None);
+            machine.event(&event, now.wall, "stop", "stopping", "user", None);
             Some((order, machine.epoch))
         });
         let Some((order, epoch)) = order.flatten() else { return };
@@ -240,7 +240,7 @@ impl Inner {
         let (event, shape) = (self.ulid(), self.switches().exit_shape);
         self.change_at(app, id, epoch, |machine, now| {
             let request = machine.exit_request(Exit { code, requested: true, restarting: false }, now.wall, shape);
-            machine.event(event, now.wall, "exit", "stopped", "flyd", Some(request));
+            machine.event(&event, now.wall, "exit", "stopped", "flyd", Some(request));
             machine.state = state;
             machine.container = None;
             machine.checks.clear();
@@ -263,7 +263,7 @@ impl Inner {
             machine.state = MachineState::Replacing;
             machine.epoch += 1;
             machine.restarts = 0;
-            machine.event(event, now.wall, "update", "replacing", "user", None);
+            machine.event(&event, now.wall, "update", "replacing", "user", None);
             (running, order, machine.epoch)
         });
         let Some((running, order, epoch)) = order else { return };
@@ -300,7 +300,7 @@ impl Inner {
             let order = Quit::new(machine, None, None, true, self.container_name(id, machine.epoch));
             machine.state = MachineState::Destroying;
             machine.epoch += 1;
-            machine.event(event, now.wall, "destroy", "destroying", "user", None);
+            machine.event(&event, now.wall, "destroy", "destroying", "user", None);
             Some((running, order, machine.epoch))
         });
         let Some((running, order, epoch)) = order.flatten() else { return };
@@ -322,7 +322,7 @@ impl Inner {
             machine.state = MachineState::Destroyed;
             machine.died = Some(now.elapsed);
             machine.lease = None;
-            machine.event(event, now.wall, "destroy", "destroyed", "flyd", None);
+            machine.event(&event, now.wall, "destroy", "destroyed", "flyd", None);
         });
         if gone.is_some()
             && let Some(app) = lock(&self.state).apps.get_mut(app)

@@ -139,7 +139,7 @@ pub(super) struct Exit {
 
 impl Machine {
     /// Adds an event in front. Source of the shape: the OpenAPI document's `MachineEvent`, and the events flyctl reads.
-    pub fn event(&mut self, id: String, now: Timestamp, kind: &str, status: &str, source: &str, request: Option<Value>) {
+    pub(super) fn event(&mut self, id: &str, now: Timestamp, kind: &str, status: &str, source: &str, request: Option<Value>) {
         let mut event = json!({ "id": id, "type": kind, "status": status, "source": source, "timestamp": now.as_millisecond() });
         if let Some(request) = request {
             event["request"] = request;
@@ -149,7 +149,7 @@ impl Machine {
     }
 
     /// Returns the `request` of an exit event.
-    pub fn exit_request(&self, exit: Exit, now: Timestamp, shape: ExitShape) -> Value {
+    pub(super) fn exit_request(&self, exit: Exit, now: Timestamp, shape: ExitShape) -> Value {
         let details = json!({
             "exit_code": exit.code,
             "guest_exit_code": exit.code,
@@ -171,12 +171,12 @@ impl Machine {
     }
 
     /// Returns the lease that is held at `now`.
-    pub fn held(&self, now: Duration) -> Option<&Lease> {
+    pub(super) fn held(&self, now: Duration) -> Option<&Lease> {
         self.lease.as_ref().filter(|lease| lease.until > now)
     }
 
     /// Refuses a mutation by someone who does not hold the lease. Source of the text: community.fly.io/t/15555.
-    pub fn guard(&self, nonce: Option<&str>, now: Duration, stale_is_refused: bool) -> Result<(), Problem> {
+    pub(super) fn guard(&self, nonce: Option<&str>, now: Duration, stale_is_refused: bool) -> Result<(), Problem> {
         match (self.held(now), nonce) {
             (Some(lease), Some(nonce)) if lease.nonce == nonce => Ok(()),
             (Some(lease), _) => Err(self.leased(lease)),
@@ -186,12 +186,12 @@ impl Machine {
     }
 
     /// Returns the refusal while `lease` is held.
-    pub fn leased(&self, lease: &Lease) -> Problem {
+    pub(super) fn leased(&self, lease: &Lease) -> Problem {
         Problem::conflict(format!("machine ID {} lease currently held by {}, expires at {}", self.id, lease.owner, lease.expires_at))
     }
 
     /// Refuses a start in a state in which the machine cannot be started.
-    pub fn may_start(&self) -> Result<(), Problem> {
+    pub(super) fn may_start(&self) -> Result<(), Problem> {
         match self.state {
             MachineState::Created
             | MachineState::Stopped
@@ -204,7 +204,7 @@ impl Machine {
     }
 
     /// Refuses an update while another one is under way, or after the end.
-    pub fn may_update(&self) -> Result<(), Problem> {
+    pub(super) fn may_update(&self) -> Result<(), Problem> {
         match self.state {
             MachineState::Replacing | MachineState::Creating => {
                 Err(Problem::new(409, "aborted: concurrent update in progress".to_owned()))
@@ -215,7 +215,7 @@ impl Machine {
     }
 
     /// Refuses to destroy a running machine without force.
-    pub fn may_destroy(&self, force: bool) -> Result<(), Problem> {
+    pub(super) fn may_destroy(&self, force: bool) -> Result<(), Problem> {
         if force || !(self.state.runs() || self.state == MachineState::Replacing) {
             return Ok(());
         }
@@ -226,7 +226,7 @@ impl Machine {
     /// Returns whether the proxy may send it public traffic: started, registered, offering a service, and every check that routes passes.
     ///
     /// Source: fly.io/docs/reference/fly-proxy and the documentation of service checks. A check without a result does not pass.
-    pub fn routable(&self) -> bool {
+    pub(super) fn routable(&self) -> bool {
         self.state == MachineState::Started
             && !self.cordoned
             && self.host_status == "ok"
@@ -238,7 +238,7 @@ impl Machine {
     }
 
     /// Returns whether this is a one-shot machine, such as a release command's: nothing restarts it and its end destroys it.
-    pub fn one_shot(&self) -> bool {
+    pub(super) fn one_shot(&self) -> bool {
         config::auto_destroy(&self.config) && config::restart(&self.config).0 == "no"
     }
 }

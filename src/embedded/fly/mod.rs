@@ -159,7 +159,7 @@ impl Fly {
     /// Returns the machines of `app` that are not destroyed, in order of creation.
     pub fn machines(&self, app: &str) -> Vec<MachineView> {
         let state = lock(&self.inner.state);
-        let mut machines: Vec<_> = state.apps.get(app).into_iter().flat_map(|app| app.living()).collect();
+        let mut machines: Vec<_> = state.apps.get(app).into_iter().flat_map(state::App::living).collect();
         machines.sort_by_key(|machine| machine.ordinal);
         machines
             .iter()

@@ -7,7 +7,7 @@ use serde_json::json;
 
 /// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub(super) struct Problem {
     status: StatusCode,
     text: String,
     code: Option<&'static str>,

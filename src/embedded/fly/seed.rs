@@ -32,7 +32,7 @@ pub struct Earlier<'a> {
 
 impl Fly {
     /// Makes `token` known with `scope`; `owner` is what leases name as their holder.
-    pub fn seed_token(&self, token: &str, scope: Scope, owner: &str) {
+    pub fn seed_token(&self, token: &str, scope: &Scope, owner: &str) {
         // The registry's password is the same token without a scheme.
         for piece in super::access::tokens(token) {
             self.inner.registry.allow(piece);
@@ -79,7 +79,7 @@ impl Fly {
             if !contained {
                 machine.state = MachineState::Started;
                 machine.started_at = Some(now.elapsed);
-                machine.event(inner.ulid(), now.wall, "start", "started", "flyd", None);
+                machine.event(&inner.ulid(), now.wall, "start", "started", "flyd", None);
                 let healthy = CheckResult { passing: true, output: "200 OK".to_owned(), updated_at: now.wall };
                 machine.checks = config::checks(&machine.config).into_iter().map(|check| (check.name, healthy.clone())).collect();
             }
@@ -153,7 +153,6 @@ impl Inner {
 
     /// Adds an app without anything in it; its public host name is known from now on and answered with 503.
     pub(super) fn new_app(&self, name: &str, org: &str, network: &str) {
-        let created_at = self.now().wall;
         let mut state = lock(&self.state);
         let number = state.number();
         let app = App {
@@ -163,7 +162,6 @@ impl Inner {
             org: org.to_owned(),
             network: if network.is_empty() { "default" } else { network }.to_owned(),
             deployed: false,
-            created_at,
             machines: BTreeMap::new(),
             volumes: BTreeMap::new(),
             secrets: BTreeMap::new(),

@@ -93,7 +93,6 @@ pub(super) struct App {
     pub org: String,
     pub network: String,
     pub deployed: bool,
-    pub created_at: Timestamp,
     pub machines: BTreeMap<String, Machine>,
     pub volumes: BTreeMap<String, Volume>,
     pub secrets: BTreeMap<String, Secret>,
@@ -107,12 +106,12 @@ pub(super) struct App {
 
 impl App {
     /// Returns the machines that are not gone.
-    pub fn living(&self) -> impl Iterator<Item = &Machine> {
+    pub(super) fn living(&self) -> impl Iterator<Item = &Machine> {
         self.machines.values().filter(|machine| machine.died.is_none())
     }
 
     /// Returns `pending`, `deployed` or `suspended`. Source: fly-go's `App.Deployed`, which takes the last two for deployed.
-    pub fn status(&self) -> &'static str {
+    pub(super) fn status(&self) -> &'static str {
         if !self.deployed {
             "pending"
         } else if self.living().next().is_none() {
@@ -123,7 +122,7 @@ impl App {
     }
 
     /// Returns whether a machine called `name` exists.
-    pub fn has_name(&self, name: &str) -> bool {
+    pub(super) fn has_name(&self, name: &str) -> bool {
         self.living().any(|machine| machine.name == name)
     }
 }
@@ -141,16 +140,16 @@ pub(super) struct State {
 
 impl State {
     /// Returns the next number.
-    pub fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.counter += 1;
         self.counter
     }
 
-    pub fn machine(&self, app: &str, id: &str) -> Option<&Machine> {
+    pub(super) fn machine(&self, app: &str, id: &str) -> Option<&Machine> {
         self.apps.get(app)?.machines.get(id)
     }
 
-    pub fn machine_mut(&mut self, app: &str, id: &str) -> Option<&mut Machine> {
+    pub(super) fn machine_mut(&mut self, app: &str, id: &str) -> Option<&mut Machine> {
         self.apps.get_mut(app)?.machines.get_mut(id)
     }
 }

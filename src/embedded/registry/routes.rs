@@ -28,7 +28,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Returns the word for the tape.
-    pub fn noun(&self) -> &'static str {
+    pub(super) fn noun(&self) -> &'static str {
         match self {
             Self::Manifest(_) => "manifest",
             Self::Blob(_) => "blob",
@@ -47,7 +47,7 @@ pub(super) struct Place {
 
 impl Place {
     /// Reads `/v2/<repository>/<kind>/...`; `None` for anything else.
-    pub fn parse(path: &str) -> Option<Self> {
+    pub(super) fn parse(path: &str) -> Option<Self> {
         let segments: Vec<&str> = path.strip_prefix("/v2/")?.split('/').collect();
         let (name, kind) = match segments.as_slice() {
             [name @ .., "manifests", reference] if !reference.is_empty() => (name, Kind::Manifest((*reference).to_owned())),

@@ -200,7 +200,7 @@ impl Inner {
             container: None,
             id,
         };
-        machine.event(self.ulid(), now.wall, "launch", "created", "user", None);
+        machine.event(&self.ulid(), now.wall, "launch", "created", "user", None);
         machine
     }
 
