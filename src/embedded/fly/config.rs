@@ -123,7 +123,7 @@ fn guest(config: &Value) -> Result<(), Problem> {
 }
 
 /// Nulls are gone, integer durations are Go's text, `autostop` is the document's text: what a Go server that decodes and encodes makes of it.
-fn given_back(value: &Value, autostop_as_text: bool) -> Value {
+pub(super) fn given_back(value: &Value, autostop_as_text: bool) -> Value {
     match value {
         Value::Object(map) => {
             let members = map.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| {

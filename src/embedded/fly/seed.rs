@@ -70,7 +70,7 @@ impl Fly {
         let contained = lock(&inner.engine).is_some();
         let mut ids = Vec::new();
         for region in earlier.regions {
-            let config = earlier_config(earlier, &release);
+            let config = config::given_back(&earlier_config(earlier, &release), inner.switches().autostop_as_text);
             let (_, repository, tag) = wire::image_parts(earlier.image);
             let named = earlier.image.split_once('@').map(|(_, digest)| digest.to_owned());
             let digest = inner.registry.find(repository, named.as_deref().unwrap_or(tag)).or(named).unwrap_or_default();
