@@ -31,6 +31,7 @@ mod proxy;
 pub mod registry;
 pub mod tape;
 pub mod traffic;
+pub mod vercel;
 mod websocket;
 pub mod world;
 
