@@ -3,6 +3,7 @@
 //! Nothing that works prints. It emits events; the terminal, the Actions log, the job summary, the comment, the HTML page and the JSON file
 //! are consumers of one stream. A new form of output adds a consumer and touches nothing that works.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -214,6 +215,21 @@ pub enum EventKind {
         url: Option<String>,
         /// Whether that address itself showed the revision.
         proven_from_outside: bool,
+    },
+    /// The run ended; the last event of every run, with or without a release.
+    RunFinished {
+        /// How.
+        outcome: Outcome,
+        /// The exit code of the process.
+        exit_code: u8,
+        /// What serves now; `before` where nothing was touched.
+        serving: Serving,
+        /// Why it did not finish, in a whole sentence; `None` when it did, or when the release has said it.
+        failure: Option<String>,
+        /// What to try or type next, one command or sentence each.
+        hints: Vec<String>,
+        /// How many requests went to each platform, every attempt counted.
+        requests: BTreeMap<Platform, u64>,
     },
 }
 

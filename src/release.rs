@@ -9,7 +9,7 @@
 //! Everything before `committed` goes back on any failure; everything after it only goes on. Going back works from the journal's record of
 //! the release, not from what this process remembers, so that whoever finds an unfinished release does the same as its own runner would.
 
-pub mod check;
+mod check;
 mod cut_over;
 mod finish;
 pub mod journal;
@@ -28,12 +28,12 @@ use std::time::Duration;
 pub use plan::{Move, Plan, Planned};
 pub use recover::{Recovered, recover};
 
-use self::check::Check;
 use self::journal::{Begun, Entry, Open, TargetRecord};
 use self::store::{Journal, StoreError};
 use crate::event::{EventKind, Events, Level, Outcome, Phase, Serving, Side};
 use crate::http::Transport;
 use crate::id::{Name, ReleaseId};
+use crate::manifest::Check;
 use crate::platform::{AnyTarget, PlatformError, PlatformErrorKind, Revision, Scope, Target};
 use crate::shutdown::{self, Shutdown};
 
@@ -411,7 +411,7 @@ fn split_checks<'c>(target: &AnyTarget, checks: &'c [Check]) -> (Vec<&'c Check>,
     use crate::platform::AskedFrom;
     match target.capabilities().asked_from {
         AskedFrom::Public => (checks.iter().collect(), Vec::new()),
-        AskedFrom::PlatformChecks => checks.iter().partition(|check| check.is_plain_get()),
+        AskedFrom::PlatformChecks => checks.iter().partition(|check| check.plain_get().is_some()),
         AskedFrom::Nowhere => (Vec::new(), checks.iter().collect()),
     }
 }

@@ -59,7 +59,8 @@ impl Release<'_> {
     async fn prepare_one(&self, scope: &Scope, planned: &Planned) -> (Name, Result<Revision, PlatformError>) {
         let name = planned.target.name().clone();
         let began = tokio::time::Instant::now();
-        let gets: Vec<PlainGet> = planned.checks.iter().filter_map(super::check::Check::plain_get).collect();
+        let gets: Vec<PlainGet> =
+            planned.checks.iter().filter_map(|check| check.plain_get()).map(|path| PlainGet { path: path.to_owned() }).collect();
         let result = match (&planned.shipment, &planned.after) {
             // Found alive while planning: it is prepared already.
             (Shipment::Earlier(_), Some(revision)) => Ok(revision.clone()),

@@ -7,11 +7,12 @@
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::check::{Asked, Check};
+use super::check::Asked;
 use super::plan::Planned;
 use super::{Failure, Release};
 use crate::event::{EventKind, Phase};
 use crate::http::{Platform, Via};
+use crate::manifest::Check;
 use crate::platform::{Artifact, Revision, Target};
 
 /// Where an uploaded directory shows its revision.
@@ -72,7 +73,7 @@ impl Release<'_> {
 
 /// Returns the check by which a target's public address shows its revision.
 fn showing(planned: &Planned) -> Option<Check> {
-    if let Some(check) = planned.checks.iter().find(|check| check.shows_revision()) {
+    if let Some(check) = planned.checks.iter().find(|check| check.proves_revision()) {
         return Some(check.clone());
     }
     let uploaded = match &planned.shipment {
@@ -80,5 +81,5 @@ fn showing(planned: &Planned) -> Option<Check> {
         super::plan::Shipment::Earlier(shipped) => shipped.artifact.as_ref(),
     };
     let directory = matches!(uploaded, Some(Artifact::Directory { .. }));
-    (directory && planned.target.platform() == Platform::Vercel).then(|| Check::revision_at(WELL_KNOWN))
+    (directory && planned.target.platform() == Platform::Vercel).then(|| super::check::revision_at(WELL_KNOWN))
 }

@@ -63,7 +63,7 @@ impl Release<'_> {
         let name = planned.target.name();
         let (now, later) = super::split_checks(&planned.target, &planned.checks);
         if !later.is_empty() {
-            let list: Vec<_> = later.iter().map(ToString::to_string).collect();
+            let list: Vec<_> = later.iter().map(|check| check.name.as_str()).collect();
             let text = format!("{name} cannot be asked before it serves; asked in watch, before the commit: {}.", list.join(", "));
             self.context.events.notice(Level::Note, "check::asked-in-watch", text);
         }
@@ -86,7 +86,7 @@ impl Release<'_> {
     pub(super) fn judged(
         &self,
         target: &crate::id::Name,
-        check: &super::check::Check,
+        check: &crate::manifest::Check,
         phase: Phase,
         judgement: Judgement,
     ) -> Result<(), Failure> {
@@ -97,11 +97,13 @@ impl Release<'_> {
         }
         match verdict {
             Verdict::Pass | Verdict::Flaky => Ok(()),
-            Verdict::Fail | Verdict::Suspect => Err(Failure::said(phase, Some(target), format!("the check {check} failed: {detail}"))),
+            Verdict::Fail | Verdict::Suspect => {
+                Err(Failure::said(phase, Some(target), format!("the check {} failed: {detail}", check.name)))
+            }
         }
     }
 
-    fn checked(&self, target: &crate::id::Name, check: &super::check::Check, phase: Phase, verdict: Verdict, detail: String) {
-        self.context.events.emit(EventKind::Checked { target: target.clone(), check: check.to_string(), phase, verdict, detail });
+    fn checked(&self, target: &crate::id::Name, check: &crate::manifest::Check, phase: Phase, verdict: Verdict, detail: String) {
+        self.context.events.emit(EventKind::Checked { target: target.clone(), check: check.name.clone(), phase, verdict, detail });
     }
 }

@@ -1,0 +1,28 @@
+//! GitHub as cutover uses it: one repository, our own types, and outcomes that a caller acts on.
+//!
+//! octocrab ends in [`GitHub`]: it builds the requests and carries them through its tower service, which here is our own
+//! [`Transport`](crate::http::Transport), so that deadlines, repeats, redaction and counting are the same as for every platform. Its models
+//! stay unused: their closed enums and required fields make one odd element fail a whole page, and "sent, but the answer could not be
+//! read" must never be reported as a failure of what was sent.
+//!
+//! Each area has a file: comments and the sticky one among them, statuses, deployments, pull requests of a commit, jobs of a run. Check runs
+//! will stand beside them; the journal's refs too.
+
+mod client;
+mod comments;
+mod deployments;
+mod error;
+mod jobs;
+mod pulls;
+mod service;
+mod statuses;
+mod sticky;
+
+pub use client::{GitHub, Repository};
+pub use comments::{Comment, MAX_COMMENT_CHARACTERS};
+pub use deployments::{Deployment, DeploymentRequest, DeploymentState, DeploymentStatus, Mark};
+pub use error::GitHubError;
+pub use jobs::Job;
+pub use pulls::{Pull, Side, choose_for_push};
+pub use statuses::{CommitState, CommitStatus};
+pub use sticky::{MAX_DOCUMENT_CHARACTERS, Section, Stamp, StickyOutcome};
