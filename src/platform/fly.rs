@@ -35,10 +35,13 @@ use tokio::time::Instant;
 
 use self::client::{FlyClient, TOKEN_HINT};
 pub use self::endpoints::FlyEndpoints;
-use self::toml::{FlyConfig, Strategy};
 use self::token::FlyToken;
+use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
-use super::*;
+use super::{
+    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Revision,
+    RevisionDigest, Scope, Settings, Target,
+};
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::shutdown::Level;
@@ -211,7 +214,7 @@ impl Target for FlyTarget {
     }
 
     async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError> {
-        Ok(self.observed(scope, &self.fleet().await?))
+        Ok(observing::observed(scope, &self.fleet().await?))
     }
 
     async fn digest_of(&self, artifact: &Artifact, before: &Observed) -> Result<RevisionDigest, PlatformError> {
@@ -257,7 +260,13 @@ impl Target for FlyTarget {
         };
         if let Some(record) = record {
             let cancelled = scope.shutdown.level() > Level::None;
-            let status = if forward { "complete" } else if cancelled { "interrupted" } else { "failed" };
+            let status = if forward {
+                "complete"
+            } else if cancelled {
+                "interrupted"
+            } else {
+                "failed"
+            };
             if let Err(error) = self.client.update_record(&self.settings.app, &record.id, status).await {
                 tracing::debug!(%error, "release record not closed");
             }

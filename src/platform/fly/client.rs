@@ -114,7 +114,9 @@ pub(super) fn refusal(operation: &'static str, thing: &str, answer: &Answer) -> 
     match &error.kind {
         PlatformErrorKind::Unauthorized(_) => error.hints.push(TOKEN_HINT.to_owned()),
         PlatformErrorKind::Forbidden(_) => {
-            error.hints.push("the token belongs to another app or organisation; `fly tokens create deploy` makes one for this app".to_owned());
+            error
+                .hints
+                .push("the token belongs to another app or organisation; `fly tokens create deploy` makes one for this app".to_owned());
         }
         _ => {}
     }

@@ -99,13 +99,7 @@ impl Fleet {
             gets: Vec::new(),
             machines: machines.iter().map(|machine| MachineHint::observed(machine, self.group(machine))).collect(),
         };
-        Revision {
-            digest: content.digest(),
-            artifact,
-            label: label(&image),
-            release: release.map(str::to_owned),
-            hints: hints.to_value(),
-        }
+        Revision { digest: content.digest(), artifact, label: label(&image), release: release.map(str::to_owned), hints: hints.to_value() }
     }
 }
 

@@ -53,7 +53,8 @@ pub(super) struct MachineHint {
 impl Hints {
     /// Reads the hints of a revision of `app`; a revision of something else is refused.
     pub(super) fn of(revision: &Revision, app: &str) -> Result<Self, PlatformError> {
-        let unusable = |why: String| PlatformError::new(Platform::Fly, "read_hints", format!("app {app}"), PlatformErrorKind::Impossible(why));
+        let unusable =
+            |why: String| PlatformError::new(Platform::Fly, "read_hints", format!("app {app}"), PlatformErrorKind::Impossible(why));
         let hints: Self = serde_json::from_value(revision.hints.clone())
             .map_err(|error| unusable(format!("the revision {} cannot be understood: {error}", revision.label)))?;
         if hints.app == app {

@@ -47,7 +47,9 @@ impl FlyTarget {
             let holder = self.client.lease_holder(app, id).await.ok().flatten();
             if Instant::now() >= until {
                 let who = holder.map(|holder| format!(" by {}", holder.owner)).unwrap_or_default();
-                return Err(refused.hint(format!("machine {id} is held{who}; wait until that is done, or see `fly machine leases view {id}`")));
+                return Err(
+                    refused.hint(format!("machine {id} is held{who}; wait until that is done, or see `fly machine leases view {id}`"))
+                );
             }
             if told != holder {
                 if let Some(holder) = &holder {
@@ -56,7 +58,11 @@ impl FlyTarget {
                 }
                 told = holder;
             }
-            self.or_cancelled(scope, "create_lease", async { Ok(tokio::time::sleep(Duration::from_secs(2)).await) }).await?;
+            let pause = async {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                Ok(())
+            };
+            self.or_cancelled(scope, "create_lease", pause).await?;
         }
     }
 
@@ -65,8 +71,7 @@ impl FlyTarget {
         let renew = async {
             loop {
                 tokio::time::sleep(RENEWAL).await;
-                let held: Vec<(String, String)> =
-                    self.memory().leases.iter().map(|(id, nonce)| (id.clone(), nonce.clone())).collect();
+                let held: Vec<(String, String)> = self.memory().leases.iter().map(|(id, nonce)| (id.clone(), nonce.clone())).collect();
                 let renewals = held.iter().map(|(id, nonce)| self.renew(id, nonce));
                 let renewed: Result<Vec<()>, PlatformError> =
                     futures_util::stream::iter(renewals).buffer_unordered(CONCURRENCY).try_collect().await;
@@ -87,10 +92,15 @@ impl FlyTarget {
             Ok(lease) if lease.nonce == nonce || lease.nonce.is_empty() => Ok(()),
             Ok(_) => {
                 self.memory().leases.remove(id);
-                Err(self.error("refresh_lease", PlatformErrorKind::Conflict(format!("the lease of machine {id} was lost to somebody else"))))
+                Err(self
+                    .error("refresh_lease", PlatformErrorKind::Conflict(format!("the lease of machine {id} was lost to somebody else"))))
             }
             // No word is no loss: the next renewal tells.
-            Err(error) if error.ambiguous() || matches!(error.kind, PlatformErrorKind::Unreachable(_) | PlatformErrorKind::RateLimited(_)) => Ok(()),
+            Err(error)
+                if error.ambiguous() || matches!(error.kind, PlatformErrorKind::Unreachable(_) | PlatformErrorKind::RateLimited(_)) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

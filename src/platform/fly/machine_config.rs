@@ -165,7 +165,7 @@ fn mounts(wanted: &[&Mount], existing: Option<&Value>) -> Option<Value> {
         let mut value = Map::new();
         let named = old.and_then(|old| old.get("name")).and_then(Value::as_str).unwrap_or_default();
         if let Some(old) = old.filter(|_| named.is_empty() || named == mount.source) {
-            value = old.clone();
+            value.clone_from(old);
         }
         value.insert("path".to_owned(), mount.destination.clone().into());
         if !mount.source.is_empty() && (old.is_none() || !named.is_empty()) {

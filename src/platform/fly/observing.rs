@@ -17,22 +17,22 @@ impl FlyTarget {
         let machines = self.client.list_machines(&self.settings.app).await?;
         Ok(Fleet::new(&self.settings.app, self.settings.config.default_group(), machines))
     }
+}
 
-    /// Returns what these machines serve, what is unfinished, and what is left over.
-    pub(super) fn observed(&self, scope: &Scope, fleet: &Fleet) -> Observed {
-        let registered = fleet.registered().count();
-        let serving = fleet.generations(fleet.registered()).into_iter().map(|(revision, machines)| Weighted {
-            revision,
-            percent: 100.0 * machines.len() as f64 / registered as f64,
-        });
-        let left = fleet.machines.iter().filter(|machine| machine.cordoned && stamp::is_ours(machine, &scope.product, &scope.environment));
-        Observed {
-            serving: serving.collect(),
-            unfinished: unfinished(fleet),
-            settings: BTreeMap::new(),
-            leftovers: fleet.generations(left).into_iter().map(|(revision, _)| revision).collect(),
-            facts: facts(fleet),
-        }
+/// Returns what these machines serve, what is unfinished, and what is left over. Pure.
+pub(super) fn observed(scope: &Scope, fleet: &Fleet) -> Observed {
+    let registered = fleet.registered().count();
+    let serving = fleet
+        .generations(fleet.registered())
+        .into_iter()
+        .map(|(revision, machines)| Weighted { revision, percent: 100.0 * machines.len() as f64 / registered as f64 });
+    let left = fleet.machines.iter().filter(|machine| machine.cordoned && stamp::is_ours(machine, &scope.product, &scope.environment));
+    Observed {
+        serving: serving.collect(),
+        unfinished: unfinished(fleet),
+        settings: BTreeMap::new(),
+        leftovers: fleet.generations(left).into_iter().map(|(revision, _)| revision).collect(),
+        facts: facts(fleet),
     }
 }
 
@@ -56,7 +56,9 @@ fn facts(fleet: &Fleet) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     let counted = |keys: Vec<String>| {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
+        for key in keys {
+            *counts.entry(key).or_default() += 1;
+        }
         counts.into_iter().map(|(key, count)| format!("{count} × {key}")).collect::<Vec<_>>().join(", ")
     };
     let mut fact = |name: &str, text: String| {

@@ -1,7 +1,7 @@
 //! Preflight: what a release needs to be allowed, all of it told at once.
 
-use super::toml::Strategy;
 use super::FlyTarget;
+use super::toml::Strategy;
 use crate::platform::{PlatformError, PlatformErrorKind, Problem};
 
 impl FlyTarget {
@@ -84,23 +84,35 @@ impl FlyTarget {
             fatal("fly::region", format!("{app} has no machines, and fly.toml has no primary_region."), "add primary_region to fly.toml");
         }
         if first && !config.mounts.is_empty() {
-            fatal("fly::first-volume", format!("{app} has no machines, and fly.toml asks for a volume."), "make the first machine with `fly deploy`");
+            fatal(
+                "fly::first-volume",
+                format!("{app} has no machines, and fly.toml asks for a volume."),
+                "make the first machine with `fly deploy`",
+            );
         }
         match self.strategy() {
             Strategy::Bluegreen => {
                 if !config.mounts.is_empty() {
-                    fatal("fly::bluegreen-volume", "bluegreen cannot be used with a volume: it belongs to one machine.".to_owned(), rolling);
+                    fatal(
+                        "fly::bluegreen-volume",
+                        "bluegreen cannot be used with a volume: it belongs to one machine.".to_owned(),
+                        rolling,
+                    );
                 }
                 if !config.groups().iter().any(|group| config.has_checks(group)) {
-                    let text = "bluegreen needs at least one check in fly.toml: nothing else tells that the new machines are well.".to_owned();
+                    let text =
+                        "bluegreen needs at least one check in fly.toml: nothing else tells that the new machines are well.".to_owned();
                     fatal("fly::bluegreen-checks", text, "add a check to the service, or use strategy rolling");
                 }
                 if let Some(group) = config.groups().into_iter().find(|group| config.services_of(group).is_empty()) {
-                    let text = format!("bluegreen cannot be used for process group {group}, which has no service: its machines would work at once.");
+                    let text = format!(
+                        "bluegreen cannot be used for process group {group}, which has no service: its machines would work at once."
+                    );
                     fatal("fly::bluegreen-worker", text, rolling);
                 }
                 if self.client.can_bluegreen(app).await == Some(false) {
-                    let text = format!("the organisation of {app} has no room for a second set of machines (canPerformBluegreenDeployment).");
+                    let text =
+                        format!("the organisation of {app} has no room for a second set of machines (canPerformBluegreenDeployment).");
                     fatal("fly::bluegreen-limit", text, "ask Fly for a higher limit, or use strategy rolling");
                 }
             }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::content::config_digest;
 use super::fleet::Fleet;
 use super::hints::{Hints, MachineHint, runs};
+use super::machine_config::MachineConfig;
 use super::rendering::{self, Image, Rendering, Slot};
 use super::stamp;
 use super::toml::Strategy;
@@ -66,7 +67,8 @@ impl FlyTarget {
     }
 
     fn image(&self, artifact: &Artifact) -> Result<Image, PlatformError> {
-        let impossible = || PlatformErrorKind::Impossible("an app on Fly runs images; this target was given a directory or a commit".to_owned());
+        let impossible =
+            || PlatformErrorKind::Impossible("an app on Fly runs images; this target was given a directory or a commit".to_owned());
         Image::of(artifact).ok_or_else(|| self.error("prepare", impossible()))
     }
 
@@ -87,7 +89,8 @@ impl FlyTarget {
         };
         if let Some(mount) = config.mounts.first() {
             let why = format!("a first release of an app with a volume is not made here: no machine has volume {} yet", mount.source);
-            return Err(impossible(why).hint(format!("make the first machine with `fly deploy -a {}`; releases after it are made here", self.settings.app)));
+            return Err(impossible(why)
+                .hint(format!("make the first machine with `fly deploy -a {}`; releases after it are made here", self.settings.app)));
         }
         Ok(rendering::first_slots(config, region, self.settings.high_availability))
     }
@@ -120,13 +123,15 @@ impl FlyTarget {
     ) -> Result<Vec<Machine>, PlatformError> {
         let revision = rendering::digest(&self.settings, slots, image);
         let release = scope.release.as_str();
-        let found: Vec<Option<&Machine>> = (0..slots.len()).map(|ordinal| own(fleet, scope, &rendering::intent(release, ordinal))).collect();
+        let found: Vec<Option<&Machine>> =
+            (0..slots.len()).map(|ordinal| own(fleet, scope, &rendering::intent(release, ordinal))).collect();
         let record = if found.iter().all(Option::is_some) { None } else { self.begin_record(scope, image).await };
-        let rendering = Rendering { settings: &self.settings, scope, release, revision: revision.as_str(), image, gets, record: record.as_ref() };
+        let rendering =
+            Rendering { settings: &self.settings, scope, release, revision: revision.as_str(), image, gets, record: record.as_ref() };
         let creations = slots.iter().zip(found).enumerate().map(|(ordinal, (slot, found))| {
             let intent = rendering::intent(release, ordinal);
             let body = CreateMachine {
-                config: self.new_config(&rendering, slot, &intent),
+                config: new_config(&rendering, slot, &intent),
                 region: slot.region.clone(),
                 skip_launch: !slot.launch,
                 skip_service_registration: true,
@@ -143,13 +148,6 @@ impl FlyTarget {
         let machines: Vec<Machine> = futures_util::stream::iter(creations).buffered(CONCURRENCY).try_collect().await?;
         self.memory().unseen.extend(machines.iter().map(|machine| machine.id.clone()));
         Ok(machines)
-    }
-
-    /// Returns the config of a new machine: what stands for one machine only is not copied from the old one.
-    fn new_config(&self, rendering: &Rendering<'_>, slot: &Slot, intent: &str) -> super::machine_config::MachineConfig {
-        let mut config = rendering.config(slot, intent.to_owned());
-        config.shift_remove("standbys");
-        config
     }
 
     /// Creates one machine. After an ambiguous answer it is looked for, for longer than lists lag, before anything is repeated.
@@ -196,7 +194,9 @@ impl FlyTarget {
         let app = &self.settings.app;
         let warn = |text: String| scope.events.notice(Level::Warning, "fly::addresses", text);
         if !services.iter().all(needs_only_shared) {
-            warn(format!("{app} offers more than HTTP on ports 80 and 443 and needs an address of its own, which costs money; type `fly ips allocate-v4 -a {app}`"));
+            warn(format!(
+                "{app} offers more than HTTP on ports 80 and 443 and needs an address of its own, which costs money; type `fly ips allocate-v4 -a {app}`"
+            ));
             return;
         }
         match self.client.addresses(app).await {
@@ -236,6 +236,13 @@ impl FlyTarget {
     }
 }
 
+/// Returns the config of a new machine: what stands for one machine only is not copied from the old one.
+fn new_config(rendering: &Rendering<'_>, slot: &Slot, intent: &str) -> MachineConfig {
+    let mut config = rendering.config(slot, intent.to_owned());
+    config.shift_remove("standbys");
+    config
+}
+
 /// Returns whether a service needs nothing but the shared address: TCP, port 80 with `http`, port 443 with `http` and `tls`.
 fn needs_only_shared(service: &super::toml::Service) -> bool {
     let shared = |port: &super::toml::Port| match (port.port, port.handlers.as_slice()) {
@@ -253,4 +260,5 @@ fn own<'a>(fleet: &'a Fleet, scope: &Scope, intent: &str) -> Option<&'a Machine>
 }
 
 /// The longest that a list was seen to lag, and a margin: [`LOOKUP_WINDOW`] must be longer.
-const _: () = assert!(LOOKUP_WINDOW.as_millis() > super::READ_LAG.as_millis() && POLL.as_millis() >= Duration::from_millis(500).as_millis());
+const _: () =
+    assert!(LOOKUP_WINDOW.as_millis() > super::READ_LAG.as_millis() && POLL.as_millis() >= Duration::from_millis(500).as_millis());

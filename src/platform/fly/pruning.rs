@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::FlyTarget;
 use super::api::Waited;
 use super::hints::{Hints, MachineHint};
 use super::machine_config::MachineConfig;
 use super::stamp;
 use super::toml::parse_duration;
 use super::wire::Machine;
-use super::FlyTarget;
 use crate::platform::{PlatformError, PlatformErrorKind, Revision, Scope};
 
 /// How long a process has to end when its config does not say; Fly's default.
@@ -45,7 +45,9 @@ impl FlyTarget {
     /// that users reach is never pruned.
     async fn matching(&self, scope: &Scope, revision: &Revision, hint: &MachineHint) -> Result<Option<Machine>, PlatformError> {
         let machine = self.client.get_machine(&self.settings.app, &hint.id).await?;
-        let Some(machine) = machine.filter(|machine| !["destroyed", "destroying"].contains(&machine.state.as_str())) else { return Ok(None) };
+        let Some(machine) = machine.filter(|machine| !["destroyed", "destroying"].contains(&machine.state.as_str())) else {
+            return Ok(None);
+        };
         let stamped = stamp::is_ours(&machine, &scope.product, &scope.environment);
         let same = match &revision.release {
             Some(release) => stamped && machine.metadata(stamp::RELEASE) == release,

@@ -140,13 +140,8 @@ pub(super) fn revision(
     strategy: Strategy,
     machines: Vec<MachineHint>,
 ) -> Revision {
-    let hints = Hints {
-        app: settings.app.clone(),
-        strategy: Some(strategy),
-        image: image.reference.clone(),
-        gets: gets.to_vec(),
-        machines,
-    };
+    let hints =
+        Hints { app: settings.app.clone(), strategy: Some(strategy), image: image.reference.clone(), gets: gets.to_vec(), machines };
     Revision {
         digest: digest(settings, slots, image),
         artifact: Some(image.digest.clone()),

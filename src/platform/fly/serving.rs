@@ -13,6 +13,7 @@ use super::fleet::Fleet;
 use super::health::{Word, autostarts, judge};
 use super::hints::{Hints, MachineHint};
 use super::machine_config::MachineConfig;
+use super::observing::observed;
 use super::rendering::{Image, Rendering, Slot, intent};
 use super::stamp;
 use super::watching::Awaited;
@@ -101,7 +102,7 @@ impl FlyTarget {
         self.refuse_if_all_gone(&moves, &hints, revision)?;
         if !moves.nothing() {
             self.unless_cancelled(scope, "serve")?;
-            let result = self.serve_under_leases(scope, revision, &hints, moves).await;
+            let result = Box::pin(self.serve_under_leases(scope, revision, &hints, moves)).await;
             self.drop_leases().await;
             result?;
         }
@@ -179,23 +180,28 @@ impl FlyTarget {
         first_failure.map_or(Ok(()), Err)
     }
 
-    async fn change(&self, scope: &Scope, revision: &Revision, hints: &Hints, hint: &MachineHint, machine: &Machine) -> Result<(), PlatformError> {
+    async fn change(
+        &self,
+        scope: &Scope,
+        revision: &Revision,
+        hints: &Hints,
+        hint: &MachineHint,
+        machine: &Machine,
+    ) -> Result<(), PlatformError> {
         let expected = !hint.replaces.is_empty() && hint.replaces == machine.instance_id;
         if !expected && !stamp::is_ours(machine, &scope.product, &scope.environment) {
             let why = format!("machine {} was changed by somebody else since this release began", hint.id);
-            return Err(self.error("update_machine", PlatformErrorKind::Conflict(why)).hint("look at it with `fly machine status`, then release again"));
+            return Err(self
+                .error("update_machine", PlatformErrorKind::Conflict(why))
+                .hint("look at it with `fly machine status`, then release again"));
         }
         let config = self.config_of(scope, revision, hints, hint, machine).await?;
-        let body = UpdateMachine {
-            config,
-            skip_launch: !hint.launched,
-            current_version: machine.instance_id.clone(),
-            min_secrets_version: None,
-        };
+        let body =
+            UpdateMachine { config, skip_launch: !hint.launched, current_version: machine.instance_id.clone(), min_secrets_version: None };
         let version = self.update(hint, &body).await?;
         if hint.launched {
             let awaited = Awaited { id: hint.id.clone(), after: machine.newest_event(), version };
-            self.await_healthy(scope, &[awaited]).await?;
+            Box::pin(self.await_healthy(scope, &[awaited])).await?;
         }
         Ok(())
     }
@@ -275,7 +281,7 @@ impl FlyTarget {
             let fleet = self.fleet().await?;
             let moves = Moves::plan(&fleet, hints, true);
             if moves.uncordon.is_empty() && moves.cordon.is_empty() && moves.change.is_empty() {
-                return Ok(self.observed(scope, &fleet));
+                return Ok(observed(scope, &fleet));
             }
             if Instant::now() >= until {
                 return Err(self.timed_out("confirm", "the new registration being seen", CONFIRM_LIMIT));
@@ -294,7 +300,7 @@ impl FlyTarget {
             let registered: Vec<Machine> = fleet.registered().filter(ours).cloned().collect();
             if registered.is_empty() {
                 self.memory().went_forward = false;
-                return Ok(self.observed(scope, &fleet));
+                return Ok(observed(scope, &fleet));
             }
             if Instant::now() >= until {
                 return Err(self.timed_out("unserve", "the machines leaving routing", CONFIRM_LIMIT));
@@ -314,7 +320,9 @@ impl FlyTarget {
             return Ok(());
         }
         let why = format!("no machine of {} is left: {}", revision.label, moves.gone.join(", "));
-        Err(self.error("serve", PlatformErrorKind::NotFound(why)).hint(format!("deploy its image again: `fly deploy -a {} --image {}`", self.settings.app, hints.image)))
+        Err(self
+            .error("serve", PlatformErrorKind::NotFound(why))
+            .hint(format!("deploy its image again: `fly deploy -a {} --image {}`", self.settings.app, hints.image)))
     }
 
     /// Does the same to each, at most [`CONCURRENCY`] at once; the first failure ends it.

@@ -13,9 +13,7 @@ mod validate;
 mod values;
 mod words;
 
-pub use document::{
-    Build, Deploy, Experimental, FileEntry, FileSource, FlyConfig, Metrics, Mount, Restart, Static, Strategy, Vm,
-};
+pub use document::{Build, Deploy, Experimental, FileEntry, FileSource, FlyConfig, Metrics, Mount, Restart, Static, Strategy, Vm};
 pub use finding::{Finding, FlyTomlError};
 pub use services::{Check, CheckKind, Concurrency, HttpService, MachineCheck, Port, Service};
 pub use values::{format_duration, parse_duration, parse_memory_mb, parse_volume_gb};

@@ -37,7 +37,13 @@ impl FlyClient {
     /// Takes a machine's lease for `ttl` seconds, or renews it with its nonce. A held lease is a conflict.
     ///
     /// Taking is not repeated after a lost answer: the lease would be ours without a nonce, and ends by itself.
-    pub(in crate::platform::fly) async fn take_lease(&self, app: &str, id: &str, ttl: u32, nonce: Option<&str>) -> Result<Lease, PlatformError> {
+    pub(in crate::platform::fly) async fn take_lease(
+        &self,
+        app: &str,
+        id: &str,
+        ttl: u32,
+        nonce: Option<&str>,
+    ) -> Result<Lease, PlatformError> {
         let operation = if nonce.is_some() { "refresh_lease" } else { "create_lease" };
         let mut call = self.machine(operation, Method::POST, app, id, &["lease"], nonce);
         call.url.query_pairs_mut().append_pair("ttl", &ttl.to_string());

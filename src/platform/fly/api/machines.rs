@@ -31,7 +31,13 @@ impl FlyClient {
     }
 
     /// Replaces a machine's config; refused when its version is another than `current_version`.
-    pub(in crate::platform::fly) async fn update_machine(&self, app: &str, id: &str, body: &UpdateMachine, nonce: Option<&str>) -> Result<Machine, PlatformError> {
+    pub(in crate::platform::fly) async fn update_machine(
+        &self,
+        app: &str,
+        id: &str,
+        body: &UpdateMachine,
+        nonce: Option<&str>,
+    ) -> Result<Machine, PlatformError> {
         let call = self.machine("update_machine", Method::POST, app, id, &[], nonce).json(body);
         self.read(call, &about(app, id)).await
     }
@@ -43,7 +49,12 @@ impl FlyClient {
     }
 
     /// Stops a machine with its own signal and time-out; stopping a stopped one succeeds.
-    pub(in crate::platform::fly) async fn stop_machine(&self, app: &str, id: &str, config: Option<&MachineConfig>) -> Result<(), PlatformError> {
+    pub(in crate::platform::fly) async fn stop_machine(
+        &self,
+        app: &str,
+        id: &str,
+        config: Option<&MachineConfig>,
+    ) -> Result<(), PlatformError> {
         let stop = config.and_then(|config| config.get("stop_config")).cloned().unwrap_or_else(|| json!({}));
         let call = self.machine("stop_machine", Method::POST, app, id, &["stop"], None).json(&stop).repeatable();
         self.ask(call, &about(app, id)).await.map(drop)

@@ -130,7 +130,7 @@ impl FlyConfig {
     }
 
     /// Returns the services of a group, the HTTP service first.
-    pub fn services_of<'a>(&'a self, group: &str) -> Vec<Service> {
+    pub fn services_of(&self, group: &str) -> Vec<Service> {
         let http = self.http_service.iter().filter(|service| self.applies(&service.processes, group)).map(HttpService::as_service);
         let rest = self.services.iter().filter(|service| self.applies(&service.processes, group)).cloned();
         http.chain(rest).collect()

@@ -160,7 +160,11 @@ impl<'a> Reader<'a> {
             };
             if matches!(bare, Bare::MillisecondsWarned | Bare::SecondsWarned) {
                 let read = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-                self.warn("fly-toml::bare-duration", key, format!("a bare number is read as {read:?} here, flyctl reads nanoseconds; write a unit"));
+                self.warn(
+                    "fly-toml::bare-duration",
+                    key,
+                    format!("a bare number is read as {read:?} here, flyctl reads nanoseconds; write a unit"),
+                );
             }
             Duration::try_from_secs_f64(seconds).ok()
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::document::*;
+use super::document::{Build, Deploy, FileEntry, FileSource, FlyConfig, Metrics, Mount, Restart, Static, Strategy, Vm};
 use super::finding::Findings;
 use super::reader::{Bare, Reader};
 use super::tree::Node;

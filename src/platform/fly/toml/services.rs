@@ -174,7 +174,8 @@ pub(super) fn read(root: &Node, findings: &Findings, config: &mut FlyConfig) {
 
 fn http_service(table: Reader<'_>) -> HttpService {
     let mut service = common(&table);
-    service.checks = table.tables("checks").into_iter().map(|check| service_check(check, CheckKind::Http, Bare::MillisecondsWarned)).collect();
+    service.checks =
+        table.tables("checks").into_iter().map(|check| service_check(check, CheckKind::Http, Bare::MillisecondsWarned)).collect();
     let http = HttpService {
         service,
         force_https: table.flag("force_https").unwrap_or(false),
@@ -244,7 +245,8 @@ fn concurrency(table: &Reader<'_>) -> Option<Concurrency> {
         return Some(Concurrency { kind: Some("requests".to_owned()), soft_limit: Some(soft), hard_limit: Some(hard) });
     }
     let limits = table.table("concurrency")?;
-    let concurrency = Concurrency { kind: limits.text("type"), soft_limit: limits.count("soft_limit"), hard_limit: limits.count("hard_limit") };
+    let concurrency =
+        Concurrency { kind: limits.text("type"), soft_limit: limits.count("soft_limit"), hard_limit: limits.count("hard_limit") };
     limits.finish();
     Some(concurrency)
 }

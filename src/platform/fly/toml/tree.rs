@@ -106,9 +106,9 @@ fn convert(value: DeValue<'_>) -> Value {
         DeValue::Float(number) => Value::Float(number.as_str().replace('_', "").parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => Value::Flag(flag),
         DeValue::Datetime(moment) => Value::Moment(moment.to_string()),
-        DeValue::Array(nodes) => Value::List(
-            nodes.into_iter().map(|node| Node { span: node.span(), value: convert(node.into_inner()) }).collect(),
-        ),
+        DeValue::Array(nodes) => {
+            Value::List(nodes.into_iter().map(|node| Node { span: node.span(), value: convert(node.into_inner()) }).collect())
+        }
         DeValue::Table(table) => Value::Table(entries(table)),
     }
 }
