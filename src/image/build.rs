@@ -124,7 +124,7 @@ async fn attempt(
         return Err(BuildError::TooLarge { size: archive.size(), limit });
     }
     std::fs::rename(&finished, destination).map_err(|source| ArchiveError::Io { path: destination.to_owned(), source })?;
-    archive.path = destination.to_owned();
+    destination.clone_into(&mut archive.path);
     Ok(ImageArtifact { image: plan.image.clone(), archive })
 }
 

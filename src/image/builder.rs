@@ -129,9 +129,7 @@ impl Builder {
     pub fn build(self, plan: &BuildPlan, files: &BuildFiles) -> Words {
         let (program, mut words, variables) = self.beginning(files);
         words.extend(["--file".to_owned(), text(&plan.dockerfile())]);
-        for (flag, value) in [("--target", plan.target.clone())] {
-            words.extend(value.map(|value| [flag.to_owned(), value]).into_iter().flatten());
-        }
+        words.extend(plan.target.iter().flat_map(|stage| ["--target".to_owned(), stage.clone()]));
         words.extend(plan.args.iter().flat_map(|(key, value)| ["--build-arg".to_owned(), format!("{key}={value}")]));
         words.extend(plan.secrets.keys().flat_map(|name| ["--secret".to_owned(), format!("id={name},env={name}")]));
         words.extend(plan.labels.iter().flat_map(|(key, value)| ["--label".to_owned(), format!("{key}={value}")]));
