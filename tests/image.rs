@@ -50,11 +50,10 @@ fn a_directory_is_named_by_its_files_their_modes_and_their_names() {
         DirectoryArtifact::read(path).unwrap()
     };
     let plain = make(&|_| {});
-    assert_eq!(plain.files.iter().map(|file| (file.path.as_str(), file.kind.mode())).collect::<Vec<_>>(), [
-        ("a b/ünï/ß.txt", "100644"),
-        ("link", "120000"),
-        ("run.sh", "100644"),
-    ]);
+    assert_eq!(
+        plain.files.iter().map(|file| (file.path.as_str(), file.kind.mode())).collect::<Vec<_>>(),
+        [("a b/ünï/ß.txt", "100644"), ("link", "120000"), ("run.sh", "100644"),]
+    );
     assert_eq!(plain.digest, make(&|path| std::fs::create_dir(path.join("empty")).unwrap()).digest);
     let executable = make(&|path| std::fs::set_permissions(path.join("run.sh"), std::fs::Permissions::from_mode(0o755)).unwrap());
     let renamed = make(&|path| std::fs::rename(path.join("run.sh"), path.join("ran.sh")).unwrap());
@@ -103,8 +102,7 @@ const SAME_FOR_ALL: &str = "--file|/src/docker/web.Dockerfile|--target|final|--b
 #[test]
 fn builders_are_given_words_never_secrets() {
     let files = BuildFiles { archive: "/out/built.tar".into(), id: "/out/id".into() };
-    let builders =
-        [Builder::BuildxArchive, Builder::BuildxLoad, Builder::EngineBuildKit, Builder::EngineLegacy, Builder::Buildah];
+    let builders = [Builder::BuildxArchive, Builder::BuildxLoad, Builder::EngineBuildKit, Builder::EngineLegacy, Builder::Buildah];
     let mut shown = String::new();
     for builder in builders {
         for words in [Some(builder.build(&plan(Path::new("/src")), &files)), builder.save("sha256:1", &files)].into_iter().flatten() {
@@ -301,18 +299,22 @@ fn tar_of(path: &Path, files: &[(&str, &[u8])]) {
     tar.finish().unwrap();
 }
 
-const CONFIGURATION: &str = r#"{"architecture":"amd64","os":"linux","config":{"Labels":{"a":"b"}},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+const CONFIGURATION: &str =
+    r#"{"architecture":"amd64","os":"linux","config":{"Labels":{"a":"b"}},"rootfs":{"type":"layers","diff_ids":[]}}"#;
 
 /// Writes what `docker save` of an engine before 25 writes: two layers, of which the second links to the first.
 fn saved(path: &Path, layer: &[u8]) {
     let config = format!("{}.json", Digest::of(CONFIGURATION.as_bytes()).hex());
     let manifest = json!([{ "Config": config, "RepoTags": null, "Layers": ["aa/layer.tar", "bb/layer.tar"] }]).to_string();
-    tar_of(path, &[
-        ("aa/layer.tar", layer),
-        ("bb/layer.tar", b"->../aa/layer.tar"),
-        (&config, CONFIGURATION.as_bytes()),
-        ("manifest.json", manifest.as_bytes()),
-    ]);
+    tar_of(
+        path,
+        &[
+            ("aa/layer.tar", layer),
+            ("bb/layer.tar", b"->../aa/layer.tar"),
+            (&config, CONFIGURATION.as_bytes()),
+            ("manifest.json", manifest.as_bytes()),
+        ],
+    );
 }
 
 /// The files of an OCI layout with one layer, an index inside the index, and an attestation beside the image.
@@ -333,10 +335,11 @@ fn layout(layer: &[u8], layer_type: &str) -> (Vec<(String, Vec<u8>)>, String) {
         .to_string();
     let outer = json!({ "schemaVersion": 2, "manifests": [{ "mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest(index.as_bytes()), "size": index.len() }] })
         .to_string();
-    let mut files: Vec<(String, Vec<u8>)> = [CONFIGURATION.into(), layer.to_vec(), manifest.clone().into_bytes(), index.into_bytes(), attestation]
-        .into_iter()
-        .map(|content: Vec<u8>| (format!("blobs/sha256/{}", Digest::of(&content).hex()), content))
-        .collect();
+    let mut files: Vec<(String, Vec<u8>)> =
+        [CONFIGURATION.into(), layer.to_vec(), manifest.clone().into_bytes(), index.into_bytes(), attestation]
+            .into_iter()
+            .map(|content: Vec<u8>| (format!("blobs/sha256/{}", Digest::of(&content).hex()), content))
+            .collect();
     files.push(("index.json".to_owned(), outer.into_bytes()));
     files.push(("oci-layout".to_owned(), b"{}".to_vec()));
     (files, digest(manifest.as_bytes()))
@@ -361,7 +364,7 @@ fn content_of(archive: &ImageArchive, blob: &cutover::image::Blob) -> Vec<u8> {
 fn a_saved_image_gets_one_manifest_and_always_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let at = |file: &str| directory.path().join(file);
-    let layer: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    let layer: Vec<u8> = (0..60_000_u32).flat_map(u32::to_le_bytes).collect();
     saved(&at("saved.tar"), &layer);
     let first = normalise(&at("saved.tar"), &at("first.tar")).unwrap();
     let second = normalise(&at("saved.tar"), &at("second.tar")).unwrap();
@@ -588,7 +591,7 @@ fn found(is: bool) -> Response {
 
 fn archive() -> (tempfile::TempDir, ImageArchive) {
     let directory = tempfile::tempdir().unwrap();
-    let layer: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+    let layer: Vec<u8> = (0..50_000_u32).flat_map(u32::to_le_bytes).collect();
     saved(&directory.path().join("saved.tar"), &layer);
     let archive = normalise(&directory.path().join("saved.tar"), &directory.path().join("image.tar")).unwrap();
     (directory, archive)
@@ -672,7 +675,9 @@ async fn a_cancelled_push_puts_no_manifest() {
 #[test]
 fn registries_are_named_as_in_references() {
     let transport = Transport::new(Arc::new(Network::new(Vec::new()).unwrap()), Clock::system(), Arc::new(Chance::seeded(1)));
-    for (given, host) in [("registry.fly.io", "registry.fly.io"), ("127.0.0.1:5000", "127.0.0.1:5000"), ("http://localhost:1", "localhost:1")] {
+    for (given, host) in
+        [("registry.fly.io", "registry.fly.io"), ("127.0.0.1:5000", "127.0.0.1:5000"), ("http://localhost:1", "localhost:1")]
+    {
         assert_eq!(Registry::new(transport.clone(), given, None).unwrap().host(), host);
     }
     assert!(Registry::new(transport, "not a host", None).is_err());

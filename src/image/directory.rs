@@ -143,7 +143,12 @@ fn read_entry(root: &Path, path: &Path, kind: fs::FileType) -> Result<FileEntry,
             return Err(DirectoryError::Escapes { path: path.to_owned(), target });
         }
         let target = target.to_str().ok_or_else(|| DirectoryError::NotUtf8(target.clone()))?.to_owned();
-        return Ok(FileEntry { digest: Digest::of(target.as_bytes()), size: target.len() as u64, path: name, kind: FileKind::Link { target } });
+        return Ok(FileEntry {
+            digest: Digest::of(target.as_bytes()),
+            size: target.len() as u64,
+            path: name,
+            kind: FileKind::Link { target },
+        });
     }
     if !kind.is_file() {
         return Err(DirectoryError::Special(path.to_owned()));
