@@ -7,6 +7,7 @@ mod embedded_vercel;
 mod fixtures;
 mod fly_toml;
 mod gates;
+mod image;
 mod journal;
 mod mask;
 mod support;
