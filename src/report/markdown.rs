@@ -19,7 +19,9 @@ pub fn text(foreign: &str) -> String {
         match character {
             '@' => out.extend(['@', ZERO_WIDTH]),
             '#' if next.is_some_and(char::is_ascii_digit) => out.extend(['\\', '#', ZERO_WIDTH]),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '$' | ':' => out.extend(['\\', character]),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '$' => out.extend(['\\', character]),
+            // An address or an emoji's name follows at once, the rest of a sentence after a space.
+            ':' if next.is_some_and(|next| !next.is_whitespace()) => out.extend(['\\', ':']),
             // At the beginning these make a list, a heading's underline or a rule.
             '-' | '+' | '=' if index == 0 => out.extend(['\\', character]),
             '.' | ')' if index > 0 && characters[..index].iter().all(char::is_ascii_digit) => out.extend(['\\', character]),
