@@ -28,6 +28,7 @@ mod listener;
 pub mod operation;
 pub mod tape;
 pub mod traffic;
+pub mod vercel;
 pub mod world;
 
 pub use endpoint::Lost;
