@@ -271,7 +271,9 @@ impl Write for Paper {
 fn told(sink: impl FnOnce(Box<dyn Write + Send>) -> Box<dyn Sink>, events: &[Event]) -> String {
     let paper = Paper::default();
     let mut sinks = Sinks::new(Masker::new(), vec![sink(Box::new(paper.clone()))]);
-    events.iter().for_each(|event| sinks.on(event));
+    for event in &events {
+        sinks.on(event);
+    }
     sinks.end();
     paper.text()
 }
@@ -975,7 +977,9 @@ fn secrets_are_masked_before_any_escaping_can_hide_them() {
     let line = "token=s3cret_with*marks";
     let mut run = gates_failed(line, &[line]);
     run.insert(1, events(vec![(1, EventKind::Notice { level: Level::Warning, code: "x::y", text: line.to_owned() })]).remove(0));
-    run.iter().for_each(|event| sinks.on(event));
+    for event in &run {
+        sinks.on(event);
+    }
     let report = sinks.end();
     let receipt = serde_json::to_string(&Receipt::of(&report).unwrap()).unwrap();
     for text in [paper.text(), comment(&report, &links()), summary(&report, &links()), html(&report), receipt] {
@@ -989,7 +993,9 @@ async fn whoever_reports_elsewhere_gets_the_report_once_the_run_has_ended() {
     let mut sinks = Sinks::new(Masker::new(), Vec::new());
     let tally = sinks.tally();
     let waiting = tokio::spawn(async move { tally.finished().await });
-    finished().iter().for_each(|event| sinks.on(event));
+    for event in &finished() {
+        sinks.on(event);
+    }
     assert_eq!(waiting.await.unwrap(), Report::of(&finished()));
 }
 
@@ -997,7 +1003,9 @@ async fn whoever_reports_elsewhere_gets_the_report_once_the_run_has_ended() {
 fn the_json_stream_is_one_value_a_line() {
     let paper = Paper::default();
     let mut sinks = Sinks::new(Masker::new(), vec![Box::new(JsonLines::new(paper.clone()))]);
-    gates_failed("push to main", HOSTILE).iter().for_each(|event| sinks.on(event));
+    for event in &gates_failed("push to main", HOSTILE) {
+        sinks.on(event);
+    }
     let text = paper.text();
     let values: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(values.len(), gates_failed("push to main", HOSTILE).len());
