@@ -17,6 +17,8 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::support::openapi::Document;
+
 const HEAD: &str = "ffffffffffffffffffffffffffffffffffffffff";
 const BOT: &str = "github-actions[bot]";
 
@@ -47,6 +49,8 @@ struct State {
     branch: String,
     faults: VecDeque<(&'static str, Fault)>,
     calls: Vec<String>,
+    /// Every request with the status of its answer, for the vendor's document.
+    sent: Vec<(String, String, Option<Value>, u16)>,
     next: u64,
 }
 
@@ -93,8 +97,16 @@ impl State {
             Body::Bytes(bytes) => serde_json::from_slice(bytes).unwrap(),
             _ => Value::Null,
         };
+        let (status, answer) = self.answer_to(call.method.as_str(), path, &body);
+        let query = call.url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let route = format!("/repos/acme/autoswe{path}{query}");
+        self.sent.push((call.method.to_string(), route, (!body.is_null()).then_some(body), status));
+        (status, answer)
+    }
+
+    fn answer_to(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        match (call.method.as_str(), parts.as_slice()) {
+        match (method, parts.as_slice()) {
             ("GET", ["issues", _, "comments"]) => (200, json!(self.comments)),
             ("POST" | "PATCH", ["issues", ..]) if self.locked => {
                 (403, json!({"message": "Unable to create comment because issue is locked."}))
@@ -155,7 +167,7 @@ impl State {
                 (204, Value::Null)
             }
             ("POST", ["deployments", id, "statuses"]) => {
-                self.deployment_statuses.push((id.parse().unwrap(), body));
+                self.deployment_statuses.push((id.parse().unwrap(), body.clone()));
                 (201, json!({"id": 1}))
             }
             ("GET", ["deployments", id, "statuses"]) => {
@@ -544,4 +556,41 @@ async fn writes_go_one_after_the_other() {
     assert_eq!(hub.state().calls, [format!("{} delete_comment", Method::DELETE)]);
     assert!(first.await.unwrap().is_err(), "its own deadline ends it");
     assert!(second.await.unwrap().is_ok());
+}
+
+/// The vendor's OpenAPI documents, where they are kept beside the checkout or named by `CUTOVER_SPECS`.
+fn document() -> Option<Document> {
+    let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs");
+    let folder = std::env::var_os("CUTOVER_SPECS").map_or(beside, std::path::PathBuf::from);
+    Document::read(&folder.join("github-openapi.json"), "")
+}
+
+#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
+#[tokio::test(start_paused = true)]
+async fn every_request_is_as_githubs_document_says_with_no_field_that_it_does_not_know() {
+    let Some(document) = document() else {
+        eprintln!("skipped: GitHub's OpenAPI document is not here; name its folder in CUTOVER_SPECS");
+        return;
+    };
+    let mut bench = bench(None);
+    {
+        let mut state = bench.hub.state();
+        state.branch = "e".repeat(40);
+        state.pulls = vec![pull(12, "closed", true, HEAD, "main", "feature")];
+    }
+    bench.run(Outcome::Finished).await;
+    bench.run(Outcome::RolledBack).await;
+    let hub = bench.hub.clone();
+    let client = hub.client();
+    client.jobs(812, 1).await.unwrap();
+    client.pull(12).await.unwrap();
+    client.delete_comment(1).await.unwrap();
+    let state = hub.state();
+    let faults: Vec<String> = state
+        .sent
+        .iter()
+        .flat_map(|(method, route, request, status)| document.judge(method, route, request.as_ref(), *status, None))
+        .collect();
+    assert!(state.sent.len() > 15, "{}", state.sent.len());
+    assert_eq!(faults, Vec::<String>::new());
 }

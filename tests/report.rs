@@ -271,7 +271,7 @@ impl Write for Paper {
 fn told(sink: impl FnOnce(Box<dyn Write + Send>) -> Box<dyn Sink>, events: &[Event]) -> String {
     let paper = Paper::default();
     let mut sinks = Sinks::new(Masker::new(), vec![sink(Box::new(paper.clone()))]);
-    for event in &events {
+    for event in events {
         sinks.on(event);
     }
     sinks.end();
