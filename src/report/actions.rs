@@ -159,7 +159,7 @@ fn plain_lines(text: &str) -> String {
 
 /// Escapes the data of a workflow command.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A").replace("##[", "#\u{200b}#[")
 }
 
 /// Escapes the value of a property of a workflow command.

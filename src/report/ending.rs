@@ -100,7 +100,10 @@ fn live(report: &Report) -> String {
     if all(Side::Before) {
         return "What served before, on every target.".to_owned();
     }
-    let sentence = |target: &TargetReport| format!("{} serves {}", target.name, side(target.serves));
+    let sentence = |target: &TargetReport| match target.serves {
+        Side::Unknown => format!("what {} serves is not known", target.name),
+        serves => format!("{} serves {}", target.name, side(serves)),
+    };
     format!("{}.", report.targets.iter().map(sentence).collect::<Vec<_>>().join("; "))
 }
 

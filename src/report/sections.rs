@@ -92,7 +92,7 @@ fn parts(report: &Report, links: &Links, detail: Detail) -> Vec<Part> {
         (50, gates(report)),
         (40, images(report)),
         (30, timings(report, detail.picture)),
-        (20, (!notes.is_empty()).then(|| folded("Notes", &notices("", &notes)))),
+        (20, (!notes.is_empty()).then(|| folded("Notes", false, &notices("", &notes)))),
         (ALWAYS, Some(footer(report, links))),
     ];
     candidates.into_iter().filter_map(|(importance, markdown)| Some(Part { importance, markdown: markdown? })).collect()
@@ -128,16 +128,16 @@ fn undo(command: &str) -> String {
 
 fn failed_gates(report: &Report, lines: usize) -> Option<String> {
     let failed: Vec<&GateReport> = report.failed_gates().collect();
-    let one = |gate: &&GateReport| {
+    let one = |(index, gate): (usize, &&GateReport)| {
         let mut out = format!("❌ **{}** {} after {}\n", gate.name, text(&gate.words), took(gate.duration_ms));
         let last = &gate.last_lines[gate.last_lines.len().saturating_sub(lines)..];
         if !last.is_empty() {
             let title = format!("The last {}", count(last.len(), "line"));
-            let _ = write!(out, "\n{}", folded(&title, &block(last.iter().map(String::as_str))));
+            let _ = write!(out, "\n{}", folded(&title, index == 0, &block(last.iter().map(String::as_str))));
         }
         out
     };
-    (!failed.is_empty()).then(|| failed.iter().map(one).collect::<Vec<_>>().join("\n"))
+    (!failed.is_empty()).then(|| failed.iter().enumerate().map(one).collect::<Vec<_>>().join("\n"))
 }
 
 fn gates(report: &Report) -> Option<String> {
@@ -155,7 +155,8 @@ fn gates(report: &Report) -> Option<String> {
         } else {
             "▫️"
         };
-        let (words, time) = (text(&cut(&gate.words)), took(gate.duration_ms));
+        let words = text(&cut(&gate.words));
+        let time = if gate.attempts == 0 { String::new() } else { took(gate.duration_ms) };
         let _ = writeln!(out, "| {} | {sign} {words} | {time} | {} |", gate.name, gate.attempts);
     }
     Some(out)
@@ -270,8 +271,9 @@ fn footer(report: &Report, links: &Links) -> String {
     format!("<sub>{}</sub>", facts.join(" · "))
 }
 
-fn folded(title: &str, markdown: &str) -> String {
-    format!("<details><summary>{title}</summary>\n\n{}\n\n</details>\n", markdown.trim_end())
+fn folded(title: &str, open: bool, markdown: &str) -> String {
+    let open = if open { " open" } else { "" };
+    format!("<details{open}><summary>{title}</summary>\n\n{}\n\n</details>\n", markdown.trim_end())
 }
 
 fn cut(foreign: &str) -> String {
