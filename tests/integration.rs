@@ -2,3 +2,4 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod journal;
+mod manifest;
