@@ -1,5 +1,6 @@
 //! The one integration binary: a file per capability.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
+mod graph;
 mod journal;
 mod manifest;

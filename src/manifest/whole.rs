@@ -17,9 +17,9 @@ use crate::graph;
 use crate::id::Name;
 
 /// The most gates that a manifest may have.
-const MOST_GATES: usize = 200;
+pub(super) const MOST_GATES: usize = 200;
 /// The most services, images, targets or environments that a manifest may have.
-const MOST_OTHERS: usize = 100;
+pub(super) const MOST_OTHERS: usize = 100;
 
 /// What came out of reading a manifest.
 #[derive(Debug)]
