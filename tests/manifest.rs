@@ -367,10 +367,11 @@ fn editors_judge_by_the_schema_as_cutover_does() {
         assert!(faults.is_empty(), "{}: {faults:#?}", file.display());
     }
     // What only the whole, the files or the YAML itself show, no schema can say.
-    let beyond = "after-outside alias bad-link branch-twice broken-glob check-passes cycle fly-toml-broken fly-toml-without-app fly- \
-         without-image long-timeout merge-key missing-context missing-dockerfile missing-fly-toml override-cycle override-outside \
-         override-platform pull-request-twice self-cycle tag target-cycle unknown-after unknown-gate unknown-image unknown-target \
-         url-of-outside variable-twice vercel-missing-dir vercel-not-built vercel-without-link vercel-without-source";
+    let beyond = "after-outside alias bad-link branch-twice broken-glob check-passes cycle fly-toml-broken fly-toml-without-app \
+         fly-without-image long-timeout merge-key missing-context missing-dockerfile missing-fly-toml override-cycle \
+         override-outside override-platform pull-request-twice self-cycle tag target-cycle unknown-after unknown-gate \
+         unknown-image unknown-target url-of-outside variable-twice vercel-missing-dir vercel-not-built vercel-without-link \
+         vercel-without-source";
     let beyond: BTreeSet<String> = beyond.split_whitespace().map(str::to_owned).collect();
     let passes = |file: &PathBuf| as_json(file).is_some_and(|value| validator.is_valid(&value));
     let passing: BTreeSet<String> =

@@ -21,6 +21,9 @@ pub(super) const MOST_GATES: usize = 200;
 /// The most services, images, targets or environments that a manifest may have.
 pub(super) const MOST_OTHERS: usize = 100;
 
+/// How many dangling names get a suggestion; finding the nearest name costs time that a hostile manifest could multiply.
+const MOST_SUGGESTIONS: usize = 100;
+
 /// What came out of reading a manifest.
 #[derive(Debug)]
 pub(super) struct Read {
@@ -35,7 +38,10 @@ pub(super) fn read(root: &Node, surroundings: &Surroundings) -> Read {
     let mut reader = Reader::default();
     let mut warnings = Vec::new();
     let manifest = parts(&mut reader, root, surroundings).map(|(manifest, fields)| {
-        judge(&mut reader, &manifest, &fields);
+        // Beyond the limits nothing is compared with everything: the time for that grows with the square.
+        if !reader.faults.iter().any(|fault| fault.code == Code::TooMany) {
+            judge(&mut reader, &manifest, &fields);
+        }
         if let Some(root) = &surroundings.root {
             let missing = files::missing(root, &reader.paths, &manifest.gates.values().collect::<Vec<_>>());
             reader.faults.extend(missing);
@@ -153,7 +159,8 @@ fn dangling(reader: &mut Reader, fields: &Fields<'_>) {
                 format!("{section}: {}", listed(known.clone()))
             }
         };
-        found.push(fault.suggest(closest(reference.name.as_str(), known.clone()).unwrap_or_else(all)));
+        let near = if found.len() < MOST_SUGGESTIONS { closest(reference.name.as_str(), known.clone()) } else { None };
+        found.push(fault.suggest(near.unwrap_or_else(all)));
     }
     reader.faults.extend(found);
 }

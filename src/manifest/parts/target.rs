@@ -116,7 +116,11 @@ fn fly(
         None => "fly.toml".to_owned(),
         Some(node) => {
             let path = reader.path(node, "the path of a fly.toml")?;
-            if has_extension(&path, "toml") { path } else { format!("{path}/fly.toml").replace("./", "") }
+            match path.as_str() {
+                "." => "fly.toml".to_owned(),
+                file if has_extension(file, "toml") => path,
+                directory => format!("{directory}/fly.toml"),
+            }
         }
     };
     let suggestion = "`fly` is the path of a fly.toml; an app is named by `fly: { app: NAME }`".to_owned();
