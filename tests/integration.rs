@@ -1,6 +1,13 @@
 //! The one integration binary: a file per capability.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
+mod action;
+mod embedded_vercel;
+mod fixtures;
+mod fly_toml;
+mod gates;
 mod graph;
 mod journal;
 mod manifest;
+mod mask;
+mod openapi;

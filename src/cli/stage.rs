@@ -51,6 +51,8 @@ pub(crate) struct Stage {
     pub(crate) masker: Masker,
     /// What time it is.
     pub(crate) clock: Clock,
+    /// Where names of containers and jitter come from.
+    pub(crate) chance: Arc<Chance>,
     /// How artifacts come to be.
     pub(crate) builds: Builds,
     /// Where journals are kept.

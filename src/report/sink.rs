@@ -27,6 +27,13 @@ impl Tally {
         self.0.borrow().clone()
     }
 
+    /// Waits until a release has begun or the run has ended, and returns the report so far.
+    pub async fn release_begun(&self) -> Report {
+        let mut receiver = self.0.clone();
+        let _ = receiver.wait_for(|report| report.release.is_some() || report.exit_code.is_some()).await;
+        self.report()
+    }
+
     /// Waits until the event that ends the run has come through, and returns the whole report; what is there if the sinks end before.
     pub async fn finished(&self) -> Report {
         let mut receiver = self.0.clone();

@@ -35,8 +35,7 @@ pub(super) async fn team(State(vercel): State<Vercel>, caller: Caller, Path(id):
 pub(super) async fn teams(State(vercel): State<Vercel>, caller: Caller) -> Result<Json<Value>, Refusal> {
     caller.whole_account()?;
     let state = vercel.state();
-    let found: Vec<_> =
-        state.teams.values().filter(|team| caller.reaches(&team.id)).map(|team| rendered(team, &caller.user)).collect();
+    let found: Vec<_> = state.teams.values().filter(|team| caller.reaches(&team.id)).map(|team| rendered(team, &caller.user)).collect();
     Ok(Json(json!({ "pagination": { "count": found.len(), "next": null, "prev": null }, "teams": found })))
 }
 

@@ -90,7 +90,9 @@ impl Caller {
         }
         if scope != self.scope {
             let name = state.team(scope).map_or(scope, |team| team.slug.as_str());
-            return Err(Refusal::forbidden(format!("Not authorized: Trying to access resource under scope \"{name}\". You must re-authenticate to this scope or use a token with access to this scope.")));
+            return Err(Refusal::forbidden(format!(
+                "Not authorized: Trying to access resource under scope \"{name}\". You must re-authenticate to this scope or use a token with access to this scope."
+            )));
         }
         Ok(())
     }

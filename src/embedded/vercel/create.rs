@@ -29,11 +29,48 @@ const ARCHIVE: &str = ".vercel/source.tgz.part";
 /// The fields that the create call knows: published ones first, then those that the vendor's client sends, then the keys of `vercel.json`,
 /// which that client spreads into the body.
 const FIELDS: &[&str] = &[
-    "customEnvironmentSlugOrId", "deploymentId", "files", "gitMetadata", "gitSource", "meta", "monorepoManager", "name", "project",
-    "projectSettings", "target", "withLatestCommit", // published
-    "version", "source", "env", "build", "regions", "autoAssignCustomDomains", "actor", "buildMachine", "public", "manualProvisioning", // client
-    "alias", "builds", "cleanUrls", "crons", "functions", "git", "headers", "images", "ignoreCommand", "buildCommand", "installCommand",
-    "devCommand", "framework", "outputDirectory", "redirects", "rewrites", "routes", "trailingSlash", "bunVersion", "fluid", // vercel.json
+    "customEnvironmentSlugOrId",
+    "deploymentId",
+    "files",
+    "gitMetadata",
+    "gitSource",
+    "meta",
+    "monorepoManager",
+    "name",
+    "project",
+    "projectSettings",
+    "target",
+    "withLatestCommit", // published
+    "version",
+    "source",
+    "env",
+    "build",
+    "regions",
+    "autoAssignCustomDomains",
+    "actor",
+    "buildMachine",
+    "public",
+    "manualProvisioning", // client
+    "alias",
+    "builds",
+    "cleanUrls",
+    "crons",
+    "functions",
+    "git",
+    "headers",
+    "images",
+    "ignoreCommand",
+    "buildCommand",
+    "installCommand",
+    "devCommand",
+    "framework",
+    "outputDirectory",
+    "redirects",
+    "rewrites",
+    "routes",
+    "trailingSlash",
+    "bunVersion",
+    "fluid", // vercel.json
     "$schema",
 ];
 
@@ -119,7 +156,11 @@ pub(super) async fn create(
     let production = match body.target.as_deref() {
         None | Some("staging") => false,
         Some("production") => true,
-        Some(other) => return Err(Refusal::bad_request(format!("Invalid request: `target` should be equal to one of the allowed values: \"{other}\"."))),
+        Some(other) => {
+            return Err(Refusal::bad_request(format!(
+                "Invalid request: `target` should be equal to one of the allowed values: \"{other}\"."
+            )));
+        }
     };
     let origin = match (&body.files, &body.git_source, source) {
         (None, Some(git), None) => from_git(&project, git)?,
@@ -182,7 +223,11 @@ impl Vercel {
             let stored = self.entry(entry, &mut missing)?;
             let Some(stored) = stored else { continue };
             if files.insert(entry.file.clone(), stored).is_some() {
-                return Err(Refusal::new(http::StatusCode::BAD_REQUEST, "conflicting_file_path", format!("Two or more files have conflicting paths: {}", entry.file)));
+                return Err(Refusal::new(
+                    http::StatusCode::BAD_REQUEST,
+                    "conflicting_file_path",
+                    format!("Two or more files have conflicting paths: {}", entry.file),
+                ));
             }
         }
         if !missing.is_empty() {
@@ -243,10 +288,8 @@ impl Vercel {
 
     /// Unpacks the archive form; other uploads stay as they are.
     fn unpacked(&self, files: Files) -> Result<Files, Refusal> {
-        let mut parts: Vec<(u64, Stored)> = files
-            .iter()
-            .filter_map(|(path, stored)| Some((path.strip_prefix(ARCHIVE)?.parse().ok()?, stored.clone())))
-            .collect();
+        let mut parts: Vec<(u64, Stored)> =
+            files.iter().filter_map(|(path, stored)| Some((path.strip_prefix(ARCHIVE)?.parse().ok()?, stored.clone()))).collect();
         if parts.is_empty() {
             return Ok(files);
         }
@@ -270,14 +313,18 @@ impl Vercel {
         let mut state = self.state();
         let now = self.now();
         let created = state.stamp(now);
-        let slug = state.projects.get(project).map(|project| state.teams.get(&project.scope).map_or(project.scope.clone(), |team| team.slug.clone()))?;
+        let slug = state
+            .projects
+            .get(project)
+            .map(|project| state.teams.get(&project.scope).map_or(project.scope.clone(), |team| team.slug.clone()))?;
         // A project's first deployment is its production, whatever its target says (vendor's documentation).
         let first = !state.deployments.values().any(|one| one.project == project);
         let project = state.projects.get_mut(project)?;
         let id = self.identity("dpl_");
+        let url = format!("{}-{}-{slug}.vercel.app", project.name, self.ground().chance.word(9));
         let deployment = Deployment {
             id: id.clone(),
-            url: format!("{}-{}-{slug}.vercel.app", project.name, self.ground().chance.word(9)),
+            url: url.clone(),
             project: project.id.clone(),
             name: project.name.clone(),
             scope: project.scope.clone(),
@@ -302,7 +349,7 @@ impl Vercel {
             error: None,
             log: Vec::new(),
             site: None,
-            backend: None,
+            backend: self.face(&id, &url),
         };
         state.deployments.insert(id.clone(), deployment);
         drop(state);

@@ -30,11 +30,14 @@ pub(super) async fn list_v6(state: State<Vercel>, caller: Caller, query: RawQuer
 
 /// `GET /v7/deployments`: newest first, filtered, page by page through `until = pagination.next`.
 pub(super) async fn list(State(vercel): State<Vercel>, caller: Caller, RawQuery(query): RawQuery) -> Result<Json<Value>, Refusal> {
-    let asked: Vec<(String, String)> =
-        url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+    let asked: Vec<(String, String)> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
     let one = |name: &str| asked.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let number = |name: &str| -> Result<Option<i64>, Refusal> {
-        one(name).map(|text| text.parse().map_err(|_| Refusal::bad_request(format!("Invalid request: `{name}` should be number.")))).transpose()
+        one(name)
+            .map(|text| text.parse().map_err(|_| Refusal::bad_request(format!("Invalid request: `{name}` should be number."))))
+            .transpose()
     };
     let (since, until) = (number("since")?, number("until")?);
     let limit = number("limit")?.map_or(PAGE.1, |limit| usize::try_from(limit).unwrap_or(1).clamp(1, PAGE.0));
@@ -58,7 +61,10 @@ pub(super) async fn list(State(vercel): State<Vercel>, caller: Caller, RawQuery(
             && one("branch").is_none_or(|branch| deployment.meta.get("githubCommitRef").is_some_and(|known| known == branch))
             && one("sha").is_none_or(|sha| deployment.meta.get("githubCommitSha").is_some_and(|known| known == sha))
             && one("rollbackCandidate").is_none_or(|asked| asked != "true" || state.rollback_candidate(&deployment.id))
-            && asked.iter().filter_map(|(name, value)| Some((name.strip_prefix("meta-")?, value))).all(|(key, value)| deployment.meta.get(key) == Some(value))
+            && asked
+                .iter()
+                .filter_map(|(name, value)| Some((name.strip_prefix("meta-")?, value)))
+                .all(|(key, value)| deployment.meta.get(key) == Some(value))
     };
     let mut found: Vec<&Deployment> = state.deployments.values().filter(fits).collect();
     found.sort_by_key(|deployment| std::cmp::Reverse(deployment.created));
@@ -76,7 +82,10 @@ pub(super) async fn cancel(State(vercel): State<Vercel>, caller: Caller, Path(id
         let state = vercel.state();
         let deployment = caller.deployment(&state, &id)?;
         if deployment.ready.ended() {
-            return Err(Refusal::bad_request(format!("Only deployments that are queued or building can be canceled; this one is {}.", deployment.ready.as_str())));
+            return Err(Refusal::bad_request(format!(
+                "Only deployments that are queued or building can be canceled; this one is {}.",
+                deployment.ready.as_str()
+            )));
         }
         deployment.id.clone()
     };

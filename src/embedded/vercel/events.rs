@@ -84,7 +84,10 @@ fn settled(deployment: &Deployment) -> bool {
 
 fn chosen(deployment: &Deployment, wanted: &Wanted) -> Vec<Value> {
     let after = |line: &&LogLine| wanted.since.is_none_or(|since| line.at >= since) && wanted.until.is_none_or(|until| line.at <= until);
-    let mut lines: Vec<Value> = deployment.log.iter().filter(after).enumerate().map(|(index, line)| rendered(deployment, index, line)).collect();
+    // The published document does not know the line that says that the domains are assigned; the stream carries it all the same.
+    let published = |line: &&LogLine| wanted.format.is_some() || line.kind != "alias-assigned";
+    let mut lines: Vec<Value> =
+        deployment.log.iter().filter(after).filter(published).enumerate().map(|(index, line)| rendered(deployment, index, line)).collect();
     if wanted.direction.as_deref() == Some("backward") {
         lines.reverse();
     }

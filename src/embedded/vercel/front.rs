@@ -51,7 +51,7 @@ impl Front {
             response.headers_mut().insert("x-vercel-error", HeaderValue::from_static("FUNCTION_INVOCATION_FAILED"));
             return response;
         }
-        let Some(site) = site else { return not_found() };
+        let Some(site) = site else { return unready() };
         if !matches!(*request.method(), Method::GET | Method::HEAD) && site.is_static() {
             return text(StatusCode::METHOD_NOT_ALLOWED, "INVALID_REQUEST_METHOD\n");
         }
@@ -143,6 +143,13 @@ fn protected() -> Response<Body> {
 fn not_found() -> Response<Body> {
     let mut response = text(StatusCode::NOT_FOUND, "The deployment could not be found on Vercel.\n\nDEPLOYMENT_NOT_FOUND\n");
     set(&mut response, "x-vercel-error", "DEPLOYMENT_NOT_FOUND");
+    response
+}
+
+/// What a hostname answers whose deployment is still being built, or never became READY (guess: the vendor shows a page of its own).
+fn unready() -> Response<Body> {
+    let mut response = text(StatusCode::NOT_FOUND, "The deployment is not ready.\n\nDEPLOYMENT_NOT_READY\n");
+    set(&mut response, "x-vercel-error", "DEPLOYMENT_NOT_READY");
     response
 }
 

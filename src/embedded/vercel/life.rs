@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::Vercel;
 use super::front::Front;
 use super::site::{Site, Unbuildable};
 use super::state::{Alias, AliasRequest, Deployment, JobStatus, LogLine, Project, Ready, State, Verb};
 use super::switch::{BuildFate, JobFate};
-use super::Vercel;
+use crate::embedded::traffic::Backend;
 
 impl Vercel {
     /// Begins the build of the deployment `id`, which goes on in a task of its own.
@@ -46,8 +47,8 @@ impl Vercel {
             BuildFate::Fails => Err(Unbuildable { code: "BUILD_FAILED", message: "Command \"npm run build\" exited with 1".into() }),
             _ => self.site(&deployment),
         };
+        let shows_assigned = self.state().switches.staged_shows_alias_assigned;
         let ignored = deployment.fate.build == BuildFate::Ignored;
-        let front: Arc<Front> = Arc::new(Front::new(self, id, &deployment.url));
         self.change(id, |deployment, now| {
             deployment.ended_at = Some(now);
             match built {
@@ -58,7 +59,6 @@ impl Vercel {
                 Ok(site) => {
                     deployment.ready = Ready::Ready;
                     deployment.site = Some(Arc::new(site));
-                    deployment.backend = Some(front.clone());
                     deployment.write(now, "stdout", "Deployment completed", None);
                 }
                 Err(fault) => {
@@ -71,13 +71,16 @@ impl Vercel {
             deployment.write(now, "deployment-state", "", Some(ready));
             // Nothing more comes of a deployment that nobody else assigns.
             if ready == Ready::Ready && !(deployment.production && deployment.auto_assign) {
-                deployment.alias_assigned = (!deployment.production).then_some(now);
+                deployment.alias_assigned = (shows_assigned || !deployment.production).then_some(now);
             }
         });
-        let ready = self.state().deployments.get(id).is_some_and(|one| one.ready == Ready::Ready);
-        if ready {
-            self.ground().traffic.set(&deployment.url, vec![front]);
-        }
+    }
+
+    /// Gives the deployment its public face, before it has anything to show: its own hostname exists from its creation on.
+    pub(super) fn face(&self, id: &str, url: &str) -> Arc<dyn Backend> {
+        let front: Arc<dyn Backend> = Arc::new(Front::new(self, id, url));
+        self.ground().traffic.set(url, vec![Arc::clone(&front)]);
+        front
     }
 
     fn site(&self, deployment: &Deployment) -> Result<Site, Unbuildable> {
@@ -132,7 +135,7 @@ impl Vercel {
     /// Makes `host` lead to the deployment `id`; edges learn of it one by one.
     pub(super) fn point(&self, state: &mut State, host: &str, id: &str) {
         let Some(deployment) = state.deployments.get(id) else { return };
-        let backend = deployment.backend.clone();
+        let backend = Arc::clone(&deployment.backend);
         let fresh = Alias {
             id: self.ground().chance.word(24),
             host: host.to_owned(),
@@ -141,7 +144,7 @@ impl Vercel {
             created: self.now(),
         };
         state.aliases.entry(host.to_owned()).and_modify(|alias| id.clone_into(&mut alias.deployment)).or_insert(fresh);
-        self.ground().traffic.set(host, backend.into_iter().collect());
+        self.ground().traffic.set(host, vec![backend]);
     }
 
     /// Begins a promotion or rollback of `project` to `to`, which goes on in a task of its own.
@@ -192,7 +195,9 @@ impl Vercel {
         let now = self.now();
         let mut state = self.state();
         let switches = state.switches.clone();
-        let Some(kind) = state.projects.get(project).and_then(|project| project.request.as_ref()).map(|request| request.kind) else { return };
+        let Some(kind) = state.projects.get(project).and_then(|project| project.request.as_ref()).map(|request| request.kind) else {
+            return;
+        };
         let status = match fate {
             JobFate::Succeeds | JobFate::Late(_) => JobStatus::Succeeded,
             JobFate::Fails | JobFate::Splits(_) => JobStatus::Failed,

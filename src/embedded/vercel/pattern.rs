@@ -321,9 +321,7 @@ impl<'a> Search<'a> {
         }
         // A round that consumed nothing would go on for ever.
         let again = done < most
-            && self.step(inner, at, &mut |search, next| {
-                (next > at || done < least) && search.repeat(what, done + 1, next, then)
-            });
+            && self.step(inner, at, &mut |search, next| (next > at || done < least) && search.repeat(what, done + 1, next, then));
         again || greedy && done >= least && then(self, at)
     }
 }

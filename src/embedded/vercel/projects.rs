@@ -18,10 +18,28 @@ use super::{AUTHORITY, Vercel};
 
 /// The settings that a PATCH may change besides those with a meaning here; they are kept and shown (published).
 const KEPT: &[&str] = &[
-    "autoExposeSystemEnvs", "buildCommand", "commandForIgnoringBuildStep", "customerSupportCodeVisibility", "devCommand",
-    "directoryListing", "enableAffectedProjectsDeployments", "enablePreviewFeedback", "enableProductionFeedback", "framework",
-    "gitForkProtection", "gitLFS", "installCommand", "nodeVersion", "outputDirectory", "publicSource", "serverlessFunctionZeroConfigFailover",
-    "skewProtectionBoundaryAt", "skewProtectionMaxAge", "skipGitConnectDuringLink", "sourceFilesOutsideRootDirectory", "gitComments",
+    "autoExposeSystemEnvs",
+    "buildCommand",
+    "commandForIgnoringBuildStep",
+    "customerSupportCodeVisibility",
+    "devCommand",
+    "directoryListing",
+    "enableAffectedProjectsDeployments",
+    "enablePreviewFeedback",
+    "enableProductionFeedback",
+    "framework",
+    "gitForkProtection",
+    "gitLFS",
+    "installCommand",
+    "nodeVersion",
+    "outputDirectory",
+    "publicSource",
+    "serverlessFunctionZeroConfigFailover",
+    "skewProtectionBoundaryAt",
+    "skewProtectionMaxAge",
+    "skipGitConnectDuringLink",
+    "sourceFilesOutsideRootDirectory",
+    "gitComments",
 ];
 
 /// Published as settable, but never shown.
@@ -119,9 +137,10 @@ pub(super) fn rendered(state: &Everything, project: &Project, with_request: bool
     for (name, value) in &project.settings {
         body[name] = value.clone();
     }
-    let bypasses = project.bypass.iter().map(|(secret, at)| {
-        (secret.clone(), json!({ "createdAt": at, "createdBy": project.scope, "scope": "automation-bypass" }))
-    });
+    let bypasses = project
+        .bypass
+        .iter()
+        .map(|(secret, at)| (secret.clone(), json!({ "createdAt": at, "createdBy": project.scope, "scope": "automation-bypass" })));
     body["protectionBypass"] = Value::Object(bypasses.collect());
     if let Some(link) = &project.link {
         body["link"] = hooks::link(project, link, base);
@@ -160,9 +179,10 @@ pub(super) async fn bypass(
     if let Some(secret) = body.get("revoke").and_then(|revoke| revoke["secret"].as_str()) {
         project.bypass.remove(secret);
     }
-    let shown = project.bypass.iter().map(|(secret, at)| {
-        (secret.clone(), json!({ "createdAt": at, "createdBy": caller.user, "scope": "automation-bypass" }))
-    });
+    let shown = project
+        .bypass
+        .iter()
+        .map(|(secret, at)| (secret.clone(), json!({ "createdAt": at, "createdBy": caller.user, "scope": "automation-bypass" })));
     Ok(Json(json!({ "protectionBypass": shown.collect::<Map<_, _>>() })))
 }
 
@@ -197,7 +217,11 @@ pub(super) async fn verify(
     let domain = project.domains.iter().find(|domain| domain.name == name);
     let domain = domain.ok_or_else(|| Refusal::not_found("The domain was not found in this project."))?;
     if !domain.verified {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "missing_txt_record", format!("Domain _vercel.{name} is missing required TXT Record")));
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "missing_txt_record",
+            format!("Domain _vercel.{name} is missing required TXT Record"),
+        ));
     }
     let mut body = shown(project, domain);
     if let Some(members) = body.as_object_mut() {

@@ -72,7 +72,11 @@ pub(super) async fn roll_back(
     } else if !state.rollback_candidate(&deployment.id) {
         let once = deployment.promoted && deployment.ready == Ready::Ready;
         if once {
-            return Err(Refusal::new(StatusCode::PAYMENT_REQUIRED, "upgrade_required", "Your plan only allows to roll back to the previous production deployment."));
+            return Err(Refusal::new(
+                StatusCode::PAYMENT_REQUIRED,
+                "upgrade_required",
+                "Your plan only allows to roll back to the previous production deployment.",
+            ));
         }
         if state.switches.refuses_rollback_to_staged || deployment.ready != Ready::Ready {
             return Err(Refusal::unprocessable(format!("Deployment \"{}\" never had production traffic.", deployment.id)));
@@ -143,7 +147,11 @@ pub(super) async fn rolling(State(vercel): State<Vercel>, caller: Caller, Path(p
 }
 
 /// `GET /v1/projects/{idOrName}/rolling-release/config`.
-pub(super) async fn rolling_config(State(vercel): State<Vercel>, caller: Caller, Path(project): Path<String>) -> Result<Json<Value>, Refusal> {
+pub(super) async fn rolling_config(
+    State(vercel): State<Vercel>,
+    caller: Caller,
+    Path(project): Path<String>,
+) -> Result<Json<Value>, Refusal> {
     let state = vercel.state();
     Ok(Json(json!({ "rollingRelease": caller.project(&state, &project)?.rolling })))
 }

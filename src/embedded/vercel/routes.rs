@@ -31,7 +31,12 @@ const OPERATIONS: &[Operation] = &[
     Operation::new("POST", "/v10/projects/{project}/promote/{deployment}", "promote", Subject::Path("project")),
     Operation::new("POST", "/v9/projects/{project}/rollback/{deployment}", "roll_back", Subject::Path("project")),
     Operation::new("POST", "/v1/projects/{project}/rollback/{deployment}", "roll_back", Subject::Path("project")),
-    Operation::new("PATCH", "/v1/projects/{project}/rollback/{deployment}/update-description", "describe_rollback", Subject::Path("project")),
+    Operation::new(
+        "PATCH",
+        "/v1/projects/{project}/rollback/{deployment}/update-description",
+        "describe_rollback",
+        Subject::Path("project"),
+    ),
     Operation::new("GET", "/v9/projects/{project}/promote/aliases", "list_promoted_hosts", Subject::Path("project")),
     Operation::new("GET", "/v1/projects/{project}/promote/aliases", "list_promoted_hosts", Subject::Path("project")),
     Operation::new("GET", "/v9/projects/{project}/rollback/aliases", "list_rolled_back_hosts", Subject::Path("project")),
@@ -125,7 +130,8 @@ pub(super) struct Names(pub(super) Vercel);
 impl Naming for Names {
     fn name(&self, asked: &Asked<'_>) -> Named {
         let mut named = OPERATIONS.name(asked);
-        let target = named.target.take().or_else(|| subject(Subject::Body("name"), asked).filter(|_| named.operation == "create_deployment"));
+        let target =
+            named.target.take().or_else(|| subject(Subject::Body("name"), asked).filter(|_| named.operation == "create_deployment"));
         let state = self.0.state();
         named.target = target.map(|text| {
             let project = state.deployment(&text).map_or(text.as_str(), |deployment| deployment.project.as_str());

@@ -125,10 +125,11 @@ impl Vercel {
             state.last_stamp = created;
             let found = state.project(project).ok_or(io::ErrorKind::NotFound)?;
             let slug = state.teams.get(&found.scope).map_or_else(|| found.scope.clone(), |team| team.slug.clone());
+            let url = format!("{}-{}-{slug}.vercel.app", found.name, self.ground().chance.word(9));
             let prebuilt = files.keys().any(|path| path.ends_with(".vercel/output/config.json"));
             let deployment = Deployment {
                 id: id.clone(),
-                url: format!("{}-{}-{slug}.vercel.app", found.name, self.ground().chance.word(9)),
+                url: url.clone(),
                 project: found.id.clone(),
                 name: found.name.clone(),
                 scope: found.scope.clone(),
@@ -153,7 +154,7 @@ impl Vercel {
                 error: None,
                 log: Vec::new(),
                 site: None,
-                backend: None,
+                backend: self.face(&id, &url),
             };
             state.deployments.insert(id.clone(), deployment);
         }

@@ -124,14 +124,17 @@ impl Site {
     /// `read` gives a content by its SHA-1.
     pub(super) fn prebuilt(files: &Files, root: &str, read: impl Fn(&str) -> Option<Vec<u8>>) -> Result<Self, Unbuildable> {
         let base = format!("{}.vercel/output/", directory(root));
-        let config = files.get(&format!("{base}config.json")).and_then(|stored| read(&stored.sha)).ok_or_else(|| Unbuildable {
-            code: "BUILD_FAILED",
-            message: format!("Config file was not found at \"{base}config.json\""),
-        })?;
+        let config = files
+            .get(&format!("{base}config.json"))
+            .and_then(|stored| read(&stored.sha))
+            .ok_or_else(|| Unbuildable { code: "BUILD_FAILED", message: format!("Config file was not found at \"{base}config.json\"") })?;
         let config: Config = serde_json::from_slice(&config)
             .map_err(|error| Unbuildable { code: "BUILD_FAILED", message: format!("\"{base}config.json\" is not valid: {error}") })?;
         if config.version != 3 {
-            return Err(Unbuildable { code: "BUILD_FAILED", message: format!("\"{base}config.json\" has version {}, not 3", config.version) });
+            return Err(Unbuildable {
+                code: "BUILD_FAILED",
+                message: format!("\"{base}config.json\" has version {}, not 3", config.version),
+            });
         }
         let mut site = Self::default();
         for (path, stored) in files {

@@ -253,7 +253,7 @@ pub(super) struct Deployment {
     pub(super) error: Option<(String, String)>,
     pub(super) log: Vec<LogLine>,
     pub(super) site: Option<Arc<Site>>,
-    pub(super) backend: Option<Arc<dyn Backend>>,
+    pub(super) backend: Arc<dyn Backend>,
 }
 
 /// A hostname and what it leads to.

@@ -49,6 +49,9 @@ pub struct Switches {
     pub shows_substate: bool,
     /// Whether a project shows `lastAliasRequest` (vendor's client; the flag that asks for it is not published).
     pub shows_alias_request: bool,
+    /// Whether a staged deployment says `aliasAssigned` once it is READY. The vendor's client waits for that, so it mostly must be so; with
+    /// `--skip-domain` it was seen to wait for ever (report: inkeep/agents#1725).
+    pub staged_shows_alias_assigned: bool,
     /// Whether a hook's deployment carries `meta.deployHookId` (report).
     pub shows_hook_id: bool,
     /// Whether a hook's trigger cancels an unfinished earlier build of the same hook (guess).
@@ -84,6 +87,7 @@ impl Default for Switches {
             rollback_turns_auto_assign_off: true,
             shows_substate: true,
             shows_alias_request: true,
+            staged_shows_alias_assigned: true,
             shows_hook_id: true,
             hook_cancels_earlier: false,
             refuses_promoting_live: true,

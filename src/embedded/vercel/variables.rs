@@ -141,7 +141,11 @@ fn parsed(body: &Value, id: String, now: i64) -> Result<Variable, Refusal> {
     let key = need("key")?;
     let good = key.len() <= 256 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !good {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "env_key_invalid_characters", format!("The variable `{key}` has an invalid name.")));
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "env_key_invalid_characters",
+            format!("The variable `{key}` has an invalid name."),
+        ));
     }
     let value = need("value")?;
     if value.len() > 65_536 {

@@ -88,7 +88,7 @@ pub(super) fn listed(state: &State, one: &Deployment) -> Value {
         "target": one.production.then_some("production"),
         "source": one.source,
         "meta": one.meta,
-        "aliasAssigned": one.alias_assigned,
+        "aliasAssigned": one.alias_assigned.map_or(Value::Bool(false), Value::from),
         "aliasError": null,
         "isRollbackCandidate": state.rollback_candidate(&one.id),
     });
