@@ -507,7 +507,10 @@ async fn secrets_releases_and_graphql_carry_a_deploy() {
     };
     let image = ask("query ($appName: String!, $imageRef: String!) { app(name: $appName) { image(ref: $imageRef) { id ref } } }").await;
     assert_eq!(image["data"]["app"]["image"]["digest"], DIGEST);
-    assert_eq!(ask("query ($appName: String!) { canPerformBluegreenDeployment(name: $appName) }").await["data"]["canPerformBluegreenDeployment"], true);
+    assert_eq!(
+        ask("query ($appName: String!) { canPerformBluegreenDeployment(name: $appName) }").await["data"]["canPerformBluegreenDeployment"],
+        true
+    );
     let counts = stage.world.ground().tape.counts();
     assert_eq!(counts["fly"], (5, 4), "queries count as reads");
 }

@@ -273,7 +273,11 @@ impl Inner {
         }
         let words = |key: &str| -> Vec<String> {
             let init = configured.get("init");
-            init.map(|init| config::list(init, key)).unwrap_or_default().iter().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+            init.map(|init| config::list(init, key))
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|word| word.as_str().map(str::to_owned))
+                .collect()
         };
         // `exec` replaces entrypoint and command; an entrypoint's further words go in front of the command.
         let mut entrypoint = words("exec");
