@@ -364,7 +364,7 @@ fn expect_digest(file: &Path, seen: &Digest, wanted: &Digest) -> Result<(), Buil
 }
 
 fn digest_of_file(path: &Path) -> io::Result<Digest> {
-    Digest::copy(&mut io::BufReader::new(std::fs::File::open(path)?), &mut io::sink()).map(|(digest, _)| digest)
+    crate::image::Hasher::copy(&mut io::BufReader::new(std::fs::File::open(path)?), &mut io::sink()).map(|(digest, _)| digest)
 }
 
 fn pack(directory: &Path, file: &Path) -> io::Result<()> {

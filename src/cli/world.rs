@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::json;
 
 use super::{Failure, targets};
 use crate::clock::Clock;
@@ -82,7 +81,10 @@ impl Embedded {
         let addresses = world.listen(&ports).await.map_err(unbound)?;
         let mut embedded = Self { world, fly, vercel, github, addresses, containers: false, variables: BTreeMap::new() };
         embedded.point();
-        embedded.seed_accounts(beginning.open);
+        embedded.seed_accounts(&registry, beginning.open);
+        if let Some(host) = embedded.variables.get(variable::FLY_REGISTRY_HOST) {
+            registry.also_called(host);
+        }
         if beginning.engine {
             embedded.find_engine().await;
         }
@@ -174,7 +176,8 @@ impl Embedded {
         // A simulated machine runs no program of the product: it answers as the manifest's checks expect, until a failure is asked for.
         for check in &target.verify {
             if let Some((path, status, headers)) = scripted(check) {
-                self.fly.script(&app, &path, status, headers);
+                let at = (app.clone(), path.split('?').next().unwrap_or(&path).to_owned());
+                self.fly.switch(|switches| drop(switches.scripted.insert(at, fly::Scripted { status, headers })));
             }
         }
         if earlier {
@@ -184,7 +187,7 @@ impl Embedded {
             let host = self.variables.get(variable::FLY_REGISTRY_HOST).cloned().unwrap_or_default();
             let image = format!("{host}/{app}:earlier@{digest}");
             let group = config.default_group().to_owned();
-            let rendered = rendered(&config, &group, &image)?;
+            let rendered = serde_json::Value::Object(machine_config::render(&config, &group, &image, None).into_iter().collect());
             let first = config.primary_region.clone().unwrap_or_else(|| REGIONS[0].to_owned());
             let running =
                 config.services_of(&group).iter().filter_map(|service| service.min_machines_running).max().unwrap_or(1).clamp(1, 4);
@@ -227,14 +230,14 @@ impl Embedded {
         Ok(())
     }
 
-    fn seed_accounts(&self, open: bool) {
+    fn seed_accounts(&self, registry: &Registry, open: bool) {
         self.fly.seed_token(FLY_TOKEN, &Scope::Org(ORGANISATION.to_owned()), "rehearsal");
         self.vercel.seed_team(TEAM, "rehearsal");
         self.vercel.seed_token(VERCEL_TOKEN, "usr_rehearsal", &[TEAM], None);
         if open {
-            self.fly.open_to_anyone(ORGANISATION);
-            self.vercel.open_to_anyone(TEAM);
-            self.github.open_to_anyone();
+            self.fly.switch(|switches| switches.open_to_anyone = Some(ORGANISATION.to_owned()));
+            self.vercel.switch(|switches| switches.open_to_anyone = true);
+            registry.allow_anyone();
         }
     }
 

@@ -52,7 +52,7 @@ pub use self::machine::MachineState;
 pub use self::responder::{Behaviour, Which};
 pub use self::seed::Earlier;
 pub use self::state::Scope;
-pub use self::switches::{ExitShape, Grace, Pace, Switches, UnknownImage};
+pub use self::switches::{ExitShape, Grace, Pace, Scripted, Switches, UnknownImage};
 
 use super::fault::Limit;
 use super::ground::{Ground, lock};
@@ -205,6 +205,11 @@ impl Inner {
 
     fn switches(&self) -> Switches {
         lock(&self.switches).clone()
+    }
+
+    /// Returns what a simulated program of `app` answers at `path`, where that is not its usual 200.
+    fn scripted(&self, app: &str, path: &str) -> Option<Scripted> {
+        lock(&self.switches).scripted.get(&(app.to_owned(), path.to_owned())).cloned()
     }
 
     /// Returns `digits` random lower-case hex digits.

@@ -109,6 +109,9 @@ impl Registry {
         let text = String::from_utf8(decoded).map_err(|_| Refusal::Unauthorized)?;
         let Some(("x", password)) = text.split_once(':') else { return Err(Refusal::Unauthorized) };
         let state = lock(&self.inner.state);
+        if state.open_to_anyone && !password.is_empty() {
+            return Ok(None);
+        }
         // The password is the token as a whole, or several joined by commas.
         password.split(',').find_map(|piece| state.passwords.get(piece)).cloned().ok_or(Refusal::Unauthorized)
     }
