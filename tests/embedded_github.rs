@@ -11,7 +11,7 @@ use cutover::id::Chance;
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use crate::openapi::Document;
+use crate::support::openapi::Document;
 
 const REPOSITORY: &str = "alma/shop";
 const ALL: [(&str, Level); 7] = [

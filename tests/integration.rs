@@ -1,8 +1,19 @@
 //! The one integration binary: a file per capability.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
+mod action;
+mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
+mod fixtures;
+mod fly_toml;
+mod gates;
+mod github;
+mod graph;
+mod image;
 mod journal;
-#[path = "support/openapi.rs"]
-mod openapi;
+mod manifest;
+mod mask;
+mod report;
+mod support;
+mod trigger;
