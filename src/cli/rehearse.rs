@@ -58,9 +58,7 @@ pub(super) async fn run(base: Base, arguments: Rehearse) -> Ended {
         Ask::Release { environment, .. } => Some(environment.clone()),
         _ => None,
     };
-    let ended = ready
-        .run(named.as_ref(), &arguments.output, async |stage| conduct::conduct(stage, &ask, &Options::default()).await)
-        .await;
+    let ended = ready.run(named.as_ref(), &arguments.output, async |stage| conduct::conduct(stage, &ask, &Options::default()).await).await;
     if !base.quiet && base.format == super::Format::Text {
         tell_github(&embedded);
     }
@@ -166,7 +164,20 @@ fn ready(
 /// Returns the environment of the run: what a runner sets, what points clients at the world, and what gates need of this machine.
 fn variables(embedded: &Embedded, branch: &str, sha: &str, event: RehearsedEvent) -> BTreeMap<String, String> {
     // Gates run this machine's tools; nothing that could open or point at anything outside is taken over.
-    let tools = ["PATH", "HOME", "USER", "LANG", "TERM", "TMPDIR", "SHELL", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "NODE_EXTRA_CA_CERTS", "DOCKER_HOST"];
+    let tools = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LANG",
+        "TERM",
+        "TMPDIR",
+        "SHELL",
+        "CARGO_HOME",
+        "RUSTUP_HOME",
+        "RUSTUP_TOOLCHAIN",
+        "NODE_EXTRA_CA_CERTS",
+        "DOCKER_HOST",
+    ];
     let mut variables: BTreeMap<String, String> =
         tools.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
     variables.extend(embedded.variables.clone());
@@ -220,8 +231,13 @@ fn payload(environment: &Name, branch: &str, sha: &str, event: RehearsedEvent) -
 }
 
 fn tell_circumstances(events: &Events, containers: bool, arguments: &Rehearse) {
-    let machines = if containers { "machines are real containers" } else { "machines are simulated, and a stand-in takes the image's place" };
-    events.notice(Level::Note, "rehearsal::world", format!("A rehearsal: every platform is embedded, nothing outside this machine is asked; {machines}."));
+    let machines =
+        if containers { "machines are real containers" } else { "machines are simulated, and a stand-in takes the image's place" };
+    events.notice(
+        Level::Note,
+        "rehearsal::world",
+        format!("A rehearsal: every platform is embedded, nothing outside this machine is asked; {machines}."),
+    );
     for (target, phase) in &arguments.fail {
         events.notice(Level::Note, "rehearsal::asked-for", format!("A failure was asked for: {target} will fail in {phase}."));
     }

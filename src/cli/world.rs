@@ -7,13 +7,16 @@ use serde_json::json;
 
 use super::{Failure, targets};
 use crate::clock::Clock;
-use crate::embedded::fly::{self, ContainerEngine, Fly};
+use crate::embedded::fly::container::ContainerEngine;
+use crate::embedded::fly::{self, Earlier, Fly, Scope};
 use crate::embedded::github::{self, GitHub};
 use crate::embedded::registry::{self, Registry};
 use crate::embedded::vercel::{self, ProjectSeed, Tree, Vercel};
 use crate::embedded::world::{Addresses, World};
 use crate::id::{Chance, Name};
-use crate::manifest::{Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, Target, TargetPlatform, VercelSource, VercelTarget};
+use crate::manifest::{
+    Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, Target, TargetPlatform, VercelSource, VercelTarget,
+};
 use crate::platform::fly::machine_config;
 use crate::settings::variable;
 
@@ -67,8 +70,8 @@ impl Embedded {
     /// Begins a world for a product; without one, only open worlds make sense.
     pub(super) async fn begin(product: Option<(&Path, &Manifest)>, beginning: Beginning) -> Result<Self, Failure> {
         let world = World::in_process(Clock::system(), Chance::from_system());
-        let registry = Registry::add_to(&world);
-        registry.seed_token(FLY_TOKEN);
+        let unmade = |error: std::io::Error| Failure::preflight(format!("a temporary folder cannot be made: {error}"));
+        let registry = Registry::add_to(&world).map_err(unmade)?;
         let fly = Fly::add_to(&world, &registry, fly::Switches::default());
         let vercel = Vercel::new(world.ground());
         vercel.add_to(&world);
@@ -77,15 +80,14 @@ impl Embedded {
         let ports = beginning.port.map(ports).unwrap_or_default();
         let unbound = |error: std::io::Error| Failure::preflight(format!("the embedded platforms cannot listen: {error}"));
         let addresses = world.listen(&ports).await.map_err(unbound)?;
-        let mut embedded =
-            Self { world, fly, vercel, github, addresses, containers: false, variables: BTreeMap::new() };
+        let mut embedded = Self { world, fly, vercel, github, addresses, containers: false, variables: BTreeMap::new() };
         embedded.point();
         embedded.seed_accounts(beginning.open);
         if beginning.engine {
             embedded.find_engine().await;
         }
         if let Some((root, manifest)) = product {
-            embedded.seed_product(root, manifest, &registry, beginning.earlier)?;
+            embedded.seed_product(root, manifest, &registry, beginning.earlier).await?;
         }
         Ok(embedded)
     }
@@ -124,13 +126,13 @@ impl Embedded {
     }
 
     /// Makes everything exist that any environment of the manifest names.
-    fn seed_product(&mut self, root: &Path, manifest: &Manifest, registry: &Registry, earlier: bool) -> Result<(), Failure> {
+    async fn seed_product(&mut self, root: &Path, manifest: &Manifest, registry: &Registry, earlier: bool) -> Result<(), Failure> {
         let mut seen = BTreeSet::new();
         for environment in manifest.environments.keys() {
             let view = manifest.in_environment(environment).unwrap_or_else(|| manifest.clone());
             for (name, target) in &view.targets {
                 match &target.platform {
-                    TargetPlatform::Fly(fly) => self.seed_fly(root, manifest, name, target, fly, registry, earlier, &mut seen)?,
+                    TargetPlatform::Fly(fly) => self.seed_fly(root, manifest, name, target, fly, registry, earlier, &mut seen).await?,
                     TargetPlatform::Vercel(vercel) => self.seed_vercel(name, vercel, earlier, &mut seen)?,
                     TargetPlatform::Render(_) => {}
                 }
@@ -147,7 +149,7 @@ impl Embedded {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call site, each is another fact of the same app")]
-    fn seed_fly(
+    async fn seed_fly(
         &self,
         root: &Path,
         manifest: &Manifest,
@@ -166,9 +168,9 @@ impl Embedded {
         if !seen.insert(format!("fly/{app}")) {
             return Ok(());
         }
-        let secrets: BTreeMap<String, String> =
-            target.secrets.iter().map(|secret| (secret.clone(), rehearsed_secret(secret))).collect();
-        self.fly.seed_app(&app, ORGANISATION, &secrets);
+        let secrets: Vec<(&str, String)> = target.secrets.iter().map(|secret| (secret.as_str(), rehearsed_secret(secret))).collect();
+        let borrowed: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.fly.seed_app(&app, ORGANISATION, &borrowed);
         // A simulated machine runs no program of the product: it answers as the manifest's checks expect, until a failure is asked for.
         for check in &target.verify {
             if let Some((path, status, headers)) = scripted(check) {
@@ -176,15 +178,19 @@ impl Embedded {
             }
         }
         if earlier {
-            let digest = registry.seed_image(&app, &format!("the release of {} before this one", manifest.product));
-            let image = format!("{}/{app}@{digest}", registry::AUTHORITY);
+            let text = format!("the release of {} before this one", manifest.product);
+            let digest = crate::image::Digest::of(text.as_bytes()).to_string();
+            registry.stand_in(&app, "earlier", &digest);
+            let host = self.variables.get(variable::FLY_REGISTRY_HOST).cloned().unwrap_or_default();
+            let image = format!("{host}/{app}:earlier@{digest}");
             let group = config.default_group().to_owned();
-            let rendered = machine_config::render(&config, &group, &image, None);
+            let rendered = rendered(&config, &group, &image)?;
             let first = config.primary_region.clone().unwrap_or_else(|| REGIONS[0].to_owned());
-            let running = config.services_of(&group).iter().filter_map(|service| service.min_machines_running).max().unwrap_or(1).clamp(1, 4);
-            let others = REGIONS.iter().map(|region| (*region).to_owned()).filter(|region| *region != first);
-            let regions: Vec<String> = std::iter::once(first.clone()).chain(others).cycle().take(running as usize).collect();
-            self.fly.seed_earlier_release(&app, &json!(rendered), &regions);
+            let running =
+                config.services_of(&group).iter().filter_map(|service| service.min_machines_running).max().unwrap_or(1).clamp(1, 4);
+            let others = REGIONS.iter().copied().filter(|region| *region != first);
+            let regions: Vec<&str> = std::iter::once(first.as_str()).chain(others).cycle().take(running as usize).collect();
+            self.fly.seed_earlier_release(&Earlier { app: &app, config: rendered, regions: &regions, image: &image, group: &group }).await;
         }
         Ok(())
     }
@@ -194,7 +200,8 @@ impl Embedded {
             return Ok(());
         }
         let team = vercel.team.clone().unwrap_or_else(|| TEAM.to_owned());
-        let id = if vercel.project.starts_with("prj_") { vercel.project.clone() } else { format!("prj_{}", vercel.project.replace('-', "")) };
+        let id =
+            if vercel.project.starts_with("prj_") { vercel.project.clone() } else { format!("prj_{}", vercel.project.replace('-', "")) };
         let mut seed = ProjectSeed::new(&vercel.project, &id, &team);
         let connected = !matches!(vercel.source, VercelSource::Directory(_));
         if connected {
@@ -221,7 +228,7 @@ impl Embedded {
     }
 
     fn seed_accounts(&self, open: bool) {
-        self.fly.seed_token(FLY_TOKEN, ORGANISATION, None);
+        self.fly.seed_token(FLY_TOKEN, &Scope::Org(ORGANISATION.to_owned()), "rehearsal");
         self.vercel.seed_team(TEAM, "rehearsal");
         self.vercel.seed_token(VERCEL_TOKEN, "usr_rehearsal", &[TEAM], None);
         if open {
@@ -233,11 +240,15 @@ impl Embedded {
 
     /// Tells the simulated connected repository of a commit, so that git-source deployments and hooks build something.
     pub(super) fn seed_commit(&self, manifest: &Manifest, branch: &str, sha: &str) {
-        let tree: Tree = [("index.html".to_owned(), format!("<!doctype html><title>built</title><p>Built from {sha}.\n").into_bytes())].into();
+        let tree: Tree =
+            [("index.html".to_owned(), format!("<!doctype html><title>built</title><p>Built from {sha}.\n").into_bytes())].into();
         for environment in manifest.environments.keys() {
             let view = manifest.in_environment(environment);
             for target in view.iter().flat_map(|view| view.targets.values()) {
-                if let TargetPlatform::Vercel(VercelTarget { project, source: VercelSource::Git { .. } | VercelSource::Hook { .. }, .. }) = &target.platform {
+                if let TargetPlatform::Vercel(VercelTarget {
+                    project, source: VercelSource::Git { .. } | VercelSource::Hook { .. }, ..
+                }) = &target.platform
+                {
                     // A full disk shows itself when the deployment is built.
                     let _ = self.vercel.seed_commit(project, branch, sha, &tree);
                 }
@@ -259,7 +270,16 @@ impl Embedded {
 
 /// Returns the ports that a sandbox takes from its first one on: the platforms in the order of their names' use, then the edges.
 fn ports(first: u16) -> BTreeMap<String, u16> {
-    let names = [fly::MACHINES_AUTHORITY, fly::API_AUTHORITY, registry::AUTHORITY, vercel::AUTHORITY, github::AUTHORITY, "edge-0", "edge-1", "edge-2"];
+    let names = [
+        fly::MACHINES_AUTHORITY,
+        fly::API_AUTHORITY,
+        registry::AUTHORITY,
+        vercel::AUTHORITY,
+        github::AUTHORITY,
+        "edge-0",
+        "edge-1",
+        "edge-2",
+    ];
     names.iter().zip(first..).map(|(name, port)| ((*name).to_owned(), port)).collect()
 }
 

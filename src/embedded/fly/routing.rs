@@ -52,9 +52,7 @@ impl Backend for MachineBackend {
                     Some(outside) => proxy::pass(*outside, request).await,
                     None => plain(StatusCode::BAD_GATEWAY, format!("the container does not publish port {port}\n")),
                 },
-                (None, Some(port)) if responder::listens(&machine, port) => {
-                    responder::respond(&app, &machine, fly.now().elapsed, request)
-                }
+                (None, Some(port)) if responder::listens(&machine, port) => responder::respond(&app, &machine, fly.now().elapsed, request),
                 // What fly-proxy says of an app that listens elsewhere; it is 502 to the public.
                 _ => plain(StatusCode::BAD_GATEWAY, "instance refused connection. is your app listening on 0.0.0.0?\n".to_owned()),
             }
