@@ -3,6 +3,7 @@
 
 mod action;
 mod embedded_fly;
+mod embedded_github;
 mod embedded_vercel;
 mod fixtures;
 mod fly_toml;
