@@ -47,8 +47,7 @@ impl FlyTarget {
 
     fn file_problems(&self) -> Vec<Problem> {
         let (app, config) = (&self.settings.app, &self.settings.config);
-        let mut problems: Vec<Problem> =
-            config.warnings.iter().map(|finding| self.problem(false, finding.code, format!("fly.toml:{finding}."), None)).collect();
+        let mut problems = Vec::new();
         if let Some(other) = config.app.as_deref().filter(|other| other != app) {
             let text = format!("fly.toml names app {other}, and this release goes to {app}.");
             let hint = format!("correct `app` in fly.toml unless another app is meant for this environment than {other}");

@@ -196,8 +196,13 @@ impl FlyTarget {
                 .hint("look at it with `fly machine status`, then release again"));
         }
         let config = self.config_of(scope, revision, hints, hint, machine).await?;
-        let body =
-            UpdateMachine { config, skip_launch: !hint.launched, current_version: machine.instance_id.clone(), min_secrets_version: None };
+        let body = UpdateMachine {
+            config,
+            skip_launch: !hint.launched,
+            skip_service_registration: machine.cordoned,
+            current_version: machine.instance_id.clone(),
+            min_secrets_version: None,
+        };
         let version = self.update(hint, &body).await?;
         if hint.launched {
             let awaited = Awaited { id: hint.id.clone(), after: machine.newest_event(), version };

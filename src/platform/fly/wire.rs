@@ -193,6 +193,9 @@ pub(super) struct CreateMachine {
 pub(super) struct UpdateMachine {
     pub(super) config: MachineConfig,
     pub(super) skip_launch: bool,
+    /// Set for a machine that is not registered: whether an update would register it is nowhere said.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) skip_service_registration: bool,
     /// The version that we think it has: Fly refuses when it has another.
     pub(super) current_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
