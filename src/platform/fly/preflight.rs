@@ -54,8 +54,9 @@ impl FlyTarget {
             problems.push(self.problem(false, "fly::other-app", text, Some(hint)));
         }
         if config.deploy.release_command.is_some() {
-            let text = "release_command is in fly.toml and is not run by this release.".to_owned();
-            problems.push(self.problem(false, "fly::release-command", text, None));
+            let text = "fly.toml has a release_command, and this version of cutover does not run it.".to_owned();
+            let hint = "run it yourself before the release, and take it out of the fly.toml that this release reads".to_owned();
+            problems.push(self.problem(true, "fly::release-command", text, Some(hint)));
         }
         problems
     }
