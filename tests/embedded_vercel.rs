@@ -14,7 +14,7 @@ use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use crate::openapi::Document;
+use crate::support::openapi::Document;
 
 const TEAM: &str = "team_flowhub";
 // Without a hyphen: the vendor's client refuses tokens that hold one.

@@ -8,4 +8,4 @@ mod fly_toml;
 mod gates;
 mod journal;
 mod mask;
-mod openapi;
+mod support;

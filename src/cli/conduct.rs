@@ -1,17 +1,16 @@
 //! A run from its ask to its conclusion: preflight, gates, builds, release. The only file that knows their order.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ask::Ask;
 use super::build::{self, Artifacts};
 use super::stage::Stage;
 use super::{gates, preflight, targets};
-use crate::event::{EventKind, Level, Outcome, Phase, Serving};
+use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
-use crate::release::journal::Shipped;
 use crate::release::plan::Shipment;
 use crate::release::store::{Journal, StoreError};
 use crate::release::{Context, Failure, Move, Plan, Recovered, Release, recover};
@@ -191,6 +190,27 @@ async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result
     Ok(ended(Release::new(context, &mut journal, plan).run().await))
 }
 
+/// Gates and builds, with everything that a release needs written into a folder; no platform is asked.
+pub(crate) async fn build_only(stage: &Stage, environment: &Name, out: &Path, skip_gates: bool) -> Conclusion {
+    stage.events.emit(EventKind::RunStarted {
+        product: stage.manifest.product.clone(),
+        environment: None,
+        commit: stage.trigger.tested_commit().to_owned(),
+        trigger: stage.trigger.to_string(),
+    });
+    let work = async {
+        if !skip_gates {
+            gates::run(stage, Some(environment), &[]).await.map_err(|outcome| Box::new(Conclusion::untouched(outcome)))?;
+        }
+        let artifacts = build::build(stage, environment, &[]).await.map_err(failed_build)?;
+        build::write(stage, environment, &artifacts, out).await.map_err(failed_build)?;
+        Ok(Conclusion::untouched(Outcome::Finished))
+    };
+    let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| *stop);
+    tell_end(stage, &conclusion);
+    conclusion
+}
+
 /// Brings an unfinished release of the environment to its end, and does nothing else.
 pub(crate) async fn recover_only(stage: &Stage, environment: &Name) -> Conclusion {
     let work = async {
@@ -279,8 +299,7 @@ fn unusable(fault: targets::Unusable) -> Stop {
 }
 
 fn failed_build(error: build::BuildFailure) -> Stop {
-    let outcome = if error.cancelled { Outcome::Cancelled } else { Outcome::PreflightFailed };
-    Box::new(Conclusion { outcome, ..Conclusion::refused(error.to_string(), error.hints) })
+    Box::new(Conclusion { outcome: error.outcome, ..Conclusion::refused(error.text, error.hints) })
 }
 
 /// Returns a commit in the length that people use.
@@ -288,10 +307,3 @@ pub(crate) fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
 
-/// Returns the phase's name for the few places that speak of it before a release exists.
-pub(crate) const PREFLIGHT: Phase = Phase::Preflight;
-
-/// Returns what an earlier release shipped to a target, for `status`.
-pub(crate) fn shipped_label(shipped: &Shipped) -> &str {
-    &shipped.revision.label
-}

@@ -92,7 +92,7 @@ impl Stage {
             Some(run) => Owner { id: format!("{}/{}/{}", run.id, run.attempt, run.job.as_deref().unwrap_or("-")), url: run.url.clone() },
             None => {
                 let user = self.settings.environment.get("USER").map_or("someone", String::as_str);
-                let host = nix::sys::utsname::uname().map(|name| name.nodename().to_string_lossy().into_owned()).unwrap_or_default();
+                let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
                 Owner { id: format!("{user}@{host}/{}", std::process::id()), url: String::new() }
             }
         }

@@ -1,12 +1,13 @@
-//! The transport's wire into an embedded world, without sockets.
+//! The product's wire over an embedded world called in process: no sockets, one clock.
 
 use bytes::Bytes;
-use cutover::embedded::World;
 use cutover::embedded::in_process;
-use cutover::http::{Answer, Body, Call, Wire, WireError};
+use cutover::embedded::world::World;
+use cutover::http::{Answer, Body, Call, Via, Wire, WireError};
 use futures_util::future::BoxFuture;
+use http::header::HOST;
 
-/// Carries calls to a world in process; for every platform, and for public addresses.
+/// Carries calls into a world.
 #[derive(Clone)]
 pub struct InProcess(pub World);
 
@@ -24,23 +25,22 @@ impl Wire for InProcess {
                 Body::Bytes(bytes) => bytes.clone(),
                 Body::File { path, offset, length } => {
                     let whole = std::fs::read(path).map_err(|error| WireError::Unbuildable(error.to_string()))?;
-                    let (from, to) = (*offset as usize, (*offset + *length) as usize);
-                    whole.get(from..to).map(Bytes::copy_from_slice).ok_or_else(|| WireError::Unbuildable("the file is shorter".into()))?
+                    Bytes::copy_from_slice(&whole[*offset as usize..(*offset + *length) as usize])
                 }
             };
-            let mut request = http::Request::builder().method(call.method.clone()).uri(call.url.as_str());
-            for (name, value) in &call.headers {
-                request = request.header(name, value);
+            let mut request = http::Request::builder().method(call.method.clone()).uri(call.url.as_str()).body(body).unwrap();
+            *request.headers_mut() = call.headers.clone();
+            request.headers_mut().entry(http::header::USER_AGENT).or_insert(http::HeaderValue::from_static("cutover/test"));
+            if matches!(call.via, Via::Public { .. }) {
+                request.headers_mut().insert(HOST, call.url.host_str().unwrap().parse().unwrap());
             }
-            // What hyper would add on a socket.
-            request = request.header(http::header::HOST, call.url.authority());
-            if !body.is_empty() || call.method == http::Method::POST {
-                request = request.header(http::header::CONTENT_LENGTH, body.len());
+            match in_process::call(&self.0, request).await {
+                Ok(response) => {
+                    let (parts, body) = response.into_parts();
+                    Ok(Answer { status: parts.status, headers: parts.headers, body })
+                }
+                Err(_) => Err(WireError::Lost("lost in the embedded world".to_owned())),
             }
-            let request = request.body(body).map_err(|error| WireError::Unbuildable(error.to_string()))?;
-            let response = in_process::call(&self.0, request).await.map_err(|_| WireError::Lost("connection closed".into()))?;
-            let (parts, body) = response.into_parts();
-            Ok(Answer { status: parts.status, headers: parts.headers, body })
         })
     }
 }
