@@ -5,6 +5,7 @@ pub mod clock;
 pub mod embedded;
 pub mod event;
 pub mod exit;
+pub mod gate;
 pub mod github;
 pub mod graph;
 pub mod http;

@@ -1,2 +1,5 @@
-//! Turns a result into an exit code.
-fn main() {}
+//! Turns a result into an exit code, nothing else.
+
+fn main() -> std::process::ExitCode {
+    cutover::cli::main()
+}

@@ -4,10 +4,12 @@
 //! politely, waits a grace period and kills it; after the leader is gone the group is killed once more, and a process that escaped from the
 //! group with the output still open is left behind after a short grace instead of hanging the run.
 
+mod capture;
 mod command;
 mod lines;
 mod stop;
 
+pub use capture::{Captured, MAX_CAPTURED_BYTES, capture};
 pub use command::{Command, StartError};
 pub use lines::{Line, LineSplitter, Pipe};
 pub use stop::Bounds;

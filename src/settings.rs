@@ -54,8 +54,6 @@ pub mod variable {
 pub struct Settings {
     /// Fly's token.
     pub fly_token: Option<SecretString>,
-    /// Base addresses of Fly.
-    pub fly: FlyBases,
     /// Vercel's token.
     pub vercel_token: Option<SecretString>,
     /// Vercel's team or account.
@@ -74,21 +72,8 @@ pub struct Settings {
     pub drain_margin: Duration,
     /// The folder of journals, where chosen.
     pub state_dir: Option<PathBuf>,
-    /// The whole environment, for the trigger, for secrets named by the manifest, and for what gates inherit.
+    /// The whole environment, for the trigger, for Fly's bases, for secrets named by the manifest, and for what gates inherit.
     pub environment: BTreeMap<String, String>,
-}
-
-/// Base addresses of Fly's services.
-#[derive(Debug, Clone)]
-pub struct FlyBases {
-    /// Machines API.
-    pub flaps: Url,
-    /// GraphQL.
-    pub api: Url,
-    /// REST.
-    pub uiex: Url,
-    /// Registry host, with a port where it has one.
-    pub registry: String,
 }
 
 /// A variable that is set to something unusable.
@@ -129,12 +114,6 @@ impl Settings {
         };
         Ok(Self {
             fly_token: secret(variable::FLY_ACCESS_TOKEN).or_else(|| secret(variable::FLY_API_TOKEN)),
-            fly: FlyBases {
-                flaps: url(variable::FLY_FLAPS_BASE_URL, "https://api.machines.dev")?,
-                api: url(variable::FLY_API_BASE_URL, "https://api.fly.io")?,
-                uiex: url(variable::FLY_UIEX_BASE_URL, "https://api.fly.io")?,
-                registry: get(variable::FLY_REGISTRY_HOST).unwrap_or("registry.fly.io").to_owned(),
-            },
             vercel_token: secret(variable::VERCEL_TOKEN),
             vercel_org: get(variable::VERCEL_ORG_ID).map(str::to_owned),
             vercel_api: url(variable::VERCEL_API_URL, "https://api.vercel.com")?,

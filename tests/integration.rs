@@ -1,5 +1,12 @@
 //! The one integration binary: a file per capability.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
+mod action;
 mod embedded_fly;
+mod embedded_vercel;
+mod fixtures;
+mod fly_toml;
+mod gates;
 mod journal;
+mod mask;
+mod support;

@@ -31,7 +31,11 @@ mod proxy;
 pub mod registry;
 pub mod tape;
 pub mod traffic;
+<<<<<<< HEAD
 mod websocket;
+=======
+pub mod vercel;
+>>>>>>> main
 pub mod world;
 
 pub use endpoint::Lost;

@@ -77,6 +77,13 @@ impl Operation {
         self.write = false;
         self
     }
+
+    /// Returns the row, marked as a write although its method reads.
+    #[must_use]
+    pub const fn writes(mut self) -> Self {
+        self.write = true;
+        self
+    }
 }
 
 impl Naming for &'static [Operation] {

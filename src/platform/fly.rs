@@ -1,60 +1,275 @@
-//! An app on Fly.io.
+//! An app on Fly.io, by its Machines API and without flyctl.
+//!
+//! With `bluegreen` a release makes new machines beside the old ones, cordoned from birth; Fly's own checks and the manifest's plain GETs
+//! judge them; then they are registered and the old ones are cordoned, alive until the release is over. With `rolling` each machine
+//! becomes the new revision in place, under a lease and against its expected version. Either way back is the same convergence with another
+//! revision (see [`serving`]). Source of every protocol fact: the Fly reference, tagged by its sections.
 
-use super::*;
-use crate::http::Platform;
+mod api;
+mod client;
+mod content;
+pub mod endpoints;
+mod fleet;
+mod health;
+mod hints;
+mod leasing;
+pub mod machine_config;
+mod observing;
+mod preflight;
+mod preparing;
+mod pruning;
+mod rendering;
+mod serving;
+mod stamp;
+pub mod token;
+pub mod toml;
+mod watching;
+pub mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use self::client::{FlyClient, TOKEN_HINT};
+pub use self::endpoints::FlyEndpoints;
+use self::token::FlyToken;
+use self::toml::{FlyConfig, Strategy};
+use self::wire::ReleaseRecord;
+use super::{
+    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Revision,
+    RevisionDigest, Scope, Settings, Target,
+};
+use crate::http::{Platform, Transport};
 use crate::id::Name;
+use crate::shutdown::Level;
+
+/// How many machines are worked on at once; flyctl lowered its own default to this for Fly's limits (fly.md 20).
+const CONCURRENCY: usize = 8;
+/// Time between two looks at what no call can wait for; lists may be read once a second.
+const POLL: Duration = Duration::from_secs(1);
+/// How long a machine just created may be missing in what is read (fly.md 20: a second or so).
+const READ_LAG: Duration = Duration::from_secs(3);
+/// How long a machine is looked for after a lost answer, before its creation is repeated: longer than [`READ_LAG`].
+const LOOKUP_WINDOW: Duration = Duration::from_secs(5);
+
+/// What an app is released with.
+#[derive(Debug, Clone)]
+pub struct FlySettings {
+    /// The target's name in the manifest.
+    pub target: Name,
+    /// The app.
+    pub app: String,
+    /// Its `fly.toml`, files loaded.
+    pub config: FlyConfig,
+    /// The strategy, where the manifest wants another than `fly.toml`.
+    pub strategy: Option<Strategy>,
+    /// The secrets that must exist, by name.
+    pub secrets: Vec<String>,
+    /// How long machines may take to be well; `fly.toml`'s `wait_timeout`, else [`FlySettings::WAIT_DEADLINE`].
+    pub wait_deadline: Option<Duration>,
+    /// How long a machine stays alive after it was cordoned; else [`FlySettings::DRAIN_MARGIN`].
+    pub drain_margin: Option<Duration>,
+    /// How long a machine without any check must stay up before it counts as well; else [`FlySettings::SMOKE_MARGIN`].
+    pub smoke_margin: Option<Duration>,
+    /// The public address, where it is another than `https://APP.fly.dev/`.
+    pub public_url: Option<String>,
+    /// Whether a first release makes two machines of a group with services, as flyctl does.
+    pub high_availability: bool,
+}
+
+impl FlySettings {
+    /// How long machines may take to be well unless anybody says otherwise; flyctl's value.
+    pub const WAIT_DEADLINE: Duration = Duration::from_secs(300);
+    /// How long a cordoned machine stays alive unless set: no API of Fly shows how far its edges lag, and flyctl waits as long.
+    pub const DRAIN_MARGIN: Duration = Duration::from_secs(10);
+    /// How long a machine without checks must stay up unless set; flyctl's smoke check.
+    pub const SMOKE_MARGIN: Duration = Duration::from_secs(10);
+
+    /// Returns settings with every default.
+    pub fn new(target: Name, app: impl Into<String>, config: FlyConfig) -> Self {
+        Self {
+            target,
+            app: app.into(),
+            config,
+            strategy: None,
+            secrets: Vec::new(),
+            wait_deadline: None,
+            drain_margin: None,
+            smoke_margin: None,
+            public_url: None,
+            high_availability: true,
+        }
+    }
+
+    /// Returns the strategy: the manifest's, else `fly.toml`'s, else bluegreen where that is possible, and rolling where it is not (a volume,
+    /// a group without a service, no check at all).
+    pub fn strategy(&self) -> Strategy {
+        let config = &self.config;
+        let possible = config.mounts.is_empty()
+            && config.groups().iter().all(|group| !config.services_of(group).is_empty())
+            && config.groups().iter().any(|group| config.has_checks(group));
+        let fallback = if possible { Strategy::Bluegreen } else { Strategy::Rolling };
+        self.strategy.or(config.deploy.strategy).unwrap_or(fallback)
+    }
+}
 
 /// An app on Fly.io.
 #[derive(Debug)]
-pub enum FlyTarget {}
+pub struct FlyTarget {
+    settings: FlySettings,
+    client: FlyClient,
+    memory: Mutex<Memory>,
+}
+
+/// What one process remembers; everything in it can be done without.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The nonces of the leases in hand, by machine.
+    leases: BTreeMap<String, String>,
+    /// When machines were cordoned.
+    cordoned: BTreeMap<String, Instant>,
+    /// Machines made here that were never registered.
+    unseen: BTreeSet<String>,
+    /// The release record at Fly.
+    record: Option<ReleaseRecord>,
+    /// Whether the last `serve` was forward.
+    went_forward: bool,
+}
+
+impl FlyTarget {
+    /// Returns the app as a target. Fails when the token string holds no token.
+    pub fn new(settings: FlySettings, endpoints: FlyEndpoints, token: &SecretString, transport: Transport) -> Result<Self, PlatformError> {
+        let Some(token) = FlyToken::parse(token) else {
+            let kind = PlatformErrorKind::Unauthorized("no token".to_owned());
+            return Err(PlatformError::new(Platform::Fly, "read_token", format!("app {}", settings.app), kind).hint(TOKEN_HINT));
+        };
+        Ok(Self { client: FlyClient::new(endpoints, token, transport), settings, memory: Mutex::default() })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn strategy(&self) -> Strategy {
+        self.settings.strategy()
+    }
+
+    fn wait_deadline(&self) -> Duration {
+        self.settings.wait_deadline.or(self.settings.config.deploy.wait_timeout).unwrap_or(FlySettings::WAIT_DEADLINE)
+    }
+
+    fn drain_margin(&self) -> Duration {
+        self.settings.drain_margin.unwrap_or(FlySettings::DRAIN_MARGIN)
+    }
+
+    fn smoke_margin(&self) -> Duration {
+        self.settings.smoke_margin.unwrap_or(FlySettings::SMOKE_MARGIN)
+    }
+}
 
 impl Target for FlyTarget {
     fn name(&self) -> &Name {
-        match *self {}
+        &self.settings.target
     }
+
     fn platform(&self) -> Platform {
-        match *self {}
+        Platform::Fly
     }
+
     fn thing(&self) -> &str {
-        match *self {}
+        &self.settings.app
     }
+
     fn capabilities(&self) -> Capabilities {
-        match *self {}
+        if self.strategy() == Strategy::Bluegreen {
+            return Capabilities {
+                prepare: Preparation::Fully,
+                asked_from: AskedFrom::PlatformChecks,
+                back: Back::Instantly,
+                gap: None,
+                unserve: true,
+                side_effects: Vec::new(),
+            };
+        }
+        let why = if self.settings.config.mounts.is_empty() { "" } else { " (a volume belongs to one machine)" };
+        Capabilities {
+            prepare: Preparation::UploadedOnly,
+            asked_from: AskedFrom::Nowhere,
+            back: Back::ByRedeploy,
+            gap: Some(format!("each machine restarts in its turn{why}; with a single machine nobody answers meanwhile")),
+            unserve: true,
+            side_effects: Vec::new(),
+        }
     }
+
     fn public_url(&self) -> Option<String> {
-        match *self {}
+        self.settings.public_url.clone().or_else(|| self.settings.config.public_url(&self.settings.app))
     }
+
     async fn preflight(&self, _: &Scope) -> Result<Vec<Problem>, PlatformError> {
-        match *self {}
+        self.problems().await
     }
-    async fn observe(&self, _: &Scope) -> Result<Observed, PlatformError> {
-        match *self {}
+
+    async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError> {
+        Ok(observing::observed(scope, &self.fleet().await?))
     }
-    async fn digest_of(&self, _: &Artifact, _: &Observed) -> Result<RevisionDigest, PlatformError> {
-        match *self {}
+
+    async fn digest_of(&self, artifact: &Artifact, before: &Observed) -> Result<RevisionDigest, PlatformError> {
+        self.would_be(artifact, before).await
     }
-    async fn prepare(&self, _: &Scope, _: &Artifact, _: &Observed, _: &[PlainGet]) -> Result<Revision, PlatformError> {
-        match *self {}
+
+    async fn prepare(&self, scope: &Scope, artifact: &Artifact, before: &Observed, gets: &[PlainGet]) -> Result<Revision, PlatformError> {
+        self.prepare_revision(scope, artifact, before, gets).await
     }
-    async fn probe(&self, _: &Scope, _: &Revision) -> Result<Health, PlatformError> {
-        match *self {}
+
+    async fn probe(&self, _: &Scope, revision: &Revision) -> Result<Health, PlatformError> {
+        self.probe_revision(revision).await
     }
+
     fn prepared_url(&self, _: &Revision) -> Option<(String, Vec<(String, String)>)> {
-        match *self {}
+        None
     }
-    async fn serve(&self, _: &Scope, _: &Revision) -> Result<Observed, PlatformError> {
-        match *self {}
+
+    async fn serve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
+        self.serve_revision(scope, revision).await
     }
-    async fn unserve(&self, _: &Scope, _: &Revision) -> Result<Observed, PlatformError> {
-        match *self {}
+
+    async fn unserve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
+        self.unserve_revision(scope, revision).await
     }
-    async fn prune(&self, _: &Scope, _: &[Revision]) -> Result<(), PlatformError> {
-        match *self {}
+
+    async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError> {
+        for revision in revisions {
+            self.prune_revision(scope, revision).await?;
+        }
+        Ok(())
     }
+
     async fn restore(&self, _: &Scope, _: &Settings) -> Result<(), PlatformError> {
-        match *self {}
+        Ok(())
     }
-    async fn release_holds(&self, _: &Scope) {
-        match *self {}
+
+    async fn release_holds(&self, scope: &Scope) {
+        self.drop_leases().await;
+        let (record, forward) = {
+            let mut memory = self.memory();
+            (memory.record.take(), memory.went_forward)
+        };
+        if let Some(record) = record {
+            let cancelled = scope.shutdown.level() > Level::None;
+            let status = if forward {
+                "complete"
+            } else if cancelled {
+                "interrupted"
+            } else {
+                "failed"
+            };
+            if let Err(error) = self.client.update_record(&self.settings.app, &record.id, status).await {
+                tracing::debug!(%error, "release record not closed");
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::journal::{Shipped, TargetRecord};
 use super::{Context, Failure};
 use crate::event::{Phase, TargetSummary};
-use crate::graph;
+use crate::graph::{Graph, GraphError};
 use crate::id::Name;
 use crate::manifest::Check;
 use crate::platform::{AnyTarget, Artifact, Back, Capabilities, Health, Observed, Revision, Target};
@@ -90,10 +90,7 @@ impl Plan {
         for planned in observed {
             targets.push(planned?);
         }
-        let targets = order(targets, &after).map_err(|cycle| {
-            let path: Vec<_> = cycle.iter().map(Name::as_str).collect();
-            Failure::said(Phase::Preflight, None, format!("targets wait for each other: {}", path.join(" → ")))
-        })?;
+        let targets = order(targets, &after).map_err(|error| Failure::said(Phase::Preflight, None, error.to_string()))?;
         let lasting: Vec<_> =
             targets.iter().filter(|planned| !planned.carried && planned.target.capabilities().back == Back::NotAtAll).collect();
         if let [first, second, ..] = lasting.as_slice() {
@@ -204,12 +201,14 @@ async fn decide(scope: &crate::platform::Scope, each: Move, before: Observed) ->
 }
 
 /// Puts targets into the order of cutting over.
-fn order(mut targets: Vec<Planned>, after: &BTreeMap<Name, Vec<Name>>) -> Result<Vec<Planned>, Vec<Name>> {
+fn order(mut targets: Vec<Planned>, after: &BTreeMap<Name, Vec<Name>>) -> Result<Vec<Planned>, GraphError<Name>> {
     // A stable sort by ease of coming back first, so that the graph's order, which keeps the given order among equals, has it.
     targets.sort_by_key(|planned| planned.target.capabilities().back);
-    let names: Vec<Name> = targets.iter().map(|planned| planned.target.name().clone()).collect();
-    let edges = |name: &Name| after.get(name).into_iter().flatten().filter(|needed| names.contains(needed)).cloned().collect::<Vec<_>>();
-    let order = graph::order(&names, edges)?;
+    let present = |name: &Name| targets.iter().any(|planned| planned.target.name() == name);
+    let needs = |name: &Name| after.get(name).into_iter().flatten().filter(|needed| present(needed)).cloned().collect();
+    let things = targets.iter().map(|planned| (planned.target.name().clone(), needs(planned.target.name())));
+    let graph = Graph::new(things.collect::<Vec<_>>())?;
+    let order: Vec<Name> = graph.order().into_iter().cloned().collect();
     targets.sort_by_key(|planned| order.iter().position(|name| name == planned.target.name()));
     Ok(targets)
 }

@@ -157,3 +157,13 @@ async fn git(directory: &Path, words: &[&str]) -> Result<String, Trouble> {
         }
     }
 }
+
+/// Returns whether `older` is an ancestor of `newer`; `None` when git cannot tell (no git, a shallow clone, an unknown commit).
+pub async fn is_ancestor(directory: &Path, older: &str, newer: &str) -> Option<bool> {
+    // Both must be there: git answers 1 for "no" and 128 for "do not know", and a missing commit must not read as "no".
+    for commit in [older, newer] {
+        git(directory, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).await.ok()?;
+    }
+    let base = git(directory, &["merge-base", older, newer]).await.ok()?;
+    Some(base.trim() == older)
+}

@@ -67,7 +67,8 @@ impl Document {
         let paths = self.root["paths"].as_object()?;
         // The template with the fewest places to fill in is the one meant.
         let best = paths.iter().filter(|(template, item)| fits(template) && item.get(method.to_lowercase()).is_some());
-        best.min_by_key(|(template, _)| template.matches('{').count()).map(|(template, item)| (template.as_str(), &item[method.to_lowercase()]))
+        best.min_by_key(|(template, _)| template.matches('{').count())
+            .map(|(template, item)| (template.as_str(), &item[method.to_lowercase()]))
     }
 
     fn has_query(&self, operation: &Value, name: &str) -> bool {
@@ -107,7 +108,8 @@ impl Document {
         }
         if value.is_null() {
             let types = &schema["type"];
-            let nullable = schema["nullable"] == true || types == "null" || types.as_array().is_some_and(|types| types.iter().any(|t| t == "null"));
+            let nullable =
+                schema["nullable"] == true || types == "null" || types.as_array().is_some_and(|types| types.iter().any(|t| t == "null"));
             if !nullable && !types.is_null() {
                 faults.push(format!("{place}: null is not allowed"));
             }
@@ -187,6 +189,8 @@ fn known_elsewhere(fault: &str, place: &str, known: &BTreeSet<String>) -> bool {
 
 /// Returns a path with its changing parts taken out, so that a pinned list stays stable.
 fn anonymous(path: &str) -> String {
-    let changing = |part: &str| part.len() >= 12 && part.chars().any(|c| c.is_ascii_digit()) || part.chars().all(|c| c.is_ascii_digit()) && part.len() > 2;
+    let changing = |part: &str| {
+        part.len() >= 12 && part.chars().any(|c| c.is_ascii_digit()) || part.chars().all(|c| c.is_ascii_digit()) && part.len() > 2
+    };
     path.split('/').map(|part| if changing(part) { "{}" } else { part }).collect::<Vec<_>>().join("/")
 }

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Turns the action's inputs into cutover's arguments, then becomes cutover.
+#
+# Every value is one element of an array, and every option is written as --name=value, so that no value is ever split,
+# expanded, or taken for an option. Runs on bash 3.2 as well, which is what macOS has.
+set -euo pipefail
+
+command=$CUTOVER_INPUT_COMMAND
+arguments=("$command" "--manifest=$CUTOVER_INPUT_MANIFEST")
+names=()
+
+fail() {
+    echo "::error title=cutover::$1" >&2
+    exit 2
+}
+
+# option NAME VALUE: adds --NAME=VALUE, unless the value is empty.
+option() {
+    if [ -n "$2" ]; then arguments+=("--$1=$2"); fi
+}
+
+# flag NAME VALUE: adds --NAME if the value is true.
+flag() {
+    case "$2" in
+        true) arguments+=("--$1") ;;
+        false | "") ;;
+        *) fail "The input $1 must be true or false." ;;
+    esac
+}
+
+# lines TEXT: calls `each` with every line that is not blank, without the blanks around it.
+lines() {
+    local line
+    while IFS= read -r line || [ -n "$line" ]; do
+        line="${line#"${line%%[![:space:]]*}"}"
+        line="${line%"${line##*[![:space:]]}"}"
+        if [ -n "$line" ]; then each "$line"; fi
+    done <<<"$1"
+}
+
+needs_environment() {
+    if [ -z "$CUTOVER_INPUT_ENVIRONMENT" ]; then fail "The command $command needs the input environment."; fi
+    names+=("$CUTOVER_INPUT_ENVIRONMENT")
+}
+
+takes_environment() {
+    if [ -n "$CUTOVER_INPUT_ENVIRONMENT" ]; then names+=("$CUTOVER_INPUT_ENVIRONMENT"); fi
+}
+
+case "$command" in
+    run)
+        option environment "$CUTOVER_INPUT_ENVIRONMENT"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        flag dry-run "$CUTOVER_INPUT_DRY_RUN"
+        flag older "$CUTOVER_INPUT_OLDER"
+        ;;
+    gates)
+        option environment "$CUTOVER_INPUT_ENVIRONMENT"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        each() { names+=("$1"); }
+        lines "$CUTOVER_INPUT_GATES"
+        ;;
+    build)
+        if [ -z "$CUTOVER_INPUT_OUT" ]; then fail "The command build needs the input out."; fi
+        option out "$CUTOVER_INPUT_OUT"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        flag skip-gates "$CUTOVER_INPUT_SKIP_GATES"
+        takes_environment
+        ;;
+    release)
+        option artifacts "$CUTOVER_INPUT_ARTIFACTS"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        flag skip-gates "$CUTOVER_INPUT_SKIP_GATES"
+        flag older "$CUTOVER_INPUT_OLDER"
+        each() { option only "$1"; }
+        lines "$CUTOVER_INPUT_ONLY"
+        needs_environment
+        ;;
+    report)
+        if [ -n "$CUTOVER_INPUT_FROM" ]; then
+            for file in "$CUTOVER_INPUT_FROM"/*.json; do
+                # A folder without receipts leaves the pattern itself.
+                if [ -f "$file" ]; then option from "$file"; fi
+            done
+        fi
+        ;;
+    rollback)
+        option to "$CUTOVER_INPUT_TO"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        needs_environment
+        ;;
+    recover)
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        needs_environment
+        ;;
+    status) needs_environment ;;
+    plan) takes_environment ;;
+    check) ;;
+    *) fail "The input command must be run, gates, build, release, report, rollback, recover, plan, check or status." ;;
+esac
+
+if [ ${#names[@]} -gt 0 ]; then arguments+=(-- "${names[@]}"); fi
+
+exec "$CUTOVER_BINARY" "${arguments[@]}"

@@ -1,0 +1,309 @@
+//! A run from its ask to its conclusion: preflight, gates, builds, release. The only file that knows their order.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::ask::Ask;
+use super::build::{self, Artifacts};
+use super::stage::Stage;
+use super::{gates, preflight, targets};
+use crate::event::{EventKind, Level, Outcome, Serving};
+use crate::exit;
+use crate::id::Name;
+use crate::platform::{AnyTarget, Target};
+use crate::release::plan::Shipment;
+use crate::release::store::{Journal, StoreError};
+use crate::release::{Context, Failure, Move, Plan, Recovered, Release, recover};
+
+/// What a command adds to an ask.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// Release only these targets; all when empty.
+    pub(crate) only: Vec<Name>,
+    /// Ship what an earlier `build --out` made.
+    pub(crate) artifacts: Option<PathBuf>,
+    /// Do not run gates.
+    pub(crate) skip_gates: bool,
+    /// Run only these gates and what they need; all when empty.
+    pub(crate) gates: Vec<Name>,
+    /// Release a commit older than what serves.
+    pub(crate) older: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Conclusion {
+    /// The outcome.
+    pub(crate) outcome: Outcome,
+    /// What serves now; [`Serving::Before`] where nothing was touched.
+    pub(crate) serving: Serving,
+    /// Why it did not finish, unless the release's own ending has said so.
+    pub(crate) failure: Option<String>,
+    /// What to try or type next.
+    pub(crate) hints: Vec<String>,
+}
+
+impl Conclusion {
+    fn untouched(outcome: Outcome) -> Self {
+        Self { outcome, serving: Serving::Before, failure: None, hints: Vec::new() }
+    }
+
+    /// Returns the conclusion of a run that stopped before anything was touched.
+    pub(crate) fn refused(failure: impl Into<String>, hints: Vec<String>) -> Self {
+        Self { outcome: Outcome::PreflightFailed, serving: Serving::Before, failure: Some(failure.into()), hints }
+    }
+
+    /// Returns the process's exit code.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self.outcome {
+            Outcome::Finished | Outcome::Carried | Outcome::Superseded => exit::DONE,
+            Outcome::GatesFailed => exit::GATE_FAILED,
+            Outcome::RolledBack => exit::ROLLED_BACK,
+            Outcome::Stuck => exit::STUCK,
+            Outcome::PreflightFailed | Outcome::Held => exit::PREFLIGHT_FAILED,
+            Outcome::Cancelled => exit::CANCELLED,
+        }
+    }
+}
+
+/// Why a run stops short of a release's own ending.
+type Stop = Box<Conclusion>;
+
+/// Does what was asked, and tells its beginning and its end.
+pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conclusion {
+    let environment = match ask {
+        Ask::Nothing { .. } => None,
+        Ask::GatesOnly { environment, .. } => environment.clone(),
+        Ask::Release { environment, .. } | Ask::Rollback { environment, .. } => Some(environment.clone()),
+    };
+    stage.events.emit(EventKind::RunStarted {
+        product: stage.manifest.product.clone(),
+        environment,
+        commit: stage.trigger.tested_commit().to_owned(),
+        trigger: stage.trigger.to_string(),
+    });
+    for caveat in caveats(stage) {
+        stage.events.notice(Level::Warning, "git::caveat", caveat);
+    }
+    let conclusion = match ask {
+        Ask::Nothing { because } => {
+            stage.events.notice(Level::Note, "run::nothing", format!("Nothing to do: {because}."));
+            Conclusion::untouched(Outcome::Carried)
+        }
+        Ask::GatesOnly { because, environment } => {
+            stage.events.notice(Level::Note, "run::gates-only", format!("Gates only: {because}."));
+            match gates::run(stage, environment.as_ref(), &options.gates).await {
+                Ok(()) => Conclusion::untouched(Outcome::Finished),
+                Err(outcome) => Conclusion::untouched(outcome),
+            }
+        }
+        Ask::Release { environment, dry_run } => release(stage, environment, options, *dry_run).await.unwrap_or_else(|stop| *stop),
+        Ask::Rollback { environment, to } => rollback(stage, environment, to.as_deref()).await.unwrap_or_else(|stop| *stop),
+    };
+    tell_end(stage, &conclusion);
+    conclusion
+}
+
+/// Tells how the run ended; the last event of every run.
+pub(crate) fn tell_end(stage: &Stage, conclusion: &Conclusion) {
+    let requests = stage.transport.requests().into_iter().map(|(platform, count)| (platform, count.reads + count.writes)).collect();
+    stage.events.emit(EventKind::RunFinished {
+        outcome: conclusion.outcome,
+        exit_code: conclusion.exit_code(),
+        serving: conclusion.serving,
+        failure: conclusion.failure.clone(),
+        hints: conclusion.hints.clone(),
+        requests,
+    });
+}
+
+fn caveats(stage: &Stage) -> Vec<String> {
+    let sentence = |caveat: &str| format!("{}.", caveat);
+    match &stage.trigger.source {
+        crate::trigger::Source::Person(checkout) if !stage.rehearsal => checkout.caveats().into_iter().map(sentence).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Preflight, gates, builds, release.
+async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
+    let context = stage.context(environment, stage.trigger.to_string());
+    let mut journal = open_journal(stage, environment)?;
+    let all = targets::of(stage, environment, &[]).map_err(unusable)?;
+    preflight::run(stage, &context, &all, &journal, options.older).await.map_err(Box::new)?;
+    recover_first(&context, &mut journal, &all).await?;
+    let chosen = targets::of(stage, environment, &options.only).map_err(unusable)?;
+    if !options.skip_gates && options.artifacts.is_none() {
+        gates::run(stage, Some(environment), &[]).await.map_err(|outcome| Box::new(Conclusion::untouched(outcome)))?;
+    }
+    let artifacts = match &options.artifacts {
+        Some(folder) => build::read(stage, environment, folder).await,
+        None => build::build(stage, environment, &options.only).await,
+    };
+    let artifacts = artifacts.map_err(failed_build)?;
+    let moves = moves(stage, environment, chosen, &artifacts, dry_run).await?;
+    let plan = Plan::make(&context, moves).await.map_err(refused)?;
+    if dry_run {
+        let moving = plan.moving().count();
+        stage.events.notice(Level::Note, "run::dry", format!("Dry run: {moving} of {} targets would move; nothing was changed.", plan.targets.len()));
+        return Ok(Conclusion::untouched(Outcome::Carried));
+    }
+    Ok(ended(Release::new(context, &mut journal, plan).run().await))
+}
+
+/// A release of what an earlier release shipped.
+async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result<Conclusion, Stop> {
+    let mut journal = open_journal(stage, environment)?;
+    let all = targets::of(stage, environment, &[]).map_err(unusable)?;
+    let context = stage.context(environment, format!("rollback ({})", stage.trigger));
+    preflight::run(stage, &context, &all, &journal, true).await.map_err(Box::new)?;
+    recover_first(&context, &mut journal, &all).await?;
+    let state = journal.state();
+    let earlier = match to {
+        Some(release) => state.closed.iter().find(|closed| closed.release.as_str() == release && closed.finished),
+        None => state.previous(),
+    };
+    let Some(earlier) = earlier.cloned() else {
+        let known: Vec<_> = state.closed.iter().filter(|closed| closed.finished).map(|closed| closed.release.as_str()).collect();
+        let text = match to {
+            Some(release) => format!("the journal of {environment} has no finished release {release}"),
+            None => format!("the journal of {environment} has no finished release before the one that serves"),
+        };
+        let hint = if known.is_empty() { "it knows no finished release at all".to_owned() } else { format!("it knows {}", known.join(", ")) };
+        return Err(Box::new(Conclusion::refused(text, vec![hint])));
+    };
+    let mut context = context;
+    context.commit.clone_from(&earlier.commit);
+    let text = format!("Going back to {} of {}, commit {}.", earlier.release, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
+    stage.events.notice(Level::Note, "rollback::to", text);
+    let mut moves = Vec::new();
+    for target in all {
+        match earlier.targets.get(target.name()) {
+            Some(shipped) => moves.push(move_of(stage, environment, target, Shipment::Earlier(shipped.clone()))),
+            None => {
+                let text = format!("{} was no part of {}; it stays as it is.", target.name(), earlier.release);
+                stage.events.notice(Level::Warning, "rollback::not-part", text);
+            }
+        }
+    }
+    let plan = Plan::make(&context, moves).await.map_err(refused)?;
+    Ok(ended(Release::new(context, &mut journal, plan).run().await))
+}
+
+/// Gates and builds, with everything that a release needs written into a folder; no platform is asked.
+pub(crate) async fn build_only(stage: &Stage, environment: &Name, out: &Path, skip_gates: bool) -> Conclusion {
+    stage.events.emit(EventKind::RunStarted {
+        product: stage.manifest.product.clone(),
+        environment: None,
+        commit: stage.trigger.tested_commit().to_owned(),
+        trigger: stage.trigger.to_string(),
+    });
+    let work = async {
+        if !skip_gates {
+            gates::run(stage, Some(environment), &[]).await.map_err(|outcome| Box::new(Conclusion::untouched(outcome)))?;
+        }
+        let artifacts = build::build(stage, environment, &[]).await.map_err(failed_build)?;
+        build::write(stage, environment, &artifacts, out).await.map_err(failed_build)?;
+        Ok(Conclusion::untouched(Outcome::Finished))
+    };
+    let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| *stop);
+    tell_end(stage, &conclusion);
+    conclusion
+}
+
+/// Brings an unfinished release of the environment to its end, and does nothing else.
+pub(crate) async fn recover_only(stage: &Stage, environment: &Name) -> Conclusion {
+    let work = async {
+        let mut journal = open_journal(stage, environment)?;
+        let all = targets::of(stage, environment, &[]).map_err(unusable)?;
+        let context = stage.context(environment, "recovery".to_owned());
+        if journal.state().open.is_none() {
+            stage.events.notice(Level::Note, "recover::nothing", format!("Every release of {environment} is closed; nothing to do."));
+            return Ok(Conclusion::untouched(Outcome::Carried));
+        }
+        match recover_first(&context, &mut journal, &all).await? {
+            Recovered::Nothing | Recovered::RolledBack(_) => Ok(Conclusion::untouched(Outcome::RolledBack)),
+            Recovered::Finished(_) => Ok(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) }),
+            Recovered::Stuck(..) => Ok(Conclusion::untouched(Outcome::Stuck)),
+        }
+    };
+    let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| *stop);
+    // What was to be recovered is recovered: that is success, whichever side it ended on.
+    let conclusion = if conclusion.outcome == Outcome::RolledBack { Conclusion { outcome: Outcome::Carried, ..conclusion } } else { conclusion };
+    tell_end(stage, &conclusion);
+    conclusion
+}
+
+async fn recover_first(context: &Context, journal: &mut Journal, all: &[AnyTarget]) -> Result<Recovered, Stop> {
+    let by_name: BTreeMap<Name, &AnyTarget> = all.iter().map(|target| (target.name().clone(), target)).collect();
+    match recover(context, journal, &by_name).await.map_err(refused)? {
+        Recovered::Stuck(release, failures) => {
+            let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            Err(Box::new(Conclusion {
+                outcome: Outcome::Stuck,
+                serving: Serving::Unknown,
+                failure: Some(format!("the unfinished release {release} could not be brought to its end: {text}")),
+                hints: vec![format!("cutover status {}", context.environment), format!("cutover recover {}", context.environment)],
+            }))
+        }
+        other => Ok(other),
+    }
+}
+
+async fn moves(stage: &Stage, environment: &Name, chosen: Vec<AnyTarget>, artifacts: &Artifacts, dry_run: bool) -> Result<Vec<Move>, Stop> {
+    let mut moves = Vec::new();
+    for target in chosen {
+        let artifact = build::artifact_of(stage, environment, &target, artifacts, dry_run).await.map_err(failed_build)?;
+        moves.push(move_of(stage, environment, target, Shipment::New(artifact)));
+    }
+    Ok(moves)
+}
+
+fn move_of(stage: &Stage, environment: &Name, target: AnyTarget, shipment: Shipment) -> Move {
+    let view = stage.manifest.in_environment(environment);
+    let named = view.as_ref().and_then(|view| view.targets.get(target.name()));
+    let (after, checks) = named.map(|target| (target.after.clone(), target.verify.clone())).unwrap_or_default();
+    Move { target, shipment, after, checks }
+}
+
+/// Opens the environment's journal and takes its lock.
+fn open_journal(stage: &Stage, environment: &Name) -> Result<Journal, Stop> {
+    let path = Journal::path(&stage.state_dir, &stage.manifest.product, environment);
+    if stage.trigger.run.is_some() && !stage.rehearsal {
+        let text = "The journal is a file on this runner and ends with it: a runner that dies in mid-release leaves no record that a later run could read.";
+        stage.events.notice(Level::Warning, "journal::local-only", text);
+    }
+    Journal::open(&path, stage.owner(), stage.clock).map_err(|error| {
+        let hints = match &error {
+            StoreError::Held { .. } => vec![format!("wait for that run, then try again; cutover status {environment} shows where it is")],
+            StoreError::Damaged { .. } => vec![format!("look at {}; nothing was touched", path.display())],
+            _ => Vec::new(),
+        };
+        let outcome = if matches!(error, StoreError::Held { .. }) { Outcome::Held } else { Outcome::PreflightFailed };
+        Box::new(Conclusion { outcome, ..Conclusion::refused(error.to_string(), hints) })
+    })
+}
+
+fn ended(ending: crate::release::Ending) -> Conclusion {
+    // The release has told its failure and its hints in its own last event.
+    Conclusion { outcome: ending.outcome, serving: ending.serving, failure: None, hints: Vec::new() }
+}
+
+fn refused(failure: Failure) -> Stop {
+    let outcome = if failure.cancelled { Outcome::Cancelled } else { Outcome::PreflightFailed };
+    Box::new(Conclusion { outcome, ..Conclusion::refused(failure.to_string(), failure.hints) })
+}
+
+fn unusable(fault: targets::Unusable) -> Stop {
+    Box::new(Conclusion::refused(fault.to_string(), fault.hints))
+}
+
+fn failed_build(error: build::BuildFailure) -> Stop {
+    Box::new(Conclusion { outcome: error.outcome, ..Conclusion::refused(error.text, error.hints) })
+}
+
+/// Returns a commit in the length that people use.
+pub(crate) fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+

@@ -1,0 +1,90 @@
+//! Preflight: everything that would stop a release is found before a gate's minutes are spent, and told at once.
+
+use futures_util::future::join_all;
+
+use super::conduct::{Conclusion, short};
+use super::stage::{Stage, signing_secrets};
+use crate::event::{EventKind, Level, Outcome, Phase};
+use crate::platform::{AnyTarget, Problem, Scope, Target};
+use crate::release::Context;
+use crate::release::store::Journal;
+
+/// Asks every target whether it can be released, and looks for what this machine lacks; changes nothing.
+pub(crate) async fn run(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: &Journal, older: bool) -> Result<(), Conclusion> {
+    let began = tokio::time::Instant::now();
+    context.events.emit(EventKind::PhaseStarted { phase: Phase::Preflight });
+    let result = look(stage, context, targets, journal, older).await;
+    let failure = result.as_ref().err().and_then(|conclusion| conclusion.failure.clone());
+    context.events.emit(EventKind::PhaseFinished { phase: Phase::Preflight, duration: began.elapsed(), failure });
+    result
+}
+
+async fn look(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: &Journal, older: bool) -> Result<(), Conclusion> {
+    let mut faults: Vec<(String, Vec<String>)> = Vec::new();
+    for name in signing_secrets(&stage.manifest, &context.environment) {
+        if !context.secrets.contains_key(&name) {
+            let state = if stage.settings.environment.contains_key(&name) { "set, but empty" } else { "not set" };
+            faults.push((format!("the environment variable {name}, with which a check signs its request, is {state}"), Vec::new()));
+        }
+    }
+    if let Some(text) = older_than_serving(stage, context, journal).await.filter(|_| !older) {
+        faults.push((text, vec!["add --older to release it all the same".to_owned()]));
+    }
+    let scope = Scope {
+        product: context.product.clone(),
+        environment: context.environment.clone(),
+        release: context.release.clone(),
+        commit: context.commit.clone(),
+        phase: Phase::Preflight,
+        events: context.events.clone(),
+        shutdown: context.shutdown.clone(),
+    };
+    let answers = join_all(targets.iter().map(async |target| (target, target.preflight(&scope).await))).await;
+    for (target, answer) in answers {
+        match answer {
+            Ok(problems) => {
+                for Problem { fatal, code, text, hint, .. } in problems {
+                    if fatal {
+                        faults.push((format!("{}: {text}", target.name()), hint.into_iter().collect()));
+                    } else {
+                        let hint = hint.map(|hint| format!(" {hint}")).unwrap_or_default();
+                        context.events.notice(Level::Warning, code, format!("{}: {text}{hint}", target.name()));
+                    }
+                }
+            }
+            Err(error) if error.cancelled() => {
+                return Err(Conclusion { outcome: Outcome::Cancelled, ..Conclusion::refused("the run was cancelled", Vec::new()) });
+            }
+            Err(error) => faults.push((format!("{}: {error}", target.name()), error.hints)),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let (texts, hints): (Vec<_>, Vec<_>) = faults.into_iter().unzip();
+    Err(Conclusion::refused(texts.join("\n"), hints.into_iter().flatten().collect()))
+}
+
+/// Returns why the commit is older than what serves, if git and the journal say so; where git cannot tell, that is told and nothing refused.
+async fn older_than_serving(stage: &Stage, context: &Context, journal: &Journal) -> Option<String> {
+    let serving = journal.state().serving()?;
+    if serving.commit == context.commit || stage.rehearsal {
+        return None;
+    }
+    let is_ancestor = crate::trigger::git::is_ancestor(&stage.root, &context.commit, &serving.commit).await;
+    match is_ancestor {
+        Some(true) => {
+            Some(format!("the commit {} is older than {}, which serves since {}", short(&context.commit), short(&serving.commit), serving.release))
+        }
+        Some(false) => None,
+        None => {
+            let text = format!(
+                "git cannot tell whether {} is older than {}, which serves; a shallow clone has no history (fetch-depth: 0).",
+                short(&context.commit),
+                short(&serving.commit)
+            );
+            context.events.notice(Level::Note, "git::cannot-compare", text);
+            None
+        }
+    }
+}

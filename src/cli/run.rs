@@ -1,0 +1,201 @@
+//! The commands that run something: they settle what is asked, let it run, and write down how it ended.
+
+use std::path::PathBuf;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::arguments::{Forward, Output};
+use super::ask::{self, Ask};
+use super::conduct::{self, Conclusion, Options};
+use super::reporting::{self, Listening, Telling};
+use super::stage::{self, Builds, Stage};
+use super::{Ended, Failure, Format};
+use crate::clock::Clock;
+use crate::event::{Event, Events, Level};
+use crate::id::{Chance, Name};
+use crate::manifest::{Loaded, diagnostics, load};
+use crate::settings::Settings;
+use crate::shutdown::Shutdown;
+use crate::trigger::{Checkout, Trigger, is_actions, read_event};
+
+/// What every command is given.
+#[derive(Debug, Clone)]
+pub(super) struct Base {
+    /// The manifest.
+    pub(super) manifest: PathBuf,
+    /// In what form results are written.
+    pub(super) format: Format,
+    /// Only what failed and how it ended.
+    pub(super) quiet: bool,
+}
+
+/// A stage with its listener, ready to run.
+pub(super) struct Ready {
+    /// What the run works with.
+    pub(super) stage: Stage,
+    /// Its events.
+    pub(super) events: UnboundedReceiver<Event>,
+    /// How it is told.
+    pub(super) telling: Telling,
+}
+
+/// Loads a manifest, or tells every fault of it.
+pub(super) fn manifest(path: &std::path::Path) -> Result<Loaded, Failure> {
+    load(path).map_err(|faults| {
+        let shown = diagnostics::text(&faults.source, &faults.faults, &faults.warnings);
+        let count = faults.faults.len();
+        let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+        Failure::usage(format!("the manifest has {faults}; nothing was run\n\n{}", shown.trim_end()))
+    })
+}
+
+/// Settles everything that a run on the real platforms works with.
+pub(super) async fn ready(base: &Base) -> Result<Ready, Failure> {
+    let loaded = manifest(&base.manifest)?;
+    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let settings = Settings::from_environment(variables).map_err(|error| Failure::usage(error.to_string()))?;
+    let actions = is_actions(&settings.environment);
+    let trigger = if actions {
+        let event = read_event(&settings.environment).map_err(|error| Failure::usage(error.to_string()))?;
+        Trigger::from_actions(&settings.environment, &event).map_err(|error| Failure::usage(error.to_string()))?
+    } else {
+        Trigger::person(Checkout::read(&loaded.root).await)
+    };
+    // From here on a process of the same user cannot read our credentials; where the kernel refuses, the jobs are the boundary all the same.
+    let _ = crate::process::forbid_reading_our_memory();
+    let clock = Clock::system();
+    let transport = stage::network(&settings, clock).map_err(|error| Failure::usage(error.to_string()))?;
+    let shutdown = Shutdown::default();
+    shutdown.listen().map_err(|error| Failure::preflight(format!("signals cannot be heard: {error}")))?;
+    let (masker, too_short) = stage::masker(&settings, &loaded.manifest);
+    let (events, receiver) = Events::channel(clock);
+    for name in too_short {
+        events.notice(Level::Warning, "mask::too-short", format!("The value of {name} is too short to be masked; it may appear in the log."));
+    }
+    let state_dir = stage::state_dir(&loaded.root, &settings);
+    let stage = Stage {
+        root: loaded.root,
+        manifest: loaded.manifest,
+        settings,
+        trigger,
+        transport,
+        events,
+        shutdown,
+        masker,
+        clock,
+        chance: std::sync::Arc::new(Chance::from_system()),
+        builds: Builds::Real,
+        state_dir,
+        rehearsal: false,
+    };
+    Ok(Ready { stage, events: receiver, telling: Telling { format: base.format, quiet: base.quiet, actions } })
+}
+
+impl Ready {
+    /// Runs `work` with everyone listening, then writes the files; returns the exit code.
+    pub(super) async fn run<F>(self, environment: Option<&Name>, output: &Output, work: F) -> Ended
+    where
+        F: AsyncFnOnce(&Stage) -> Conclusion,
+    {
+        let Self { stage, events, telling } = self;
+        let listening = Listening::begin(telling, &stage.masker, events);
+        let reporter = reporting::github(&stage, environment);
+        let told = reporting::on_github(reporter, listening.tally());
+        let (conclusion, links) = tokio::join!(work(&stage), told);
+        // The last sender goes with the stage's own, so that the listeners hear the end.
+        let deaf = Events::channel(stage.clock).0;
+        let stage = Stage { events: deaf, ..stage };
+        let report = listening.end().await;
+        reporting::tell_troubles(&reporting::write_files(&stage, &report, &links, output));
+        Ok(conclusion.exit_code())
+    }
+}
+
+/// `cutover run`.
+pub(super) async fn run(base: Base, environment: Option<Name>, dry_run: bool, output: Output, forward: Forward) -> Ended {
+    let ready = ready(&base).await?;
+    let ask = ask::ask(&ready.stage.trigger, &ready.stage.manifest, environment.as_ref(), dry_run).map_err(misfit)?;
+    let options = Options { older: forward.older, ..Options::default() };
+    conducted(ready, ask, options, &output).await
+}
+
+/// `cutover gates`.
+pub(super) async fn gates(base: Base, gates: Vec<Name>, environment: Option<Name>, output: Output) -> Ended {
+    let ready = ready(&base).await?;
+    if let Some(unknown) = gates.iter().find(|name| !ready.stage.manifest.gates.contains_key(*name)) {
+        let known: Vec<_> = ready.stage.manifest.gates.keys().map(Name::as_str).collect();
+        return Err(Failure::usage(format!("the manifest has no gate {unknown}")).hint(format!("it has {}", known.join(", "))));
+    }
+    if let Some(name) = &environment {
+        ask::known(&ready.stage.manifest, name).map_err(misfit)?;
+    }
+    let environment = environment.or_else(|| ready.stage.trigger.branch().and_then(|branch| ready.stage.manifest.environment_of_branch(branch)).cloned());
+    let ask = Ask::GatesOnly { because: "cutover gates was asked for".to_owned(), environment };
+    conducted(ready, ask, Options { gates, ..Options::default() }, &output).await
+}
+
+/// `cutover release`.
+pub(super) async fn release(
+    base: Base,
+    environment: Name,
+    only: Vec<Name>,
+    artifacts: Option<PathBuf>,
+    skip_gates: bool,
+    output: Output,
+    forward: Forward,
+) -> Ended {
+    let ready = ready(&base).await?;
+    let ask = match ready.stage.trigger.source {
+        // A person names the environment and answers for it; a workflow's run must stand on a branch that may release it.
+        crate::trigger::Source::Person(_) => {
+            ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
+            Ask::Release { environment, dry_run: false }
+        }
+        _ => ask::ask(&ready.stage.trigger, &ready.stage.manifest, Some(&environment), false).map_err(misfit)?,
+    };
+    conducted(ready, ask, Options { only, artifacts, skip_gates, older: forward.older, ..Options::default() }, &output).await
+}
+
+/// `cutover rollback`.
+pub(super) async fn rollback(base: Base, environment: Name, to: Option<String>, output: Output) -> Ended {
+    let ready = ready(&base).await?;
+    ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
+    conducted(ready, Ask::Rollback { environment, to }, Options::default(), &output).await
+}
+
+/// `cutover recover`.
+pub(super) async fn recover(base: Base, environment: Name, output: Output) -> Ended {
+    let ready = ready(&base).await?;
+    ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
+    let name = environment.clone();
+    ready.run(Some(&environment), &output, async |stage| conduct::recover_only(stage, &name).await).await
+}
+
+/// `cutover build`.
+pub(super) async fn build(base: Base, environment: Option<Name>, out: PathBuf, skip_gates: bool, output: Output) -> Ended {
+    let ready = ready(&base).await?;
+    let own = ready.stage.trigger.branch().and_then(|branch| ready.stage.manifest.environment_of_branch(branch)).cloned();
+    let Some(environment) = environment.or(own) else {
+        return Err(Failure::usage("which environment is built for? The branch belongs to none").hint("cutover build ENV --out DIR"));
+    };
+    ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
+    let name = environment.clone();
+    ready.run(None, &output, async |stage| conduct::build_only(stage, &name, &out, skip_gates).await).await
+}
+
+/// Runs an ask to its end.
+pub(super) async fn conducted(ready: Ready, ask: Ask, options: Options, output: &Output) -> Ended {
+    let environment = match &ask {
+        Ask::Release { environment, .. } | Ask::Rollback { environment, .. } => Some(environment.clone()),
+        Ask::Nothing { .. } | Ask::GatesOnly { .. } => None,
+    };
+    ready.run(environment.as_ref(), output, async |stage| conduct::conduct(stage, &ask, &options).await).await
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a function of map_err")]
+fn misfit(misfit: ask::Misfit) -> Failure {
+    match misfit {
+        ask::Misfit::WrongBranch { .. } => Failure::preflight(format!("{misfit}; nothing was touched")),
+        ask::Misfit::UnknownEnvironment { .. } | ask::Misfit::NotNamed { .. } => Failure::usage(misfit.to_string()),
+    }
+}

@@ -1,0 +1,172 @@
+//! What a run works with: the manifest, where it stands, the settings, and the shared means.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::clock::Clock;
+use crate::event::Events;
+use crate::http::{Network, Transport};
+use crate::id::{Chance, Name, ReleaseId};
+use crate::manifest::{Check, CheckRequest, Manifest};
+use crate::mask::{Masker, Secret};
+use crate::release::journal::Owner;
+use crate::release::{Context, Timing};
+use crate::settings::Settings;
+use crate::shutdown::Shutdown;
+use crate::trigger::Trigger;
+
+/// How artifacts come to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Builds {
+    /// Built for real; a missing builder is a failure.
+    Real,
+    /// Built where an engine is, else a stand-in (rehearsals only).
+    RealOrStandIn,
+    /// Always a stand-in (rehearsals only).
+    StandIn,
+}
+
+/// What a run works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    /// The repository's root: where the manifest is.
+    pub(crate) root: PathBuf,
+    /// The manifest.
+    pub(crate) manifest: Manifest,
+    /// Everything from outside it.
+    pub(crate) settings: Settings,
+    /// What started the run.
+    pub(crate) trigger: Trigger,
+    /// The one way out.
+    pub(crate) transport: Transport,
+    /// Where things are told.
+    pub(crate) events: Events,
+    /// What ends the run.
+    pub(crate) shutdown: Shutdown,
+    /// What takes secrets out of texts.
+    pub(crate) masker: Masker,
+    /// What time it is.
+    pub(crate) clock: Clock,
+    /// Where names of containers and jitter come from.
+    pub(crate) chance: Arc<Chance>,
+    /// How artifacts come to be.
+    pub(crate) builds: Builds,
+    /// Where journals are kept.
+    pub(crate) state_dir: PathBuf,
+    /// Whether this is a rehearsal on embedded platforms.
+    pub(crate) rehearsal: bool,
+}
+
+impl Stage {
+    /// Returns the context of a release of `environment`.
+    pub(crate) fn context(&self, environment: &Name, reason: String) -> Context {
+        let settings = &self.manifest.environments[environment];
+        let timing = Timing {
+            watch: settings.watch,
+            max_skew: settings.max_skew,
+            edges: if self.settings.edges.is_empty() { Timing::default().edges } else { self.settings.edges.len() },
+            ..Timing::default()
+        };
+        let timing = if self.rehearsal { rehearsed(timing) } else { timing };
+        Context {
+            product: self.manifest.product.clone(),
+            environment: environment.clone(),
+            release: ReleaseId::new(self.clock.now(), self.transport.chance()),
+            commit: self.trigger.tested_commit().to_owned(),
+            reason,
+            transport: self.transport.clone(),
+            events: self.events.clone(),
+            shutdown: self.shutdown.clone(),
+            timing,
+            secrets: self.check_secrets(environment),
+        }
+    }
+
+    /// Returns who writes into the journal.
+    pub(crate) fn owner(&self) -> Owner {
+        match &self.trigger.run {
+            Some(run) => Owner { id: format!("{}/{}/{}", run.id, run.attempt, run.job.as_deref().unwrap_or("-")), url: run.url.clone() },
+            None => {
+                let user = self.settings.environment.get("USER").map_or("someone", String::as_str);
+                let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                Owner { id: format!("{user}@{host}/{}", std::process::id()), url: String::new() }
+            }
+        }
+    }
+
+    /// Returns the secrets that the checks of an environment sign with, by variable; those that are not set are left out.
+    fn check_secrets(&self, environment: &Name) -> BTreeMap<String, SecretString> {
+        signing_secrets(&self.manifest, environment).into_iter().filter_map(|name| Some((name.clone(), self.settings.secret(&name)?))).collect()
+    }
+}
+
+/// Returns the variables that hold the secrets with which checks of an environment sign.
+pub(crate) fn signing_secrets(manifest: &Manifest, environment: &Name) -> Vec<String> {
+    let view = manifest.in_environment(environment);
+    let checks = view.iter().flat_map(|view| view.targets.values()).flat_map(|target| target.verify.iter());
+    checks.filter_map(secret_of).map(str::to_owned).collect()
+}
+
+fn secret_of(check: &Check) -> Option<&str> {
+    match &check.request {
+        CheckRequest::Post { signature: Some(signature), .. } => Some(&signature.secret_name),
+        _ => None,
+    }
+}
+
+/// In a rehearsal nothing is far away, and a person waits: the same waits, with shorter limits.
+fn rehearsed(timing: Timing) -> Timing {
+    Timing {
+        watch: timing.watch.min(Duration::from_secs(2)),
+        verify_limit: Duration::from_secs(30),
+        proof_limit: Duration::from_secs(10),
+        pause: Duration::from_millis(50),
+        back_limit: Duration::from_secs(30),
+        ..timing
+    }
+}
+
+/// Returns the masker of a run: every credential, and every secret that the manifest names.
+pub(crate) fn masker(settings: &Settings, manifest: &Manifest) -> (Masker, Vec<String>) {
+    use secrecy::ExposeSecret;
+    let masker = Masker::new();
+    let mut known: Vec<(String, Secret)> =
+        settings.credentials().iter().map(|secret| ("a credential".to_owned(), Secret::new(secret.expose_secret()))).collect();
+    let named = manifest.targets.values().flat_map(|target| target.secrets.iter().map(String::as_str).chain(target.verify.iter().filter_map(secret_of)));
+    let images = manifest.images.values().flat_map(|image| image.secrets.iter().map(String::as_str));
+    let hooks = manifest.targets.values().filter_map(hook_secret);
+    for name in named.chain(images).chain(hooks) {
+        if let Some(value) = settings.secret(name) {
+            known.push((name.to_owned(), Secret::new(value.expose_secret())));
+        }
+    }
+    let too_short = masker.learn_all(known.iter().map(|(name, secret)| (name.as_str(), secret)));
+    (masker, too_short)
+}
+
+fn hook_secret(target: &crate::manifest::Target) -> Option<&str> {
+    use crate::manifest::{TargetPlatform, VercelSource, VercelTarget};
+    match &target.platform {
+        TargetPlatform::Vercel(VercelTarget { source: VercelSource::Hook { secret_name }, .. }) => Some(secret_name),
+        _ => None,
+    }
+}
+
+/// Returns the transport over real sockets, to the embedded edges where the settings name some.
+pub(crate) fn network(settings: &Settings, clock: Clock) -> Result<Transport, crate::http::WireError> {
+    let wire = Network::new(settings.edges.clone())?;
+    Ok(Transport::new(Arc::new(wire), clock, Arc::new(Chance::from_system())))
+}
+
+/// Returns where journals are kept on this machine: chosen, else in git's own folder, which outlives `git clean`, else beside the manifest.
+pub(crate) fn state_dir(root: &Path, settings: &Settings) -> PathBuf {
+    if let Some(chosen) = &settings.state_dir {
+        return chosen.clone();
+    }
+    let git = root.ancestors().map(|above| above.join(".git")).find(|git| git.is_dir());
+    git.map_or_else(|| root.join(".cutover"), |git| git.join("cutover"))
+}

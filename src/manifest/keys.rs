@@ -1,0 +1,216 @@
+//! Every key of the manifest, once: the reader knows no other keys, and the JSON Schema is made from these tables.
+
+/// A map of the manifest with a fixed set of keys.
+#[derive(Debug)]
+pub(super) struct Section {
+    /// What one of them is called in a sentence.
+    pub(super) what: &'static str,
+    /// What it is for.
+    pub(super) doc: &'static str,
+    /// Its keys, in the order in which they are best written.
+    pub(super) keys: &'static [KeyDoc],
+    /// The keys that must be there.
+    pub(super) required: &'static [&'static str],
+}
+
+/// A key of a section.
+#[derive(Debug)]
+pub(super) struct KeyDoc {
+    /// The key.
+    pub(super) name: &'static str,
+    /// The schema's definition of its value.
+    pub(super) value: &'static str,
+    /// What it says.
+    pub(super) doc: &'static str,
+}
+
+const fn key(name: &'static str, value: &'static str, doc: &'static str) -> KeyDoc {
+    KeyDoc { name, value, doc }
+}
+
+/// The whole manifest.
+pub(super) const MANIFEST: Section = Section {
+    what: "a manifest",
+    doc: "The manifest of cutover, `cutover.yml`. Paths and globs are relative to the repository's root.",
+    keys: &[
+        key("version", "version", "The version of the manifest's form: 1."),
+        key("product", "name", "The product's name."),
+        key("gates", "gates", "Commands that must pass before any platform is written to."),
+        key("services", "services", "Containers that run beside gates."),
+        key("images", "images", "Images that are built once and shipped by digest."),
+        key("targets", "targets", "The things on platforms."),
+        key("environments", "environments", "Named sets of targets with their settings."),
+    ],
+    required: &["version", "product"],
+};
+
+/// A gate.
+pub(super) const GATE: Section = Section {
+    what: "a gate",
+    doc: "A command that must pass before any platform is written to.",
+    keys: &[
+        key("run", "run", "The command; with shell characters it is given to `bash -eo pipefail`, as a list it is taken word by word."),
+        key("needs", "names", "Gates that pass before this one starts."),
+        key("directory", "path", "Where it runs; default: the repository's root."),
+        key("timeout", "duration", "How long one attempt may take; default 10m, at most 24h."),
+        key("retries", "retries", "How often it is tried again after a failed attempt; default 0."),
+        key("variables", "variable_names", "Variables of the environment that it gets; its result differs with them."),
+        key("env", "env", "Variables set for this gate alone."),
+        key("inputs", "globs", "What it reads; default: every file."),
+        key("except", "globs", "What is taken out of `inputs`."),
+        key("outputs", "globs", "What it makes; a directory ends with `/`."),
+        key("report", "glob", "Where it leaves its JUnit report."),
+        key("services", "names", "Services that run beside it."),
+    ],
+    required: &["run"],
+};
+
+/// A service.
+pub(super) const SERVICE: Section = Section {
+    what: "a service",
+    doc: "A container that runs beside gates.",
+    keys: &[
+        key("image", "text", "Its image."),
+        key("port", "port", "The port that it listens on."),
+        key("provides", "variable_name", "The variable in which the gate finds its address."),
+    ],
+    required: &["image", "port", "provides"],
+};
+
+/// An image.
+pub(super) const IMAGE: Section = Section {
+    what: "an image",
+    doc: "An image that is built once.",
+    keys: &[
+        key("context", "path", "The build context; default: the repository's root."),
+        key("dockerfile", "path", "The Dockerfile; default: `Dockerfile` in the context."),
+        key("target", "text", "The stage to build; default: the last."),
+        key("args", "env", "Build arguments."),
+        key("secrets", "variable_names", "Environment variables that the build gets as build secrets."),
+        key("max_size", "size", "The largest allowed size: `300MB`, `1GiB`."),
+        key("needs", "names", "Gates that pass before it is built; default: none, images are built beside the gates."),
+    ],
+    required: &[],
+};
+
+/// A target.
+pub(super) const TARGET: Section = Section {
+    what: "a target",
+    doc: "One thing on one platform: exactly one of `fly`, `vercel` and `render`.",
+    keys: &[
+        key("fly", "fly", "An app on Fly.io: the path of its fly.toml."),
+        key("vercel", "vercel", "A project on Vercel: its name or id, or the path of a linked directory."),
+        key("render", "render", "A service on Render: its id."),
+        key("image", "name", "The image that it runs."),
+        key("dir", "path", "The directory that a Vercel target ships: one with `.vercel/output`, or a plain static site."),
+        key("url", "url", "Its public address, where the platform's word is not the one that users know."),
+        key("after", "names", "Targets that serve before this one does."),
+        key("needs", "names", "Gates whose proofs it needs; default: every gate."),
+        key("secrets", "variable_names", "Secrets that must exist on the platform or in cutover's environment."),
+        key("verify", "checks", "Checks that judge a prepared or serving release."),
+    ],
+    required: &[],
+};
+
+/// What a Fly target says of its app.
+pub(super) const FLY: Section = Section {
+    what: "a Fly app",
+    doc: "An app on Fly.io; what its fly.toml says is not repeated.",
+    keys: &[
+        key("config", "path", "Its fly.toml; default: `fly.toml`."),
+        key("app", "text", "The app, where it is not the one that fly.toml names."),
+        key("strategy", "strategy", "How machines are replaced, where it is not what fly.toml says."),
+    ],
+    required: &[],
+};
+
+/// What a Vercel target says of its project.
+pub(super) const VERCEL: Section = Section {
+    what: "a Vercel project",
+    doc: "A project on Vercel.",
+    keys: &[
+        key("project", "text", "Its name or id; default: what the link file in `link` says."),
+        key("team", "text", "The team's id or slug; default: what the link file says."),
+        key("link", "path", "The directory with `.vercel/project.json`; default: the repository's root."),
+        key("git", "git", "Vercel builds it from git: the branch, or `true` for the branch that is released."),
+        key("hook", "variable_name", "A deploy hook starts it: the environment variable that holds the hook's URL."),
+    ],
+    required: &[],
+};
+
+/// What a Render target says of its service.
+pub(super) const RENDER: Section =
+    Section { what: "a Render service", doc: "A service on Render.", keys: &[key("service", "text", "Its id.")], required: &["service"] };
+
+/// A check.
+pub(super) const CHECK: Section = Section {
+    what: "a check",
+    doc: "A request that judges a prepared or serving release: exactly one of `get`, `post` and `websocket`.",
+    keys: &[
+        key("get", "url_path", "A GET of this path."),
+        key("post", "url_path", "A POST to this path."),
+        key("websocket", "url_path", "A websocket upgrade on this path."),
+        key("name", "text", "What it is called in reports."),
+        key("headers", "headers", "Headers to send."),
+        key("body", "body", "The body of a POST: a text, or a map that is sent as JSON."),
+        key("sign", "sign", "The environment variable with the secret that signs a POST as Stripe signs webhooks."),
+        key("status", "status", "The expected status: `200`, `2xx`; default: any 2xx."),
+        key("json", "json_pointer", "A JSON pointer into the body that must exist."),
+        key("equals", "equals", "What the body, or what `json` points at, must be equal to; `revision` for the revision that is asked."),
+        key("contains", "text", "What the body, or what `json` points at, must contain."),
+        key("expect_headers", "headers", "Headers of the answer, each with a text that it must contain."),
+        key("location", "text", "How the `location` of a redirect must begin."),
+        key("passes", "askings", "How many askings must be answered well; default 2."),
+        key("of", "askings", "Out of how many askings; default 3."),
+        key("timeout", "duration", "How long one asking may take, a cold start included; default 10s."),
+    ],
+    required: &[],
+};
+
+/// How a POST is signed.
+pub(super) const SIGN: Section = Section {
+    what: "a signature",
+    doc: "How a POST is signed.",
+    keys: &[
+        key("secret", "variable_name", "The environment variable that holds the signing secret."),
+        key("scheme", "scheme", "`stripe`: HMAC-SHA-256 over time and body."),
+        key("header", "text", "The header that carries it; default: `Stripe-Signature`."),
+    ],
+    required: &["secret"],
+};
+
+/// An expected value.
+pub(super) const EQUALS: Section = Section {
+    what: "an expected value",
+    doc: "An expected value.",
+    keys: &[key("value", "any", "The value itself.")],
+    required: &["value"],
+};
+
+/// An environment.
+pub(super) const ENVIRONMENT: Section = Section {
+    what: "an environment",
+    doc: "A named set of targets with their settings.",
+    keys: &[
+        key("branch", "branches", "The branch or branches whose pushes release it."),
+        key("pull_request", "flag", "Whether every pull request gets one of its own."),
+        key("targets", "names", "Its targets; default: every target."),
+        key("watch", "duration", "How long the serving revisions are judged before the commit; default 10s, at most 1h."),
+        key("max_skew", "duration", "The longest time for which a release may be spread over two sides."),
+        key("variables", "variables", "What differs from environment to environment when gates make outputs."),
+        key("overrides", "overrides", "Settings of targets that differ here: maps are merged, lists are replaced."),
+    ],
+    required: &[],
+};
+
+/// The value of an environment's variable.
+pub(super) const VARIABLE: Section = Section {
+    what: "a variable",
+    doc: "The value of a variable: exactly one of `text` and `url_of`.",
+    keys: &[
+        key("text", "text", "The value itself."),
+        key("url_of", "name", "A target of the same environment, whose public address is the value."),
+        key("path", "url_path", "What is put behind that address."),
+    ],
+    required: &[],
+};

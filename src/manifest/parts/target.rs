@@ -1,0 +1,224 @@
+//! Reads targets.
+
+use std::path::PathBuf;
+
+use super::{check, exactly_one, exclude};
+use crate::id::Name;
+use crate::manifest::fault::{Code, Fault};
+use crate::manifest::files::{Link, Surroundings};
+use crate::manifest::keys;
+use crate::manifest::reader::{Fields, From, PathUse, Pointed, Reader, closest};
+use crate::manifest::scalar;
+use crate::manifest::shape::{FlyStrategy, FlyTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget};
+use crate::manifest::tree::{Key, Kind, Node};
+
+/// What a target is read with.
+#[derive(Debug)]
+pub(in crate::manifest) struct Around<'a> {
+    /// The files beside the manifest.
+    pub(in crate::manifest) files: &'a Surroundings,
+    /// Every gate, which a target needs where it does not say.
+    pub(in crate::manifest) gates: &'a [Name],
+    /// The environment whose overrides are merged into the target.
+    pub(in crate::manifest) environment: Option<&'a Name>,
+}
+
+/// Returns the target that `key` names.
+pub(in crate::manifest) fn target(reader: &mut Reader, around: &Around<'_>, name: &Name, key: &Key, node: &Node) -> Option<Target> {
+    let fields = reader.fields(node, &key.span, &keys::TARGET)?;
+    let from = From { section: "targets", name: name.to_string(), environment: around.environment.map(ToString::to_string) };
+    let image = fields.get("image").and_then(|node| reader.reference(node, Pointed::Image, &from));
+    let platform = platform(reader, around, &fields, image);
+    let after = reader.references(fields.get("after"), Pointed::Target, &from);
+    let needs = fields.get("needs").map(|node| reader.references(Some(node), Pointed::Gate, &from));
+    let secrets = reader.variable_names(fields.get("secrets"));
+    let verify = check::checks(reader, fields.get("verify"));
+    let url = fields.get("url").and_then(|node| reader.parsed(node, "a public address", scalar::address));
+    Some(Target { platform: platform?, after, needs: needs.unwrap_or_else(|| around.gates.to_vec()), secrets, verify, url })
+}
+
+/// Returns `override_node` laid over the target `base`: maps are merged, lists and scalars replaced, short forms are maps.
+pub(in crate::manifest) fn overridden(base: &Node, override_node: &Node) -> Node {
+    merged(base, override_node, "")
+}
+
+fn merged(base: &Node, over: &Node, key: &str) -> Node {
+    let short = ["fly", "vercel", "render"].contains(&key);
+    let long = |node: &Node| if short { platform_as_map(key, node) } else { node.clone() };
+    let (base, over) = (long(base), long(over));
+    let (Kind::Map(old), Kind::Map(new)) = (&base.kind, &over.kind) else { return over };
+    let mut entries = old.clone();
+    for (own, value) in new {
+        match entries.iter_mut().find(|(other, _)| other.text == own.text) {
+            Some((place, old)) => (*old, *place) = (merged(old, value, &own.text), own.clone()),
+            None => entries.push((own.clone(), value.clone())),
+        }
+    }
+    Node { span: over.span.clone(), kind: Kind::Map(entries) }
+}
+
+/// Returns the long form of what a target says of its platform.
+fn platform_as_map(platform: &str, node: &Node) -> Node {
+    let Kind::Text { text, .. } = &node.kind else { return node.clone() };
+    let key = match platform {
+        "fly" => "config",
+        "vercel" if is_directory(text) => "link",
+        "vercel" => "project",
+        _ => "service",
+    };
+    let key = Key { text: key.to_owned(), span: node.span.clone() };
+    Node { span: node.span.clone(), kind: Kind::Map(vec![(key, node.clone())]) }
+}
+
+/// Returns whether the short form of a Vercel target is a path, and no name of a project.
+fn is_directory(text: &str) -> bool {
+    text.starts_with('.') || text.contains('/')
+}
+
+fn platform(reader: &mut Reader, around: &Around<'_>, fields: &Fields<'_>, image: Option<Name>) -> Option<TargetPlatform> {
+    let (kind, node) = exactly_one(reader, fields, keys::TARGET.what, &["fly", "vercel", "render"])?;
+    let node = platform_as_map(kind, node);
+    let foreign: &[&str] = if kind == "vercel" { &["image"] } else { &["dir"] };
+    for key in foreign {
+        if let (Some((own, _)), Some((ours, _))) = (fields.entry(key), fields.entry(kind)) {
+            let fault = Fault::new(Code::Conflict, &own.span, format!("a target on this platform has no `{key}`"));
+            let hint = if kind == "vercel" { "a Vercel target ships a directory, `dir`" } else { "only a Vercel target ships a directory" };
+            reader.fault(fault.related(&ours.span, "because of this").suggest(hint));
+        }
+    }
+    match kind {
+        "fly" => {
+            let has_image = fields.get("image").is_some();
+            fly(reader, around, &node, &fields.at, image, has_image).map(TargetPlatform::Fly)
+        }
+        "vercel" => vercel(reader, around, &node, fields).map(TargetPlatform::Vercel),
+        _ => {
+            let own = reader.fields(&node, &fields.at, &keys::RENDER)?;
+            let service = own.get("service").and_then(|node| reader.text(node, "the id of a service"))?;
+            Some(TargetPlatform::Render(RenderTarget { service, image }))
+        }
+    }
+}
+
+fn fly(
+    reader: &mut Reader,
+    around: &Around<'_>,
+    node: &Node,
+    at: &std::ops::Range<usize>,
+    image: Option<Name>,
+    has_image: bool,
+) -> Option<FlyTarget> {
+    let fields = reader.fields(node, at, &keys::FLY)?;
+    let app = fields.get("app").and_then(|node| reader.text(node, "the name of an app"));
+    let strategy = fields.get("strategy").and_then(|node| strategy(reader, node));
+    let place = fields.get("config").map_or_else(|| at.clone(), |node| node.span.clone());
+    let config = match fields.get("config") {
+        None => "fly.toml".to_owned(),
+        Some(node) => {
+            let path = reader.path(node, "the path of a fly.toml")?;
+            if has_extension(&path, "toml") { path } else { format!("{path}/fly.toml").replace("./", "") }
+        }
+    };
+    let suggestion = "`fly` is the path of a fly.toml; an app is named by `fly: { app: NAME }`".to_owned();
+    let what = "the file".to_owned();
+    reader.paths.push(PathUse { path: config.clone(), directory: false, span: place.clone(), what, suggestion: Some(suggestion) });
+    match around.files.fly_config(&config) {
+        Ok(None) => {}
+        Ok(Some(said)) => {
+            if app.is_none() && !said.names_app {
+                let fault = Fault::new(Code::BadFile, &place, format!("`{config}` names no app"));
+                reader.fault(fault.suggest("add `app = \"NAME\"` to it, or write `fly: { app: NAME }`"));
+            }
+            if !has_image && !said.names_image {
+                let fault = Fault::new(Code::MissingKey, at, format!("the target has no image, and `{config}` names none"));
+                reader.fault(fault.suggest("add `image: NAME` with one of the manifest's images"));
+            }
+        }
+        Err(wrong) => reader.fault(Fault::new(Code::BadFile, &place, wrong)),
+    }
+    Some(FlyTarget { config: PathBuf::from(config), app, image, strategy })
+}
+
+fn has_extension(path: &str, wanted: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == wanted)
+}
+
+fn strategy(reader: &mut Reader, node: &Node) -> Option<FlyStrategy> {
+    let text = reader.text(node, "a strategy")?;
+    let known = FlyStrategy::ALL.into_iter().find(|strategy| strategy.as_str() == text);
+    if known.is_none() {
+        let words = FlyStrategy::ALL.map(FlyStrategy::as_str);
+        let fault = Fault::new(Code::BadValue, &node.span, format!("`{}` is not a strategy", scalar::shown(&text)));
+        reader.fault(fault.suggest(closest(&text, words.into_iter()).unwrap_or_else(|| format!("write one of {}", words.join(", ")))));
+    }
+    known
+}
+
+fn vercel(reader: &mut Reader, around: &Around<'_>, node: &Node, target: &Fields<'_>) -> Option<VercelTarget> {
+    let fields = reader.fields(node, &target.at, &keys::VERCEL)?;
+    let project = fields.get("project").map(|node| reader.text(node, "the name or id of a project"));
+    let team = fields.get("team").and_then(|node| reader.text(node, "the id or slug of a team"));
+    let link = fields.get("link").map(|node| reader.path(node, "the path of a linked directory"));
+    let dir = target.get("dir").map(|node| (reader.path(node, "the path of a directory"), node.span.clone()));
+    let source = source(reader, &fields, target, &dir, link.as_ref());
+    let place = fields.get("link").map_or_else(|| target.at.clone(), |node| node.span.clone());
+    let directory = match (&link, &dir) {
+        (Some(link), _) => link.clone()?,
+        (None, Some((Some(dir), _))) => dir.clone(),
+        (None, _) => ".".to_owned(),
+    };
+    let found = around.files.vercel_link(&directory, project.as_ref().and_then(Option::as_deref));
+    let found: Option<Link> = found.unwrap_or_else(|wrong| {
+        reader.fault(Fault::new(Code::BadFile, &place, wrong));
+        None
+    });
+    let project = match (project, &found) {
+        (Some(written), _) => written,
+        (None, Some(link)) => Some(link.project.clone()),
+        (None, None) => {
+            let fault = Fault::new(Code::MissingKey, &place, "the target names no Vercel project, and no link file does");
+            reader.fault(fault.suggest("write `vercel: NAME`, or add `.vercel/project.json` with `vercel link`"));
+            None
+        }
+    };
+    Some(VercelTarget { project: project?, team: team.or_else(|| found.and_then(|link| link.team)), source: source? })
+}
+
+/// Returns what the target deploys: one of `dir`, `git` and `hook`, or the linked directory.
+fn source(
+    reader: &mut Reader,
+    fields: &Fields<'_>,
+    target: &Fields<'_>,
+    dir: &Option<(Option<String>, std::ops::Range<usize>)>,
+    link: Option<&Option<String>>,
+) -> Option<VercelSource> {
+    let git = fields.entry("git").filter(|(_, node)| !matches!(&node.kind, Kind::Text { text, plain: true } if text == "false"));
+    let hook = fields.entry("hook");
+    let places = [("dir", target.entry("dir")), ("git", git), ("hook", hook)];
+    let written: Vec<(&str, &Key)> = places.into_iter().filter_map(|(word, entry)| entry.map(|(key, _)| (word, key))).collect();
+    if let [first, second, ..] = written.as_slice() {
+        exclude(reader, "a Vercel target", (first.0, &first.1.span), (second.0, &second.1.span));
+        return None;
+    }
+    if let Some((_, node)) = git {
+        let own = matches!(&node.kind, Kind::Text { text, plain: true } if text == "true");
+        let branch = if own { None } else { Some(reader.parsed(node, "a branch, or `true`", scalar::branch)?) };
+        return Some(VercelSource::Git { branch });
+    }
+    if let Some((_, node)) = hook {
+        return Some(VercelSource::Hook { secret_name: reader.variable_name(node)? });
+    }
+    if let Some((path, span)) = dir {
+        let path = path.clone()?;
+        let suggestion = Some("add it, or name it among the `outputs` of the gate that makes it".to_owned());
+        let what = "the directory that ships".to_owned();
+        reader.paths.push(PathUse { path: path.clone(), directory: true, span: span.clone(), what, suggestion });
+        return Some(VercelSource::Directory(PathBuf::from(path)));
+    }
+    if let Some(link) = link {
+        return Some(VercelSource::Directory(PathBuf::from(link.clone()?)));
+    }
+    let fault = Fault::new(Code::MissingKey, &target.at, "the target does not say what it deploys");
+    reader.fault(fault.suggest("add `dir: PATH`, `vercel: { git: true }` or `vercel: { hook: VARIABLE }`"));
+    None
+}

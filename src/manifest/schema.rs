@@ -1,0 +1,142 @@
+//! The JSON Schema of the manifest as it is written, short forms included.
+//!
+//! The keys come from the tables that the reader obeys, so that the two cannot drift apart. What a schema cannot say (names that point at nothing,
+//! circles, files that are missing) only `cutover check` finds.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{self, Section};
+
+/// Where editors find the schema's own language.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// Returns the schema. It is committed as `src/manifest/schema.json`; `cutover schema` prints it.
+pub fn schema() -> Value {
+    let mut whole = section(&keys::MANIFEST);
+    let mut defs = scalars();
+    defs.extend(lists());
+    defs.extend(short_forms());
+    defs.sort_keys();
+    if let Value::Object(whole) = &mut whole {
+        whole.shift_insert(0, "$schema".to_owned(), json!(DIALECT));
+        whole.shift_insert(1, "title".to_owned(), json!("cutover.yml"));
+        whole.insert("$defs".to_owned(), Value::Object(defs));
+    }
+    whole
+}
+
+/// Returns the schema as it is committed and printed: indented, with a line end.
+pub fn text() -> String {
+    format!("{:#}\n", schema())
+}
+
+fn section(section: &Section) -> Value {
+    let property = |key: &keys::KeyDoc| (key.name.to_owned(), json!({ "$ref": format!("#/$defs/{}", key.value), "description": key.doc }));
+    let properties: Map<String, Value> = section.keys.iter().map(property).collect();
+    let mut object = json!({ "description": section.doc, "type": "object", "additionalProperties": false, "properties": properties });
+    if !section.required.is_empty() {
+        object["required"] = json!(section.required);
+    }
+    object
+}
+
+/// Returns the section, of which exactly one of `alternatives` must be written.
+fn one_of(table: &Section, alternatives: &[&str]) -> Value {
+    let mut object = section(table);
+    object["oneOf"] = alternatives.iter().map(|key| json!({ "required": [key] })).collect();
+    object
+}
+
+/// Returns a schema that allows each of `forms`.
+fn any_of(forms: &[Value]) -> Value {
+    json!({ "anyOf": forms })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+fn pattern(pattern: &str) -> Value {
+    json!({ "type": "string", "pattern": pattern })
+}
+
+/// Returns a map from names to `value`.
+fn named(value: &Value) -> Value {
+    json!({ "type": "object", "propertyNames": reference("name"), "additionalProperties": value })
+}
+
+fn object(entries: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn scalars() -> Map<String, Value> {
+    object([
+        ("any", json!({})),
+        // YAML reads a bare 1.10 or true as no text; the manifest takes them as written.
+        ("text", json!({ "type": ["string", "number", "boolean"], "minLength": 1 })),
+        ("version", json!({ "enum": [1, "1"] })),
+        ("name", any_of(&[pattern("^[a-z0-9][a-z0-9_-]{0,62}$"), json!({ "type": "integer", "minimum": 0 })])),
+        ("flag", json!({ "type": "boolean" })),
+        ("duration", pattern("^[0-9].*[a-z]$")),
+        ("size", pattern("^[0-9.]+ ?(B|kB|KB|MB|GB|KiB|MiB|GiB)$")),
+        ("retries", json!({ "type": "integer", "minimum": 0, "maximum": 10 })),
+        ("askings", json!({ "type": "integer", "minimum": 1, "maximum": 20 })),
+        ("port", json!({ "type": "integer", "minimum": 1, "maximum": 65535 })),
+        ("path", pattern(r"^(?![/~])(?!(.*[/\\])?\.\.([/\\]|$)).+$")),
+        ("glob", pattern(r"^(?![/~!])(?!(.*[/\\])?\.\.([/\\]|$)).+$")),
+        ("url", pattern("^https?://[^@?#]+$")),
+        ("url_path", pattern("^/[^ #]*$")),
+        ("json_pointer", pattern("^/")),
+        ("variable_name", pattern("^[A-Za-z_][A-Za-z0-9_]*$")),
+        ("branch", pattern(r"^(?!refs/heads/)[^ ~^:?*\[\\]+$")),
+        ("strategy", json!({ "enum": super::shape::FlyStrategy::ALL.map(super::shape::FlyStrategy::as_str) })),
+        ("scheme", json!({ "enum": ["stripe"] })),
+        ("status", any_of(&[json!({ "type": "integer", "minimum": 100, "maximum": 599 }), pattern("^[1-5]([0-9]{2}|xx)$")])),
+        ("git", any_of(&[json!({ "type": "boolean" }), reference("branch")])),
+        ("headers", json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })),
+        (
+            "env",
+            json!({ "type": "object", "propertyNames": reference("variable_name"), "additionalProperties": { "type": ["string", "number", "boolean"] } }),
+        ),
+    ])
+}
+
+fn lists() -> Map<String, Value> {
+    let one_or_many = |item: &str| any_of(&[reference(item), json!({ "type": "array", "items": reference(item) })]);
+    object([
+        ("names", one_or_many("name")),
+        ("globs", one_or_many("glob")),
+        ("variable_names", one_or_many("variable_name")),
+        ("branches", one_or_many("branch")),
+        ("checks", any_of(&[reference("check"), json!({ "type": "array", "items": reference("check"), "maxItems": 50 })])),
+    ])
+}
+
+fn short_forms() -> Map<String, Value> {
+    let words = json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] }, "minItems": 1 });
+    let scalar = json!({ "type": ["string", "number", "boolean"] });
+    object([
+        ("run", any_of(&[reference("text"), words])),
+        ("gates", named(&any_of(&[reference("run"), section(&keys::GATE)]))),
+        ("services", named(&section(&keys::SERVICE))),
+        ("images", named(&any_of(&[reference("path"), section(&keys::IMAGE)]))),
+        ("targets", named(&one_of(&keys::TARGET, &["fly", "vercel", "render"]))),
+        ("fly", any_of(&[reference("path"), section(&keys::FLY)])),
+        ("vercel", any_of(&[reference("text"), section(&keys::VERCEL)])),
+        ("render", any_of(&[reference("text"), section(&keys::RENDER)])),
+        ("check", any_of(&[reference("url_path"), one_of(&keys::CHECK, &["get", "post", "websocket"])])),
+        ("body", json!({ "type": ["string", "number", "boolean", "object", "array"] })),
+        ("sign", any_of(&[reference("variable_name"), section(&keys::SIGN)])),
+        ("equals", any_of(&[scalar.clone(), section(&keys::EQUALS)])),
+        ("environments", named(&any_of(&[reference("branch"), section(&keys::ENVIRONMENT)]))),
+        (
+            "variables",
+            json!({
+                "type": "object",
+                "propertyNames": reference("variable_name"),
+                "additionalProperties": any_of(&[scalar, one_of(&keys::VARIABLE, &["text", "url_of"])]),
+            }),
+        ),
+        ("overrides", named(&section(&keys::TARGET))),
+    ])
+}

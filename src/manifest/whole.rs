@@ -1,0 +1,254 @@
+//! Reads the manifest as a whole, and judges what only the whole can show: dangling names, circles, claims, things that nothing uses.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use indexmap::IndexMap;
+
+use super::fault::{Code, Fault};
+use super::files::{self, Surroundings};
+use super::keys;
+use super::parts::{environment, gate, image, target};
+use super::reader::{Fields, Pointed, Reader, Reference, closest, listed};
+use super::scalar;
+use super::shape::{Environment, Manifest};
+use super::tree::{Key, Kind, Node};
+use crate::graph;
+use crate::id::Name;
+
+/// The most gates that a manifest may have.
+const MOST_GATES: usize = 200;
+/// The most services, images, targets or environments that a manifest may have.
+const MOST_OTHERS: usize = 100;
+
+/// What came out of reading a manifest.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// The manifest, to be used only when there are no faults.
+    pub(super) manifest: Option<Manifest>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) warnings: Vec<Fault>,
+}
+
+/// Returns the manifest whose tree is `root`, with everything that is wrong with it.
+pub(super) fn read(root: &Node, surroundings: &Surroundings) -> Read {
+    let mut reader = Reader::default();
+    let mut warnings = Vec::new();
+    let manifest = parts(&mut reader, root, surroundings).map(|(manifest, fields)| {
+        judge(&mut reader, &manifest, &fields);
+        if let Some(root) = &surroundings.root {
+            let missing = files::missing(root, &reader.paths, manifest.gates.values());
+            reader.faults.extend(missing);
+        }
+        warnings = unused(&reader, &manifest, &fields);
+        manifest
+    });
+    Read { manifest, faults: reader.faults, warnings }
+}
+
+fn parts<'n>(reader: &mut Reader, root: &'n Node, files: &Surroundings) -> Option<(Manifest, Fields<'n>)> {
+    let fields = reader.fields(root, &start_of(root), &keys::MANIFEST)?;
+    if !version(reader, &fields) {
+        return None;
+    }
+    let product = fields.get("product").and_then(|node| {
+        let text = reader.text(node, "the product's name")?;
+        reader.name_from(&text, &node.span)
+    });
+    for (section, most) in
+        [("gates", MOST_GATES), ("services", MOST_OTHERS), ("images", MOST_OTHERS), ("targets", MOST_OTHERS), ("environments", MOST_OTHERS)]
+    {
+        if let Some((key, _)) = entries(&fields, section).get(most) {
+            reader.fault(Fault::new(Code::TooMany, &key.span, format!("the manifest has more than {most} {section}")));
+        }
+    }
+    let section = |name: &str| fields.get(name).cloned().unwrap_or(Node { span: 0..0, kind: Kind::Map(Vec::new()) });
+    let (gates, services, images, targets, environments) =
+        (section("gates"), section("services"), section("images"), section("targets"), section("environments"));
+    let gates = reader.named(&gates, "gate", gate::gate);
+    let services = reader.named(&services, "service", |reader, _, key, node| gate::service(reader, key, node));
+    let images = reader.named(&images, "image", image::image);
+    let gate_names: Vec<Name> = entries(&fields, "gates").iter().filter_map(|(key, _)| Name::parse(&key.text)).collect();
+    let around = target::Around { files, gates: &gate_names, environment: None };
+    let targets = reader.named(&targets, "target", |reader, name, key, node| target::target(reader, &around, name, key, node));
+    let others = environment::Others { files, gates: &gate_names, targets: &targets, written: entries(&fields, "targets") };
+    let environments =
+        reader.named(&environments, "environment", |reader, name, key, node| environment::environment(reader, &others, name, key, node));
+    // A product that could not be read was reported; the rest is still worth judging.
+    let product = product.or_else(|| Name::parse("unnamed"))?;
+    Some((Manifest { product, gates, services, images, targets, environments }, fields))
+}
+
+/// Returns where the manifest begins, for faults about what it lacks.
+fn start_of(root: &Node) -> Range<usize> {
+    match &root.kind {
+        Kind::Map(entries) => entries.first().map_or(root.span.clone(), |(key, _)| key.span.clone()),
+        _ => root.span.clone(),
+    }
+}
+
+/// Returns whether the manifest is of a version that is read here.
+fn version(reader: &mut Reader, fields: &Fields<'_>) -> bool {
+    let Some(node) = fields.get("version") else { return true };
+    match reader.scalar(node, "the number 1") {
+        Some(("1", _)) => true,
+        Some((other, _)) => {
+            let fault = Fault::new(Code::UnknownVersion, &node.span, format!("version `{}` is not known", scalar::shown(other)));
+            reader.fault(fault.suggest("this cutover reads `version: 1`"));
+            false
+        }
+        None => true,
+    }
+}
+
+fn entries<'n>(fields: &Fields<'n>, section: &str) -> &'n [(Key, Node)] {
+    match fields.get(section).map(|node| &node.kind) {
+        Some(Kind::Map(entries)) => entries,
+        _ => &[],
+    }
+}
+
+fn judge(reader: &mut Reader, manifest: &Manifest, fields: &Fields<'_>) {
+    dangling(reader, fields);
+    let gates = manifest.gates.iter().map(|(name, gate)| (name.clone(), gate.needs.clone())).collect();
+    circles(reader, &gates, "gates", None);
+    let targets = manifest.targets.iter().map(|(name, target)| (name.clone(), target.after.clone())).collect();
+    circles(reader, &targets, "targets", None);
+    for (name, environment) in &manifest.environments {
+        outside(reader, manifest, name, environment);
+        if !environment.overridden.is_empty()
+            && let Some(own) = manifest.in_environment(name)
+        {
+            let targets = own.targets.iter().map(|(name, target)| (name.clone(), target.after.clone())).collect();
+            circles(reader, &targets, "targets", Some(name));
+        }
+    }
+    claims(reader, manifest, fields);
+}
+
+/// Reports names that point at nothing. A thing that is written but could not be read counts as being there.
+fn dangling(reader: &mut Reader, fields: &Fields<'_>) {
+    let mut found = Vec::new();
+    for reference in &reader.references {
+        let (section, code) = match reference.to {
+            Pointed::Gate => ("gates", Code::UnknownGate),
+            Pointed::Service => ("services", Code::UnknownService),
+            Pointed::Image => ("images", Code::UnknownImage),
+            Pointed::Target => ("targets", Code::UnknownTarget),
+        };
+        let known = entries(fields, section).iter().map(|(key, _)| key.text.as_str());
+        if known.clone().any(|known| known == reference.name.as_str()) {
+            continue;
+        }
+        let word = reference.to.word();
+        let fault = Fault::new(code, &reference.span, format!("there is no {word} `{}`", reference.name));
+        let all = || {
+            if known.clone().next().is_none() {
+                format!("the manifest has no {section}")
+            } else {
+                format!("{section}: {}", listed(known.clone()))
+            }
+        };
+        found.push(fault.suggest(closest(reference.name.as_str(), known.clone()).unwrap_or_else(all)));
+    }
+    reader.faults.extend(found);
+}
+
+/// Reports circles, each at the name that closes it.
+fn circles(reader: &mut Reader, needs: &IndexMap<Name, Vec<Name>>, section: &'static str, environment: Option<&Name>) {
+    for cycle in graph::cycles(needs) {
+        let (Some(first), Some(last)) = (cycle.first(), cycle.last()) else { continue };
+        let closes = |reference: &&Reference| {
+            let from = &reference.from;
+            let same = from.section == section && from.name == last.as_str() && reference.name == *first;
+            let to = if section == "gates" { Pointed::Gate } else { Pointed::Target };
+            same && reference.to == to && (from.environment.is_none() || from.environment.as_deref() == environment.map(Name::as_str))
+        };
+        let Some(span) = reader.references.iter().rev().find(closes).map(|reference| reference.span.clone()) else { continue };
+        let fault = Fault::new(Code::Cycle, &span, format!("these {section} wait for each other: {}", graph::path(&cycle)));
+        reader.fault(fault.suggest("take one of the arrows out"));
+    }
+}
+
+/// Reports what points out of an environment.
+fn outside(reader: &mut Reader, manifest: &Manifest, name: &Name, environment: &Environment) {
+    let has = |target: &Name| environment.targets.contains(target);
+    let listed_at: Vec<(Name, Range<usize>, bool)> = reader
+        .references
+        .iter()
+        .filter(|reference| reference.from.section == "environments" && reference.from.name == name.as_str())
+        .map(|reference| (reference.name.clone(), reference.span.clone(), has(&reference.name)))
+        .collect();
+    for (target, span, inside) in &listed_at {
+        let known = manifest.targets.contains_key(target);
+        if known && !inside {
+            let fault = Fault::new(Code::OutsideEnvironment, span, format!("`{name}` has no target `{target}`"));
+            reader.fault(fault.suggest(format!("add `{target}` to its `targets`")));
+        }
+    }
+    let Some(own) = manifest.in_environment(name) else { return };
+    for (target, settings) in &own.targets {
+        for after in settings.after.iter().filter(|after| manifest.targets.contains_key(*after) && !has(after)) {
+            let Some((_, span, _)) = listed_at.iter().find(|(listed, ..)| listed == target) else { continue };
+            let fault =
+                Fault::new(Code::OutsideEnvironment, span, format!("`{target}` comes after `{after}`, which `{name}` does not have"));
+            reader.fault(fault.suggest(format!("add `{after}` to its `targets`, or write `overrides: {{ {target}: {{ after: [] }} }}`")));
+        }
+    }
+}
+
+/// Reports branches, and pull requests, that two environments claim.
+fn claims(reader: &mut Reader, manifest: &Manifest, fields: &Fields<'_>) {
+    let mut first_claims: IndexMap<String, (Name, Range<usize>)> = IndexMap::new();
+    for (key, node) in entries(fields, "environments") {
+        let Some((name, environment)) = manifest.environments.get_key_value(key.text.as_str()) else { continue };
+        let claims = environment.branches.iter().map(|branch| format!("the branch `{branch}`"));
+        for claim in claims.chain(environment.pull_request.then(|| "pull requests".to_owned())) {
+            let span = claim_place(node, &claim).unwrap_or_else(|| key.span.clone());
+            match first_claims.get(&claim) {
+                Some((other, place)) => {
+                    let whose = if other == name { "twice".to_owned() } else { format!("by `{other}` and by `{name}`") };
+                    let fault =
+                        Fault::new(Code::ClaimedTwice, &span, format!("{claim} is claimed {whose}").replace("requests is", "requests are"));
+                    reader.fault(fault.related(place, "first claimed here").suggest("let one environment have it"));
+                }
+                None => {
+                    first_claims.insert(claim, (name.clone(), span));
+                }
+            }
+        }
+    }
+}
+
+/// Returns where an environment writes its claim.
+fn claim_place(node: &Node, claim: &str) -> Option<Range<usize>> {
+    let is_it = |node: &&Node| matches!(&node.kind, Kind::Text { text, .. } if claim == format!("the branch `{text}`"));
+    let Kind::Map(entries) = &node.kind else { return Some(node.span.clone()) };
+    let value = |name: &str| entries.iter().find(|(key, _)| key.text == name);
+    if claim == "pull requests" {
+        return value("pull_request").map(|(key, _)| key.span.clone());
+    }
+    match &value("branch")?.1 {
+        Node { kind: Kind::List(items), .. } => items.iter().rev().find(is_it).map(|item| item.span.clone()),
+        other => Some(other.span.clone()),
+    }
+}
+
+/// Returns a warning for each thing that nothing uses.
+fn unused(reader: &Reader, manifest: &Manifest, fields: &Fields<'_>) -> Vec<Fault> {
+    let pointed: HashSet<(Pointed, &str)> = reader.references.iter().map(|reference| (reference.to, reference.name.as_str())).collect();
+    let served: HashSet<&str> = manifest.environments.values().flat_map(|environment| &environment.targets).map(Name::as_str).collect();
+    let mut found = Vec::new();
+    let mut warn = |key: &Key, word: &str, what: &str| {
+        found.push(Fault::new(Code::Unused, &key.span, format!("the {word} `{}` {what}", scalar::shown(&key.text))));
+    };
+    for (section, to) in [("services", Pointed::Service), ("images", Pointed::Image)] {
+        for (key, _) in entries(fields, section).iter().filter(|(key, _)| !pointed.contains(&(to, key.text.as_str()))) {
+            warn(key, to.word(), if to == Pointed::Image { "is shipped by no target" } else { "is used by no gate" });
+        }
+    }
+    for (key, _) in entries(fields, "targets").iter().filter(|(key, _)| !served.contains(key.text.as_str())) {
+        warn(key, "target", "belongs to no environment, so nothing releases it");
+    }
+    found
+}

@@ -1,0 +1,264 @@
+//! Prepare: new machines beside the old ones that no user reaches, or, in place, what each machine will become.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::content::config_digest;
+use super::fleet::Fleet;
+use super::hints::{Hints, MachineHint, runs};
+use super::machine_config::MachineConfig;
+use super::rendering::{self, Image, Rendering, Slot};
+use super::stamp;
+use super::toml::Strategy;
+use super::watching::Awaited;
+use super::wire::{CreateMachine, Machine, ReleaseRecord};
+use super::{CONCURRENCY, FlyTarget, LOOKUP_WINDOW, POLL};
+use crate::event::Level;
+use crate::platform::{Artifact, Observed, PlainGet, PlatformError, PlatformErrorKind, Revision, RevisionDigest, Scope};
+
+/// How often a creation whose answer was lost, and which nobody can find, is tried.
+const CREATIONS: u32 = 3;
+
+impl FlyTarget {
+    /// Returns the digest that an artifact would have as a revision of today's settings.
+    pub(super) async fn would_be(&self, artifact: &Artifact, before: &Observed) -> Result<RevisionDigest, PlatformError> {
+        let image = self.image(artifact)?;
+        let fleet = self.fleet().await?;
+        let slots = self.slots(&fleet, before)?;
+        Ok(rendering::digest(&self.settings, &slots, &image))
+    }
+
+    pub(super) async fn prepare_revision(
+        &self,
+        scope: &Scope,
+        artifact: &Artifact,
+        before: &Observed,
+        gets: &[PlainGet],
+    ) -> Result<Revision, PlatformError> {
+        let image = self.image(artifact)?;
+        let gets: Vec<String> = gets.iter().map(|get| get.path.clone()).collect();
+        let fleet = self.fleet().await?;
+        let slots = self.slots(&fleet, before)?;
+        let first = slots.iter().all(|slot| slot.old.is_none());
+        let strategy = self.strategy();
+        if strategy != Strategy::Bluegreen && !first {
+            self.begin_record(scope, &image).await;
+            return Ok(self.in_place(scope, &slots, &image, &gets));
+        }
+        if first {
+            self.ensure_addresses(scope).await;
+        }
+        let machines = self.create_all(scope, &fleet, &slots, &image, &gets).await?;
+        let awaited = machines.iter().zip(&slots).filter(|(_, slot)| slot.launch);
+        let awaited: Vec<Awaited> =
+            awaited.map(|(machine, _)| Awaited { id: machine.id.clone(), after: 0, version: machine.instance_id.clone() }).collect();
+        scope.step(&self.settings.target, format!("{} machines created, waiting for their checks", machines.len()));
+        self.await_healthy(scope, &awaited).await?;
+        let hints = machines.iter().zip(&slots).map(|(machine, slot)| MachineHint {
+            launched: slot.launch,
+            image_digest: Some(image.digest.clone()),
+            image: image.reference.clone(),
+            ..MachineHint::observed(machine, &slot.group)
+        });
+        Ok(rendering::revision(&self.settings, scope, &slots, &image, &gets, strategy, hints.collect()))
+    }
+
+    fn image(&self, artifact: &Artifact) -> Result<Image, PlatformError> {
+        let impossible =
+            || PlatformErrorKind::Impossible("an app on Fly runs images; this target was given a directory or a commit".to_owned());
+        Image::of(artifact).ok_or_else(|| self.error("prepare", impossible()))
+    }
+
+    /// Returns the places that a release fills: those of the serving machines, or those of a first release.
+    fn slots(&self, fleet: &Fleet, before: &Observed) -> Result<Vec<Slot>, PlatformError> {
+        let mut ids = Vec::new();
+        for weighted in &before.serving {
+            ids.extend(Hints::of(&weighted.revision, &self.settings.app)?.machines.into_iter().map(|machine| machine.id));
+        }
+        let serving: Vec<&Machine> = fleet.machines.iter().filter(|machine| ids.contains(&machine.id)).collect();
+        if !serving.is_empty() {
+            return Ok(rendering::slots_after(fleet, &serving));
+        }
+        let config = &self.settings.config;
+        let impossible = |text: String| self.error("prepare", PlatformErrorKind::Impossible(text));
+        let Some(region) = config.primary_region.as_deref().filter(|region| !region.is_empty()) else {
+            return Err(impossible("a first release needs primary_region in fly.toml, to know where its machines go".to_owned()));
+        };
+        if let Some(mount) = config.mounts.first() {
+            let why = format!("a first release of an app with a volume is not made here: no machine has volume {} yet", mount.source);
+            return Err(impossible(why)
+                .hint(format!("make the first machine with `fly deploy -a {}`; releases after it are made here", self.settings.app)));
+        }
+        Ok(rendering::first_slots(config, region, self.settings.high_availability))
+    }
+
+    /// Returns the revision that the machines become in place when it serves; nothing is changed yet.
+    fn in_place(&self, scope: &Scope, slots: &[Slot], image: &Image, gets: &[String]) -> Revision {
+        let machines = slots.iter().filter_map(|slot| {
+            let old = slot.old.as_ref()?;
+            Some(MachineHint {
+                instance_id: String::new(),
+                replaces: old.instance_id.clone(),
+                config_digest: config_digest(&rendering::unmarked(&self.settings, slot, image)),
+                image_digest: Some(image.digest.clone()),
+                image: image.reference.clone(),
+                launched: runs(old),
+                ..MachineHint::observed(old, &slot.group)
+            })
+        });
+        rendering::revision(&self.settings, scope, slots, image, gets, self.strategy(), machines.collect())
+    }
+
+    /// Makes every machine of the release that is not there yet; machines of an earlier call are found by their intent.
+    async fn create_all(
+        &self,
+        scope: &Scope,
+        fleet: &Fleet,
+        slots: &[Slot],
+        image: &Image,
+        gets: &[String],
+    ) -> Result<Vec<Machine>, PlatformError> {
+        let revision = rendering::digest(&self.settings, slots, image);
+        let release = scope.release.as_str();
+        let found: Vec<Option<&Machine>> =
+            (0..slots.len()).map(|ordinal| own(fleet, scope, &rendering::intent(release, ordinal))).collect();
+        let record = if found.iter().all(Option::is_some) { None } else { self.begin_record(scope, image).await };
+        let rendering =
+            Rendering { settings: &self.settings, scope, release, revision: revision.as_str(), image, gets, record: record.as_ref() };
+        let creations = slots.iter().zip(found).enumerate().map(|(ordinal, (slot, found))| {
+            let intent = rendering::intent(release, ordinal);
+            let body = CreateMachine {
+                config: new_config(&rendering, slot, &intent),
+                region: slot.region.clone(),
+                skip_launch: !slot.launch,
+                skip_service_registration: true,
+                min_secrets_version: None,
+            };
+            let found = found.cloned();
+            async move {
+                match found {
+                    Some(machine) => Ok(machine),
+                    None => self.create_one(scope, &body, &intent).await,
+                }
+            }
+        });
+        let machines: Vec<Machine> = futures_util::stream::iter(creations).buffered(CONCURRENCY).try_collect().await?;
+        self.memory().unseen.extend(machines.iter().map(|machine| machine.id.clone()));
+        Ok(machines)
+    }
+
+    /// Creates one machine. After an ambiguous answer it is looked for, for longer than lists lag, before anything is repeated.
+    async fn create_one(&self, scope: &Scope, body: &CreateMachine, intent: &str) -> Result<Machine, PlatformError> {
+        let mut attempt = 0;
+        loop {
+            self.unless_cancelled(scope, "create_machine")?;
+            attempt += 1;
+            match self.client.create_machine(&self.settings.app, body).await {
+                Ok(machine) if !machine.id.is_empty() => return Ok(machine),
+                Ok(_) if attempt >= CREATIONS => {
+                    return Err(self.error("create_machine", PlatformErrorKind::Unexpected("the new machine has no id".to_owned())));
+                }
+                Err(error) if !error.ambiguous() || attempt >= CREATIONS => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+            scope.step(&self.settings.target, "the answer to a creation was lost; looking for the machine");
+            if let Some(machine) = self.look_up(scope, intent).await? {
+                return Ok(machine);
+            }
+        }
+    }
+
+    async fn look_up(&self, scope: &Scope, intent: &str) -> Result<Option<Machine>, PlatformError> {
+        let until = Instant::now() + LOOKUP_WINDOW;
+        loop {
+            if let Some(machine) = own(&self.fleet().await?, scope, intent) {
+                return Ok(Some(machine.clone()));
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Gives an app with services its addresses when it has none; a failure is told, since the app can serve inside its network all the same.
+    async fn ensure_addresses(&self, scope: &Scope) {
+        let config = &self.settings.config;
+        let services: Vec<_> = config.groups().into_iter().flat_map(|group| config.services_of(group)).collect();
+        if services.is_empty() {
+            return;
+        }
+        let app = &self.settings.app;
+        let warn = |text: String| scope.events.notice(Level::Warning, "fly::addresses", text);
+        if !services.iter().all(needs_only_shared) {
+            warn(format!(
+                "{app} offers more than HTTP on ports 80 and 443 and needs an address of its own, which costs money; type `fly ips allocate-v4 -a {app}`"
+            ));
+            return;
+        }
+        match self.client.addresses(app).await {
+            Ok(ips) if ips.iter().any(|ip| !ip.ip.starts_with("fdaa:") && (ip.shared || !ip.ip.is_empty())) => {}
+            Ok(_) => {
+                for kind in ["v6", "shared_v4"] {
+                    if let Err(error) = self.client.assign_address(app, kind).await {
+                        warn(format!("{app} got no {kind} address: {error}"));
+                    }
+                }
+            }
+            Err(error) => warn(format!("the addresses of {app} could not be read: {error}")),
+        }
+    }
+
+    /// Writes the release record that `fly releases` and Fly's dashboard show, once per release.
+    ///
+    /// It comes first because its id and version belong into the machines' metadata, as flyctl does it; it is best effort because no
+    /// machine depends on it. It is closed when the release's holds are released.
+    async fn begin_record(&self, scope: &Scope, image: &Image) -> Option<ReleaseRecord> {
+        if let Some(record) = self.memory().record.clone() {
+            return Some(record);
+        }
+        let definition: &Value = &self.settings.config.definition;
+        let (app, strategy) = (&self.settings.app, self.strategy());
+        match self.client.create_record(app, &image.reference, strategy, definition).await {
+            Ok(record) if !record.id.is_empty() => {
+                self.memory().record = Some(record.clone());
+                Some(record)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                scope.events.notice(Level::Note, "fly::record", format!("`fly releases` will not show this release: {error}"));
+                None
+            }
+        }
+    }
+}
+
+/// Returns the config of a new machine: what stands for one machine only is not copied from the old one.
+fn new_config(rendering: &Rendering<'_>, slot: &Slot, intent: &str) -> MachineConfig {
+    let mut config = rendering.config(slot, intent.to_owned());
+    config.shift_remove("standbys");
+    config
+}
+
+/// Returns whether a service needs nothing but the shared address: TCP, port 80 with `http`, port 443 with `http` and `tls`.
+fn needs_only_shared(service: &super::toml::Service) -> bool {
+    let shared = |port: &super::toml::Port| match (port.port, port.handlers.as_slice()) {
+        (Some(80), [one]) => one == "http",
+        (Some(443), [one, two]) => [one.as_str(), two.as_str()].contains(&"http") && [one.as_str(), two.as_str()].contains(&"tls"),
+        _ => false,
+    };
+    service.protocol == "tcp" && service.ports.iter().all(shared)
+}
+
+/// Returns the machine of this release with this intent.
+fn own<'a>(fleet: &'a Fleet, scope: &Scope, intent: &str) -> Option<&'a Machine> {
+    let ours = |machine: &&Machine| stamp::is_ours(machine, &scope.product, &scope.environment);
+    fleet.machines.iter().filter(ours).find(|machine| machine.metadata(stamp::INTENT) == intent)
+}
+
+/// The longest that a list was seen to lag, and a margin: [`LOOKUP_WINDOW`] must be longer.
+const _: () =
+    assert!(LOOKUP_WINDOW.as_millis() > super::READ_LAG.as_millis() && POLL.as_millis() >= Duration::from_millis(500).as_millis());

@@ -1,0 +1,111 @@
+//! How a run ended, in words: what failed, what is live now, what to type next. The same words in every rendering.
+
+use super::words::{count, list, side};
+use super::{Report, model::TargetReport};
+use crate::event::{Outcome, Serving, Side};
+
+/// How good the news is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As wished.
+    Good,
+    /// Not as wished, and nothing is broken.
+    Calm,
+    /// Failed.
+    Bad,
+}
+
+/// The end of a run. Its texts are plain; `failed` and `next` may hold foreign text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// How good the news is.
+    pub tone: Tone,
+    /// The outcome in one sentence.
+    pub headline: String,
+    /// What failed, one sentence or more.
+    pub failed: Option<String>,
+    /// What users get now.
+    pub live: String,
+    /// Commands and sentences for what to do next.
+    pub next: Vec<String>,
+    /// The command that undoes the release.
+    pub undo: Option<String>,
+}
+
+impl Ending {
+    /// Returns the words for a run that has ended; a run without an outcome counts as still under way.
+    pub fn of(report: &Report) -> Self {
+        let environment = report.environment.as_ref().map_or("production", |name| name.as_str());
+        let tone = match report.outcome {
+            Some(Outcome::Finished | Outcome::Carried) => Tone::Good,
+            None | Some(Outcome::Superseded | Outcome::Held) => Tone::Calm,
+            Some(_) => Tone::Bad,
+        };
+        let undo = (report.outcome == Some(Outcome::Finished) && report.release.is_some()).then(|| format!("cutover rollback {environment}"));
+        Self { tone, headline: headline(report, environment), failed: failed(report), live: live(report), next: next(report, environment), undo }
+    }
+}
+
+fn headline(report: &Report, environment: &str) -> String {
+    let moved = report.targets.iter().filter(|target| !target.carried).count();
+    match report.outcome {
+        None => "The run is under way.".to_owned(),
+        Some(Outcome::Finished) if report.release.is_none() => {
+            format!("{} passed.", count(report.gates.iter().filter(|gate| gate.passed()).count(), "gate"))
+        }
+        Some(Outcome::Finished) => format!("{environment} serves the new release on {}.", count(moved, "target")),
+        Some(Outcome::Carried) => format!("Nothing had to change: {environment} serves this already."),
+        Some(Outcome::Superseded) => "A newer commit took the place of this one; nothing was touched.".to_owned(),
+        Some(Outcome::RolledBack) => format!("The release to {environment} failed, and everything was rolled back."),
+        Some(Outcome::GatesFailed) => {
+            let failed: Vec<&str> = report.failed_gates().map(|gate| gate.name.as_str()).collect();
+            let which = if failed.is_empty() { String::new() } else { format!(": {}", list(failed.iter().copied())) };
+            format!("{} of {} failed{which}. Nothing was touched.", failed.len(), count(report.gates.len(), "gate"))
+        }
+        Some(Outcome::Stuck) => format!("The release to {environment} is stuck: a person is needed."),
+        Some(Outcome::PreflightFailed) => "The preflight failed; nothing was touched.".to_owned(),
+        Some(Outcome::Held) => format!("{environment} is held; nothing was touched."),
+        Some(Outcome::Cancelled) => "The run was cancelled.".to_owned(),
+    }
+}
+
+fn failed(report: &Report) -> Option<String> {
+    if report.failure.is_some() || report.outcome != Some(Outcome::GatesFailed) {
+        return report.failure.clone();
+    }
+    let gates: Vec<String> = report.failed_gates().map(|gate| format!("{} {}", gate.name, gate.words)).collect();
+    (!gates.is_empty()).then(|| gates.join("; "))
+}
+
+fn live(report: &Report) -> String {
+    if report.release.is_none() || report.targets.is_empty() {
+        return match report.serving {
+            Serving::Before => "What served before this run.".to_owned(),
+            Serving::After => "The new release.".to_owned(),
+            Serving::Mixed | Serving::Unknown => "Not known.".to_owned(),
+        };
+    }
+    let all = |wanted: Side| report.targets.iter().all(|target| target.serves == wanted);
+    if all(Side::After) {
+        return "The new release, on every target.".to_owned();
+    }
+    if all(Side::Before) {
+        return "What served before, on every target.".to_owned();
+    }
+    let sentence = |target: &TargetReport| format!("{} serves {}", target.name, side(target.serves));
+    format!("{}.", report.targets.iter().map(sentence).collect::<Vec<_>>().join("; "))
+}
+
+fn next(report: &Report, environment: &str) -> Vec<String> {
+    if !report.hints.is_empty() {
+        return report.hints.clone();
+    }
+    match report.outcome {
+        Some(Outcome::GatesFailed) => report.failed_gates().map(|gate| format!("cutover gates {}", gate.name)).collect(),
+        Some(Outcome::RolledBack | Outcome::Cancelled) if report.release.is_some() => vec![format!("cutover release {environment}")],
+        Some(Outcome::Stuck) => vec![format!("cutover status {environment}"), format!("cutover recover {environment}")],
+        Some(Outcome::PreflightFailed) => vec![format!("cutover plan {environment}")],
+        Some(Outcome::Held) => vec![format!("cutover status {environment}")],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,412 @@
+//! The whole run as one value: the fold of its events.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, EventKind, GateOutcome, Level, Outcome, Phase, Serving, Side, TargetSummary, Verdict};
+use crate::http::Platform;
+use crate::id::{Name, ReleaseId};
+
+/// A run as far as it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The product.
+    pub product: Option<Name>,
+    /// The environment, where the run releases to one.
+    pub environment: Option<Name>,
+    /// The git commit.
+    pub commit: String,
+    /// What started the run, in words. Foreign text.
+    pub trigger: String,
+    /// When the run began.
+    pub started: Option<Timestamp>,
+    /// How long it has run.
+    pub elapsed: Duration,
+    /// What the reader should know besides.
+    pub notices: Vec<NoticeReport>,
+    /// Gates in the order in which they began or ended.
+    pub gates: Vec<GateReport>,
+    /// Images.
+    pub images: Vec<ImageReport>,
+    /// The release, where there was one.
+    pub release: Option<ReleaseId>,
+    /// Targets in the order of cutting over.
+    pub targets: Vec<TargetReport>,
+    /// Phases of the release in the order in which they began.
+    pub phases: Vec<PhaseReport>,
+    /// Checks as they were judged.
+    pub checks: Vec<CheckReport>,
+    /// From the first change of traffic to the last confirmation from outside.
+    pub skew_ms: Option<u64>,
+    /// How the run ended; `None` while it runs.
+    pub outcome: Option<Outcome>,
+    /// What serves now.
+    pub serving: Serving,
+    /// The exit code, once the run has ended.
+    pub exit_code: Option<u8>,
+    /// Why it did not finish.
+    pub failure: Option<String>,
+    /// What to try or type next.
+    pub hints: Vec<String>,
+    /// Requests by platform, every attempt counted.
+    pub requests: BTreeMap<Platform, u64>,
+}
+
+/// A notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NoticeReport {
+    /// How much it matters.
+    pub level: Level,
+    /// Its stable code.
+    pub code: String,
+    /// Its sentences.
+    pub text: String,
+}
+
+/// A gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GateReport {
+    /// Its name.
+    pub name: Name,
+    /// One stable word: `passed`, `flaky`, `leaky`, `failed`, `signalled`, `timed_out`, `could_not_start`, `output_missing`,
+    /// `output_unreadable`, `service_failed`, `cancelled`, `not_started`; `running` while it runs.
+    pub outcome: String,
+    /// The outcome in words: "failed with exit code 1".
+    #[serde(default)]
+    pub words: String,
+    /// Of all attempts together.
+    pub duration_ms: u64,
+    /// How many attempts were made.
+    #[serde(default)]
+    pub attempts: u32,
+    /// When it began, from the beginning of the run.
+    #[serde(default)]
+    pub started_ms: u64,
+    /// The last lines of its output, when it did not pass. Foreign text.
+    #[serde(default)]
+    pub last_lines: Vec<String>,
+}
+
+/// An image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImageReport {
+    /// Its name.
+    pub name: Name,
+    /// What built it.
+    pub builder: String,
+    /// Its digest, once built.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// Why it could not be built.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// Compressed size in bytes.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// When it began, from the beginning of the run.
+    #[serde(default)]
+    pub started_ms: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+/// A target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TargetReport {
+    /// Its name.
+    pub name: Name,
+    /// Its platform.
+    pub platform: Platform,
+    /// What it is called there.
+    #[serde(default)]
+    pub thing: String,
+    /// What it served before, in short; `null` when nothing did.
+    pub before: Option<String>,
+    /// What it was to serve, in short; `null` when the release did not come so far.
+    pub after: Option<String>,
+    /// Which of the two it serves now.
+    pub serves: Side,
+    /// Its public address.
+    pub url: Option<String>,
+    /// Whether that address itself showed the revision; otherwise it is the platform's word.
+    pub proven_from_outside: bool,
+    /// Whether it was to stay as it is.
+    #[serde(default)]
+    pub carried: bool,
+    /// The phases that it went through.
+    #[serde(default)]
+    pub steps: Vec<PhaseReport>,
+}
+
+/// A phase, of the release or of one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PhaseReport {
+    /// Which.
+    pub name: Phase,
+    /// How long it took; up to now while it runs.
+    pub duration_ms: u64,
+    /// When it began, from the beginning of the run.
+    #[serde(default)]
+    pub started_ms: u64,
+    /// Why it failed.
+    #[serde(default)]
+    pub failure: Option<String>,
+}
+
+/// A check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckReport {
+    /// The target.
+    pub target: Name,
+    /// In words.
+    pub check: String,
+    /// The phase in which it was asked.
+    pub phase: Phase,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl GateReport {
+    /// Returns whether what depends on it could go on.
+    pub fn passed(&self) -> bool {
+        matches!(self.outcome.as_str(), "passed" | "flaky" | "leaky")
+    }
+
+    /// Returns whether it neither passed nor was left out because of something else.
+    pub fn failed(&self) -> bool {
+        !self.passed() && !matches!(self.outcome.as_str(), "running" | "not_started" | "cancelled")
+    }
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            product: None,
+            environment: None,
+            commit: String::new(),
+            trigger: String::new(),
+            started: None,
+            elapsed: Duration::ZERO,
+            notices: Vec::new(),
+            gates: Vec::new(),
+            images: Vec::new(),
+            release: None,
+            targets: Vec::new(),
+            phases: Vec::new(),
+            checks: Vec::new(),
+            skew_ms: None,
+            outcome: None,
+            // Until a release moves something, what served before serves.
+            serving: Serving::Before,
+            exit_code: None,
+            failure: None,
+            hints: Vec::new(),
+            requests: BTreeMap::new(),
+        }
+    }
+}
+
+impl Report {
+    /// Returns the fold of a whole run.
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut report = Self::default();
+        events.into_iter().for_each(|event| report.fold(event));
+        report
+    }
+
+    /// Returns the gates that failed.
+    pub fn failed_gates(&self) -> impl Iterator<Item = &GateReport> {
+        self.gates.iter().filter(|gate| gate.failed())
+    }
+
+    /// Returns what must be told whatever else is left out.
+    pub fn warnings(&self) -> impl Iterator<Item = &NoticeReport> {
+        self.notices.iter().filter(|notice| notice.level > Level::Note)
+    }
+
+    /// Takes one more event in. Events of gates, images and targets that were not announced are taken as they are.
+    pub fn fold(&mut self, event: &Event) {
+        self.elapsed = event.elapsed;
+        let now = millis(event.elapsed);
+        match &event.kind {
+            EventKind::RunStarted { product, environment, commit, trigger } => {
+                self.started = Some(event.at);
+                self.product = Some(product.clone());
+                self.environment.clone_from(environment);
+                self.commit.clone_from(commit);
+                self.trigger.clone_from(trigger);
+            }
+            EventKind::Notice { level, code, text } => {
+                self.notices.push(NoticeReport { level: *level, code: (*code).to_owned(), text: text.clone() });
+            }
+            EventKind::GateStarted { .. } | EventKind::GateFinished { .. } => self.fold_gate(&event.kind, now),
+            EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } => self.fold_image(&event.kind, now),
+            EventKind::ReleaseStarted { release, environment, targets } => {
+                self.release = Some(release.clone());
+                self.environment = Some(environment.clone());
+                self.targets = targets.iter().map(target).collect();
+            }
+            EventKind::PhaseStarted { phase } => {
+                self.phases.push(PhaseReport { name: *phase, duration_ms: 0, started_ms: now, failure: None });
+            }
+            EventKind::PhaseFinished { phase, duration, failure } => {
+                let done = PhaseReport::done(*phase, *duration, now, failure.as_ref());
+                match self.phases.iter_mut().rev().find(|it| it.name == *phase) {
+                    Some(known) => *known = done,
+                    None => self.phases.push(done),
+                }
+            }
+            EventKind::Checked { target, check, phase, verdict, detail } => self.checks.push(CheckReport {
+                target: target.clone(),
+                check: check.clone(),
+                phase: *phase,
+                verdict: *verdict,
+                detail: detail.clone(),
+            }),
+            EventKind::TargetFinished { .. } | EventKind::Proven { .. } | EventKind::TargetSettled { .. } => {
+                self.fold_target(&event.kind, now);
+            }
+            EventKind::ReleaseFinished { outcome, serving, skew_ms, failure, hints, .. } => {
+                self.outcome = Some(*outcome);
+                self.serving = *serving;
+                self.skew_ms = *skew_ms;
+                self.failure.clone_from(failure);
+                self.hints.clone_from(hints);
+            }
+            EventKind::RunFinished { outcome, exit_code, serving, failure, hints, requests } => {
+                self.outcome = Some(*outcome);
+                self.exit_code = Some(*exit_code);
+                self.serving = *serving;
+                self.requests.clone_from(requests);
+                // The release has said it in its own words already, unless there was none.
+                if failure.is_some() {
+                    self.failure.clone_from(failure);
+                }
+                self.hints.extend(hints.iter().filter(|hint| !self.hints.contains(hint)).cloned().collect::<Vec<_>>());
+            }
+            EventKind::GateLine { .. }
+            | EventKind::GateAttemptFailed { .. }
+            | EventKind::BuildLine { .. }
+            | EventKind::TargetStep { .. } => {}
+        }
+    }
+
+    fn fold_gate(&mut self, kind: &EventKind, now: u64) {
+        match kind {
+            EventKind::GateStarted { gate, attempt } if !self.gates.iter().any(|it| it.name == *gate) => {
+                self.gates.push(GateReport::running(gate, *attempt, now));
+            }
+            EventKind::GateFinished { gate, outcome, duration, attempts, last_lines } => {
+                let started_ms = self.gates.iter().find(|it| it.name == *gate).map_or(now, |it| it.started_ms);
+                let done = GateReport {
+                    name: gate.clone(),
+                    outcome: outcome.as_str().to_owned(),
+                    words: words(outcome),
+                    duration_ms: millis(*duration),
+                    attempts: *attempts,
+                    started_ms,
+                    last_lines: last_lines.clone(),
+                };
+                match self.gates.iter_mut().find(|it| it.name == *gate) {
+                    Some(known) => *known = done,
+                    None => self.gates.push(done),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fold_image(&mut self, kind: &EventKind, now: u64) {
+        match kind {
+            EventKind::BuildStarted { image, builder } => self.images.push(ImageReport {
+                name: image.clone(),
+                builder: builder.clone(),
+                digest: None,
+                failure: None,
+                size: None,
+                started_ms: now,
+                duration_ms: 0,
+            }),
+            EventKind::BuildFinished { image, result, size, duration } => {
+                if let Some(known) = self.images.iter_mut().rev().find(|it| it.name == *image) {
+                    known.digest = result.clone().ok();
+                    known.failure = result.clone().err();
+                    known.size = *size;
+                    known.duration_ms = millis(*duration);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fold_target(&mut self, kind: &EventKind, now: u64) {
+        let find = |targets: &mut Vec<TargetReport>, name: &Name| targets.iter().position(|it| it.name == *name);
+        match kind {
+            EventKind::TargetFinished { target, phase, duration, failure } => {
+                if let Some(index) = find(&mut self.targets, target) {
+                    self.targets[index].steps.push(PhaseReport::done(*phase, *duration, now, failure.as_ref()));
+                }
+            }
+            EventKind::Proven { target, url, from_outside } => {
+                if let Some(index) = find(&mut self.targets, target) {
+                    self.targets[index].proven_from_outside = *from_outside;
+                    self.targets[index].url.get_or_insert_with(|| url.clone());
+                }
+            }
+            EventKind::TargetSettled { target, before, after, serves, url, proven_from_outside } => {
+                if let Some(index) = find(&mut self.targets, target) {
+                    let known = &mut self.targets[index];
+                    known.before.clone_from(before);
+                    known.after.clone_from(after);
+                    known.serves = *serves;
+                    known.url = url.clone().or(known.url.take());
+                    known.proven_from_outside = *proven_from_outside;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl GateReport {
+    fn running(gate: &Name, attempts: u32, started_ms: u64) -> Self {
+        let (outcome, words) = ("running".to_owned(), "running".to_owned());
+        Self { name: gate.clone(), outcome, words, duration_ms: 0, attempts, started_ms, last_lines: Vec::new() }
+    }
+}
+
+impl PhaseReport {
+    fn done(name: Phase, duration: Duration, now: u64, failure: Option<&String>) -> Self {
+        let duration_ms = millis(duration);
+        Self { name, duration_ms, started_ms: now.saturating_sub(duration_ms), failure: failure.cloned() }
+    }
+}
+
+fn target(summary: &TargetSummary) -> TargetReport {
+    TargetReport {
+        name: summary.name.clone(),
+        platform: summary.platform,
+        thing: summary.thing.clone(),
+        before: summary.before.clone(),
+        after: summary.after.clone(),
+        serves: Side::Before,
+        url: summary.url.clone(),
+        proven_from_outside: false,
+        carried: summary.carried,
+        steps: Vec::new(),
+    }
+}
+
+fn words(outcome: &GateOutcome) -> String {
+    outcome.to_string()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

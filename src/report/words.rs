@@ -1,0 +1,68 @@
+//! Figures and states in words, the same in every rendering.
+
+use crate::event::{Phase, Side};
+
+/// Returns how long something took: "0.8 s", "42 s", "3 min 05 s", "1 h 02 min".
+pub(super) fn took(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    match seconds {
+        0..=9 => format!("{seconds}.{} s", milliseconds % 1000 / 100),
+        10..=59 => format!("{seconds} s"),
+        60..=3599 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// Returns a size in decimal units: "12.3 MB".
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{}.{} kB", bytes / 1_000, bytes % 1_000 / 100),
+        1_000_000..1_000_000_000 => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+        _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000),
+    }
+}
+
+/// Returns the first twelve characters of a commit id.
+pub(super) fn short_commit(commit: &str) -> String {
+    commit.chars().take(12).collect()
+}
+
+/// Returns the first twelve characters of a digest after its algorithm.
+pub(super) fn short_digest(digest: &str) -> String {
+    digest.rsplit_once(':').map_or(digest, |(_, hex)| hex).chars().take(12).collect()
+}
+
+/// Returns a phase as a heading.
+pub(super) fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::CutOver => "cut over",
+        Phase::RollBack => "roll back",
+        other => other.as_str(),
+    }
+}
+
+/// Returns which side a target serves, as the end of the sentence "it serves ...".
+pub(super) fn side(side: Side) -> &'static str {
+    match side {
+        Side::Before => "what it served before",
+        Side::After => "the new release",
+        Side::Neither => "neither the new release nor what it served before",
+        Side::Unknown => "something that could not be asked",
+    }
+}
+
+/// Returns "1 gate" or "2 gates".
+pub(super) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Returns names as a list in a sentence: "a, b and c".
+pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

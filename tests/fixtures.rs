@@ -1,0 +1,45 @@
+//! The fixtures: what their manifests promise, so that what is built on them stands on something.
+
+use std::path::Path;
+
+use cutover::id::Name;
+use cutover::manifest::{Loaded, Manifest, TargetPlatform, diagnostics, load};
+
+fn fixture(name: &str) -> Manifest {
+    match load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)) {
+        Ok(Loaded { manifest, source, warnings, .. }) => {
+            assert!(warnings.is_empty(), "{}", diagnostics::text(&source, &[], &warnings));
+            manifest
+        }
+        Err(faults) => panic!("{}", diagnostics::text(&faults.source, &faults.faults, &faults.warnings)),
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+#[test]
+fn autoswe_moves_its_two_halves_in_two_environments() {
+    let manifest = fixture("autoswe");
+    assert_eq!(manifest.environment_of_branch("main"), Some(&name("production")));
+    assert_eq!(manifest.environment_of_branch("staging"), Some(&name("staging")));
+    let staging = manifest.in_environment(&name("staging")).unwrap();
+    let TargetPlatform::Fly(fly) = &staging.targets[&name("api")].platform else { panic!("api is on Fly") };
+    assert_eq!(fly.app.as_deref(), Some("autoswe-staging"));
+    let TargetPlatform::Vercel(vercel) = &staging.targets[&name("web")].platform else { panic!("web is on Vercel") };
+    assert_eq!(vercel.project, "autoswe-staging");
+    assert!(staging.targets[&name("api")].verify.iter().any(|check| check.proves_revision()));
+}
+
+#[test]
+fn flowhub_has_its_six_gates_three_front_ends_and_twelve_secrets() {
+    let manifest = fixture("flowhub");
+    let gates: Vec<&str> = manifest.gates.keys().map(Name::as_str).collect();
+    assert_eq!(gates, ["install", "unit", "integration", "api", "e2e", "ui"]);
+    let production = manifest.in_environment(&name("production")).unwrap();
+    let targets: Vec<&str> = production.targets.keys().map(Name::as_str).collect();
+    assert_eq!(targets, ["backend", "ui-v1", "ui-v2", "ui-v3"]);
+    assert_eq!(production.targets[&name("backend")].secrets.len(), 12);
+    assert_eq!(manifest.environment_of_branch("develop"), Some(&name("development")));
+}

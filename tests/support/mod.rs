@@ -1,0 +1,4 @@
+//! What several capabilities' tests share.
+
+pub mod openapi;
+pub mod wire;
