@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod embedded_fly;
 mod embedded_vercel;
 mod fixtures;
 mod fly_toml;

@@ -22,13 +22,20 @@
 pub mod edge;
 pub mod endpoint;
 pub mod fault;
+pub mod fly;
 pub mod ground;
 pub mod in_process;
 mod listener;
 pub mod operation;
+mod proxy;
+pub mod registry;
 pub mod tape;
 pub mod traffic;
+<<<<<<< HEAD
+mod websocket;
+=======
 pub mod vercel;
+>>>>>>> main
 pub mod world;
 
 pub use endpoint::Lost;
