@@ -5,6 +5,7 @@ mod action;
 mod embedded_fly;
 mod embedded_vercel;
 mod fixtures;
+mod fly;
 mod fly_toml;
 mod gates;
 mod journal;
