@@ -31,11 +31,8 @@ mod proxy;
 pub mod registry;
 pub mod tape;
 pub mod traffic;
-<<<<<<< HEAD
-mod websocket;
-=======
 pub mod vercel;
->>>>>>> main
+mod websocket;
 pub mod world;
 
 pub use endpoint::Lost;
