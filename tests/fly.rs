@@ -58,8 +58,8 @@ impl Stage {
         let world = World::in_process(clock, Chance::seeded(7));
         let registry = Registry::add_to(&world).unwrap();
         let fly = Fly::add_to(&world, &registry, switches);
-        fly.seed_token("fm2_deploy", TokenScope::App(APP.into()), "deployer");
-        fly.seed_token("fm2_other", TokenScope::App(APP.into()), "somebody else");
+        fly.seed_token("fm2_deploy", &TokenScope::App(APP.into()), "deployer");
+        fly.seed_token("fm2_other", &TokenScope::App(APP.into()), "somebody else");
         fly.seed_app(APP, "acme", &[("DATABASE_URL", "postgres://secret")]);
         registry.stand_in(APP, "old", OLD.split_once('@').unwrap().1);
         registry.stand_in(APP, "new", NEW);
