@@ -1,23 +1,27 @@
 //! The Fly target against the embedded Fly, in process: prepare, serve, back, prune, and what goes wrong meanwhile.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cutover::clock::Clock;
-use cutover::embedded::fault::{Answer, Effect, Rule, Times};
+use cutover::embedded::fault::{Answer, Effect, Rule};
 use cutover::embedded::fly::{Behaviour, Earlier, Fly, MachineState, Scope as TokenScope, Switches, Which};
 use cutover::embedded::registry::Registry;
 use cutover::embedded::world::World;
 use cutover::event::{Event, EventKind, Events, Phase};
-use cutover::http::Transport;
+use cutover::http::{Call, Transport, Wire, WireError};
 use cutover::id::{Chance, Name, ReleaseId};
 use cutover::platform::fly::machine_config::render;
 use cutover::platform::fly::toml::FlyConfig;
 use cutover::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
 use cutover::platform::{Artifact, Health, Observed, PlainGet, PlatformErrorKind, Revision, Scope, Target};
 use cutover::shutdown::{Level, Shutdown};
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::support::openapi::Document;
 use crate::support::wire::InProcess;
 
 const APP: &str = "api";
@@ -145,8 +149,21 @@ impl Stage {
 }
 
 fn target(world: &World, clock: Clock, config: FlyConfig) -> FlyTarget {
-    let transport = Transport::new(Arc::new(InProcess(world.clone())), clock, Arc::new(Chance::seeded(1)));
+    target_over(Arc::new(InProcess(world.clone())), clock, config)
+}
+
+fn target_over(wire: Arc<dyn Wire>, clock: Clock, config: FlyConfig) -> FlyTarget {
+    made(wire, clock, config, None)
+}
+
+fn target_with(world: &World, drain_margin: Option<Duration>) -> FlyTarget {
+    made(Arc::new(InProcess(world.clone())), Clock::system(), FlyConfig::parse(TOML).unwrap(), drain_margin)
+}
+
+fn made(wire: Arc<dyn Wire>, clock: Clock, config: FlyConfig, drain_margin: Option<Duration>) -> FlyTarget {
+    let transport = Transport::new(wire, clock, Arc::new(Chance::seeded(1)));
     let settings = FlySettings {
+        drain_margin,
         wait_deadline: Some(Duration::from_secs(60)),
         secrets: vec!["DATABASE_URL".into()],
         ..FlySettings::new(Name::parse("backend").unwrap(), APP, config)
@@ -186,7 +203,12 @@ async fn bluegreen_goes_from_old_to_new_and_leaves_only_the_new() {
     assert_eq!(new.len(), 3);
     assert!(new.iter().all(|machine| machine.revision.as_deref() == Some(after.digest.as_str())));
     assert_eq!(observed.facts["machines"], "1 × app in fra, 2 × app in iad");
-    assert!(machines.iter().filter(|machine| old.contains(&machine.id)).all(|machine| machine.state == MachineState::Started && machine.cordoned));
+    assert!(
+        machines
+            .iter()
+            .filter(|machine| old.contains(&machine.id))
+            .all(|machine| machine.state == MachineState::Started && machine.cordoned)
+    );
 
     stage.target.prune(&stage.scope("r-1", Phase::Finish), &[before]).await.unwrap();
     assert_eq!(stage.fly.machines(APP).len(), 3);
@@ -287,13 +309,19 @@ async fn a_lost_answer_to_a_creation_makes_no_twin() {
 
 #[tokio::test(start_paused = true)]
 async fn lost_answers_while_cutting_over_change_nothing_about_the_end() {
-    for operation in ["uncordon_machine", "cordon_machine", "acquire_lease", "release_lease", "list_machines", "stop_machine", "destroy_machine"] {
+    for operation in
+        ["uncordon_machine", "cordon_machine", "acquire_lease", "release_lease", "list_machines", "stop_machine", "destroy_machine"]
+    {
         for effect in [Effect::None, Effect::Once] {
             let stage = Stage::new(TOML, &["iad", "fra"]).await;
             let before = stage.before().await;
             let after = stage.prepare().await.unwrap();
             stage.strike(&format!("fly.{operation}[api]#1"), effect, Answer::Lost);
-            stage.target.serve(&stage.scope("r-1", Phase::CutOver), &after).await.unwrap_or_else(|error| panic!("{operation} {effect:?}: {error}"));
+            stage
+                .target
+                .serve(&stage.scope("r-1", Phase::CutOver), &after)
+                .await
+                .unwrap_or_else(|error| panic!("{operation} {effect:?}: {error}"));
             stage.target.prune(&stage.scope("r-1", Phase::Finish), &[before]).await.unwrap_or_else(|error| panic!("{operation}: {error}"));
             assert_eq!((stage.routable().len(), stage.fly.machines(APP).len()), (2, 2), "{operation} {effect:?}");
         }
@@ -308,7 +336,10 @@ async fn somebody_elses_lease_is_waited_for_and_its_holder_named() {
     let began = tokio::time::Instant::now();
     stage.target.serve(&stage.scope("r-1", Phase::CutOver), &after).await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(20), "{:?}", began.elapsed());
-    let told = stage.heard().into_iter().any(|kind| matches!(kind, EventKind::TargetStep { step, .. } if step.contains("somebody else") && step.contains(&held)));
+    let told = stage
+        .heard()
+        .into_iter()
+        .any(|kind| matches!(kind, EventKind::TargetStep { step, .. } if step.contains("somebody else") && step.contains(&held)));
     assert!(told);
     assert_eq!(stage.routable().len(), 1);
 }
@@ -334,29 +365,173 @@ async fn hold_lease(stage: &Stage, seconds: u32) -> String {
     id
 }
 
+/// A runner that dies at its `left`-th request: neither that one nor any later one is ever answered.
+#[derive(Debug)]
+struct Mortal {
+    wire: InProcess,
+    left: AtomicUsize,
+    /// Whether the last request still has its effect.
+    last_words: bool,
+}
+
+impl Wire for Mortal {
+    fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<cutover::http::Answer, WireError>> {
+        Box::pin(async move {
+            let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            if left.is_ok_and(|left| left > 0) {
+                return self.wire.send(call).await;
+            }
+            if left.is_ok() && self.last_words {
+                let _ = self.wire.send(call).await;
+            }
+            std::future::pending().await
+        })
+    }
+}
+
+/// Returns a target whose runner dies at request `nth`.
+fn mortal(stage: &Stage, toml: &str, nth: usize, last_words: bool) -> FlyTarget {
+    let wire = Mortal { wire: InProcess(stage.world.clone()), left: AtomicUsize::new(nth), last_words };
+    target_over(Arc::new(wire), Clock::system(), FlyConfig::parse(toml).unwrap())
+}
+
+/// Runs `work` until it ends or its runner has been dead for a while; `None` when it died.
+async fn until_death<T>(work: impl Future<Output = T>) -> Option<T> {
+    // Longer than every deadline of a call that is answered at all, shorter than a wait for a dead one.
+    tokio::time::timeout(Duration::from_secs(20), work).await.ok()
+}
+
 #[tokio::test(start_paused = true)]
-async fn serve_survives_a_death_at_every_write_and_in_both_directions() {
-    for phase in [Phase::CutOver, Phase::RollBack] {
-        for dies_at in 1..=8 {
-            let stage = Stage::new(TOML, &["iad", "fra"]).await;
-            let before = stage.before().await;
-            let after = stage.prepare().await.unwrap();
-            let write = ["acquire_lease", "uncordon_machine", "uncordon_machine", "cordon_machine", "cordon_machine"];
-            let Some(operation) = write.get(dies_at - 1) else { continue };
-            let nth = 1 + write[..dies_at - 1].iter().filter(|earlier| *earlier == operation).count();
-            let rule = Rule::at(&format!("fly.{operation}[api]#{nth}"), Effect::Once, Rule::status(403, None)).unwrap();
-            let id = stage.world.ground().faults.set(rule.times(Times::Forever));
-            assert!(stage.target.serve(&stage.scope("r-1", Phase::CutOver), &after).await.is_err(), "{operation}#{nth}");
-            assert!(!stage.routable().is_empty(), "somebody serves after {operation}#{nth}");
-            stage.world.ground().faults.unset(id);
-            // Another process goes on, in either direction; leases of the dead one end by themselves.
-            let stage = Stage { target: target(&stage.world, Clock::system(), FlyConfig::default()), ..stage };
-            let wanted = if phase == Phase::RollBack { &before } else { &after };
-            let observed = stage.target.serve(&stage.scope("r-1", phase), wanted).await.unwrap();
-            assert!(observed.single().unwrap().same_content(wanted), "{phase} after {operation}#{nth}");
-            assert_eq!(stage.routable().len(), 2);
+async fn serve_survives_the_death_of_its_runner_at_every_request_and_in_both_directions() {
+    for (toml, back) in [(TOML.to_owned(), false), (TOML.to_owned(), true), (rolling(), false), (rolling(), true)] {
+        for last_words in [false, true] {
+            let mut nth = 0;
+            loop {
+                nth += 1;
+                let case = format!("request {nth}, effect {last_words}, back {back}");
+                let stage = Stage::new(&toml, &["iad", "fra"]).await;
+                let before = stage.before().await;
+                let after = stage.prepare().await.unwrap();
+                let dying = mortal(&stage, &toml, nth, last_words);
+                let done = until_death(dying.serve(&stage.scope("r-1", Phase::CutOver), &after)).await;
+                assert!(!stage.routable().is_empty(), "somebody serves after {case}");
+                let (wanted, phase) = if back { (&before, Phase::RollBack) } else { (&after, Phase::CutOver) };
+                // Who goes back needs no fly.toml; who goes forward has today's.
+                let config = if back { FlyConfig::default() } else { FlyConfig::parse(&toml).unwrap() };
+                let next = target_over(Arc::new(InProcess(stage.world.clone())), Clock::system(), config);
+                let observed = next.serve(&stage.scope("r-1", phase), wanted).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+                assert!(observed.single().unwrap().same_content(wanted), "{case}");
+                assert_eq!(stage.routable().len(), 2, "{case}");
+                let other = if back { &after } else { &before };
+                next.prune(&stage.scope("r-1", Phase::Finish), std::slice::from_ref(other))
+                    .await
+                    .unwrap_or_else(|error| panic!("{case}: {error}"));
+                assert_eq!(stage.fly.machines(APP).len(), 2, "{case}");
+                if done.is_some() {
+                    assert!(nth > 6, "the loop saw a whole serve");
+                    break;
+                }
+            }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn prepare_survives_the_death_of_its_runner_at_every_request() {
+    for last_words in [false, true] {
+        let mut nth = 0;
+        loop {
+            nth += 1;
+            let stage = Stage::new(TOML, &["iad", "fra"]).await;
+            let (before, artifact) = (stage.observe().await, artifact());
+            let dying = mortal(&stage, TOML, nth, last_words);
+            let done = until_death(dying.prepare(&stage.scope("r-1", Phase::Prepare), &artifact, &before, &[])).await;
+            let after = stage.target.prepare(&stage.scope("r-1", Phase::Prepare), &artifact, &before, &[]).await.unwrap();
+            assert_eq!(stage.fly.machines(APP).len(), 4, "request {nth}, effect {last_words}");
+            assert_eq!(stage.routable().len(), 2);
+            stage.target.prune(&stage.scope("r-1", Phase::RollBack), &[after]).await.unwrap();
+            assert_eq!(stage.fly.machines(APP).len(), 2, "request {nth}, effect {last_words}");
+            if done.is_some() {
+                assert!(nth > 5, "the loop saw a whole prepare");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_outside_sees_a_failed_request_while_edges_lag_less_than_the_drain_margin() {
+    // The last row is the measure of the others: without the margin, requests do fail.
+    for (back, margin, fails) in [(false, None, false), (true, None, false), (false, Some(Duration::ZERO), true)] {
+        let stage = Stage::new(TOML, &["iad", "fra"]).await;
+        let stage = Stage { target: target_with(&stage.world, margin), ..stage };
+        stage.world.ground().traffic.lags(&[Duration::ZERO, Duration::from_secs(3), Duration::from_secs(9)]);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let before = stage.before().await;
+        let failed = std::cell::Cell::new(0);
+        let asked = std::cell::Cell::new(0);
+        let clients = async {
+            loop {
+                for edge in 0..3 {
+                    let request = http::Request::get("/").header("host", "api.fly.dev").body(axum::body::Body::empty()).unwrap();
+                    let response = stage.world.ground().traffic.ask(edge, "api.fly.dev", request).await;
+                    asked.set(asked.get() + 1);
+                    failed.set(failed.get() + u32::from(!response.status().is_success()));
+                }
+                tokio::time::sleep(Duration::from_millis(15)).await;
+            }
+        };
+        let release = async {
+            let after = stage.prepare().await.unwrap();
+            stage.serve(Phase::CutOver, &after).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut gone = before.clone();
+            if back {
+                stage.serve(Phase::RollBack, &before).await.unwrap();
+                gone = after;
+            }
+            stage.target.prune(&stage.scope("r-1", Phase::Finish), &[gone]).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        };
+        tokio::select! {
+            () = clients => {}
+            () = release => {}
+        }
+        assert!(asked.get() > 1000, "{}", asked.get());
+        assert_eq!((failed.get() > 0, stage.fly.machines(APP).len()), (fails, 2), "back {back}, {} failed", failed.get());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_is_valid_against_fly_s_own_document() {
+    let Some(document) = Document::read(Path::new("/work/shared/specs/fly-machines-openapi.json"), "/v1") else { return };
+    let mut faults = std::collections::BTreeSet::new();
+    for (toml, regions) in [(TOML.to_owned(), &["iad", "fra"][..]), (rolling(), &["iad"][..]), (TOML.to_owned(), &[][..])] {
+        let stage = Stage::new(&toml, regions).await;
+        stage.target.preflight(&stage.scope("r-1", Phase::Preflight)).await.unwrap();
+        let before = stage.observe().await;
+        let after = stage.prepare().await.unwrap();
+        stage.serve(Phase::CutOver, &after).await.unwrap();
+        if let Some(before) = before.single() {
+            stage.serve(Phase::RollBack, before).await.unwrap();
+        }
+        stage.target.prune(&stage.scope("r-1", Phase::RollBack), &[after]).await.ok();
+        for entry in stage.world.ground().tape.entries().iter().filter(|entry| entry.authority == "api.machines.dev") {
+            let status = entry.status.unwrap_or_default();
+            faults.extend(document.judge(&entry.method, &entry.path, entry.request.json(), status, None));
+        }
+    }
+    let faults: Vec<String> = faults.into_iter().collect();
+    // Pinned, each with its source in the reference: section 4 (kill is flyctl's name of force), section 12 (what flyctl writes for a service).
+    insta::assert_snapshot!(faults.join("\n"), @r"
+    DELETE /apps/{app_name}/machines/{machine_id}?kill: unknown parameter
+    POST /apps/{app_name}/machines request.config.services[].autostop: false is not among the values
+    POST /apps/{app_name}/machines request.config.services[].autostop: is not string
+    POST /apps/{app_name}/machines request.config.services[].force_instance_key: null is not allowed
+    POST /apps/{app_name}/machines/{machine_id} request.config.services[].autostop: false is not among the values
+    POST /apps/{app_name}/machines/{machine_id} request.config.services[].autostop: is not string
+    POST /apps/{app_name}/machines/{machine_id} request.config.services[].force_instance_key: null is not allowed
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -418,7 +593,9 @@ async fn rolling_stops_at_the_first_machine_that_is_not_well_and_goes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_to_an_update_updates_once() {
-    for (effect, answer) in [(Effect::Once, Answer::Lost), (Effect::None, Answer::Lost), (Effect::Late(Duration::from_secs(2)), Rule::status(504, None))] {
+    for (effect, answer) in
+        [(Effect::Once, Answer::Lost), (Effect::None, Answer::Lost), (Effect::Late(Duration::from_secs(2)), Rule::status(504, None))]
+    {
         let stage = Stage::new(&rolling(), &["iad"]).await;
         let after = stage.prepare().await.unwrap();
         stage.strike("fly.update_machine[api]#1", effect, answer.clone());
@@ -440,6 +617,61 @@ async fn rolling_leaves_alone_what_somebody_else_changed() {
     let error = stage.serve(Phase::CutOver, &after).await.unwrap_err();
     assert!(matches!(error.kind, PlatformErrorKind::Conflict(_)), "{error}");
     assert_eq!(stage.images(), [OLD]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn machines_that_sleep_until_a_request_comes_keep_sleeping() {
+    let toml =
+        TOML.replace("auto_stop_machines = \"off\"", "auto_stop_machines = \"stop\"\nauto_start_machines = true\nmin_machines_running = 0");
+    let stage = Stage::new(&toml, &["iad", "iad"]).await;
+    for id in stage.routable() {
+        let uri = format!("https://api.machines.dev/v1/apps/{APP}/machines/{id}/stop");
+        let request = http::Request::post(uri).header("authorization", "FlyV1 fm2_other").body(bytes::Bytes::new()).unwrap();
+        cutover::embedded::in_process::call(&stage.world, request).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = stage.before().await;
+    let after = stage.prepare().await.unwrap();
+    let observed = stage.serve(Phase::CutOver, &after).await.unwrap();
+    assert!(observed.single().unwrap().same_content(&after));
+    assert_eq!(observed.facts["states"], "1 × started, 1 × stopped", "one was woken, or nothing would have proven the new image");
+    let back = stage.serve(Phase::RollBack, &before).await.unwrap();
+    assert!(back.single().unwrap().same_content(&before));
+    assert_eq!((back.facts["states"].as_str(), stage.asked("start_machine")), ("2 × stopped", 0));
+}
+
+#[test]
+fn a_token_is_read_as_people_paste_it() {
+    use cutover::platform::fly::token::FlyToken;
+    use secrecy::ExposeSecret;
+    let pieces = |text: &str| {
+        let token = FlyToken::parse(&text.to_owned().into())?;
+        let pieces: Vec<String> = token.pieces().iter().map(|piece| piece.expose_secret().to_owned()).collect();
+        Some((pieces, token.registry_password().expose_secret().to_owned()))
+    };
+    let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        pieces(" flyv1 Bearer FlyV1 fm2_a, fm1r_b ,user "),
+        Some((owned(&["fm2_a", "fm1r_b", "user", "fm2_a,fm1r_b", "fm2_a,fm1r_b,user"]), "fm2_a,fm1r_b".into()))
+    );
+    assert_eq!(pieces("plain"), Some((owned(&["plain"]), "plain".into())));
+    assert_eq!(pieces("FlyV1 ,"), None);
+}
+
+#[test]
+fn endpoints_follow_flyctl_s_variables() {
+    let overridden = FlyEndpoints::from_lookup(|name| match name {
+        "FLY_API_BASE_URL" => Some("http://127.0.0.1:4000".into()),
+        "FLY_REGISTRY_HOST" => Some("127.0.0.1:5000".into()),
+        "FLY_UIEX_BASE_URL" => Some("  ".into()),
+        _ => None,
+    });
+    let overridden = overridden.unwrap();
+    assert_eq!(overridden.graphql.as_str(), "http://127.0.0.1:4000/graphql");
+    assert_eq!(overridden.uiex.as_str(), "https://api.fly.io/");
+    assert_eq!((overridden.flaps.as_str(), overridden.registry.as_str()), ("https://api.machines.dev/", "127.0.0.1:5000"));
+    let broken = FlyEndpoints::from_lookup(|name| (name == "FLY_FLAPS_BASE_URL").then(|| "not an address".into()));
+    assert!(broken.unwrap_err().to_string().contains("FLY_FLAPS_BASE_URL"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -498,16 +730,25 @@ async fn a_cancelled_run_begins_nothing_and_waits_no_longer() {
 #[tokio::test(start_paused = true)]
 async fn preflight_says_what_is_missing_and_what_to_type() {
     let stage = Stage::new(TOML, &["iad"]).await;
-    let config = FlyConfig::parse("app = 'other'\n[deploy]\nstrategy = 'bluegreen'\n[[services]]\ninternal_port = 80\n[mounts]\nsource = 'd'\ndestination = '/d'").unwrap();
+    let config = FlyConfig::parse(
+        "app = 'other'\n[deploy]\nstrategy = 'bluegreen'\n[[services]]\ninternal_port = 80\n[mounts]\nsource = 'd'\ndestination = '/d'",
+    )
+    .unwrap();
     let transport = Transport::new(Arc::new(InProcess(stage.world.clone())), Clock::system(), Arc::new(Chance::seeded(1)));
     let make = |app: &str, token: &str| {
-        let settings = FlySettings { secrets: vec!["DATABASE_URL".into(), "JWT".into()], ..FlySettings::new(Name::parse("b").unwrap(), app, config.clone()) };
+        let settings = FlySettings {
+            secrets: vec!["DATABASE_URL".into(), "JWT".into()],
+            ..FlySettings::new(Name::parse("b").unwrap(), app, config.clone())
+        };
         FlyTarget::new(settings, FlyEndpoints::from_lookup(|_| None).unwrap(), &token.to_owned().into(), transport.clone())
     };
     let scope = stage.scope("r-1", Phase::Preflight);
     let problems = make(APP, "fm2_deploy").unwrap().preflight(&scope).await.unwrap();
     let codes: Vec<_> = problems.iter().map(|problem| (problem.code, problem.fatal)).collect();
-    assert_eq!(codes, [("fly::other-app", false), ("secret::missing", true), ("fly::bluegreen-volume", true), ("fly::bluegreen-checks", true)]);
+    assert_eq!(
+        codes,
+        [("fly::other-app", false), ("secret::missing", true), ("fly::bluegreen-volume", true), ("fly::bluegreen-checks", true)]
+    );
     assert_eq!(problems[1].hint.as_deref(), Some("fly secrets set --stage -a api JWT=…"));
 
     stage.fly.switch(|switches| switches.bluegreen_allowed = false);

@@ -45,7 +45,7 @@ impl FlyClient {
         nonce: Option<&str>,
     ) -> Result<Lease, PlatformError> {
         let mut call = self.machine("acquire_lease", Method::POST, app, id, &["lease"], nonce);
-        call.url.query_pairs_mut().append_pair("ttl", &ttl.to_string());
+        call = call.json(&serde_json::json!({"ttl": ttl, "description": "cutover moves this machine to another release"}));
         if nonce.is_some() {
             call = call.repeatable();
         }
