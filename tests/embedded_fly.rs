@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cutover::clock::Clock;
-use cutover::embedded::fault::{Answer, Effect, Limit, Rule, Times};
-use cutover::embedded::fly::{Behaviour, Earlier, Fly, MachineState, Scope, Switches, UnknownImage, Which};
+use cutover::embedded::fault::{Answer, Effect, Rule, Times};
+use cutover::embedded::fly::{Behaviour, Earlier, Fly, MachineState, Scope, Switches, UnknownImage, Which, documented_limits};
 use cutover::embedded::registry::Registry;
 use cutover::embedded::tape::Recorded;
 use cutover::embedded::{Lost, World, in_process};
@@ -387,17 +387,9 @@ async fn a_caller_that_goes_away_does_not_undo_what_it_asked_for() {
 async fn limits_are_kept_per_action_and_machine() {
     let stage = stage(Switches::default());
     let ids = stage.earlier(2).await;
-    let limit = |operation: &str, per_second, burst| Limit {
-        platform: "fly".into(),
-        operation: operation.into(),
-        per_second,
-        burst,
-        retry_after: Some(1),
-        body: r#"{"error":"rate limit exceeded"}"#.into(),
-    };
-    let faults = &stage.world.ground().faults;
-    faults.limit(limit("*", 1.0, 3));
-    faults.limit(limit("get_machine", 5.0, 10));
+    for limit in documented_limits() {
+        stage.world.ground().faults.limit(limit);
+    }
     let mut refused = 0;
     for _ in 0..4 {
         refused += u16::from(stage.fly("POST", &format!("{}/cordon", at(&ids[0])), None).await.0 == 429);
@@ -406,6 +398,11 @@ async fn limits_are_kept_per_action_and_machine() {
     assert_eq!(stage.fly("POST", &format!("{}/cordon", at(&ids[1])), None).await.0, 200, "another machine has its own limit");
     sleep(Duration::from_secs(1)).await;
     assert_eq!(stage.fly("POST", &format!("{}/cordon", at(&ids[0])), None).await.0, 200);
+    let mut reads = Vec::new();
+    for _ in 0..11 {
+        reads.push(stage.fly("GET", &at(&ids[0]), None).await.0);
+    }
+    assert_eq!((reads.iter().filter(|status| **status == 200).count(), reads[10]), (10, 429));
 }
 
 #[tokio::test(start_paused = true)]
@@ -507,7 +504,10 @@ async fn secrets_releases_and_graphql_carry_a_deploy() {
     };
     let image = ask("query ($appName: String!, $imageRef: String!) { app(name: $appName) { image(ref: $imageRef) { id ref } } }").await;
     assert_eq!(image["data"]["app"]["image"]["digest"], DIGEST);
-    assert_eq!(ask("query ($appName: String!) { canPerformBluegreenDeployment(name: $appName) }").await["data"]["canPerformBluegreenDeployment"], true);
+    assert_eq!(
+        ask("query ($appName: String!) { canPerformBluegreenDeployment(name: $appName) }").await["data"]["canPerformBluegreenDeployment"],
+        true
+    );
     let counts = stage.world.ground().tape.counts();
     assert_eq!(counts["fly"], (5, 4), "queries count as reads");
 }
@@ -529,6 +529,12 @@ async fn the_registry_takes_and_gives_an_image() {
     assert!(refused.headers()["www-authenticate"].to_str().expect("text").starts_with("Basic"));
     assert_eq!(ask("GET", "/v2/", &[auth], b"").await.status(), 200);
 
+    stage.fly.seed_token("fm2_app", &Scope::App("autoswe".into()), "deploy");
+    // x:fm2_app
+    let narrow = ("authorization", "Basic eDpmbTJfYXBw");
+    assert_eq!(ask("POST", "/v2/other/blobs/uploads/", &[narrow], b"").await.status(), 403);
+    assert_eq!(ask("POST", "/v2/other/blobs/uploads/", &[auth], b"").await.status(), 404, "there is no such app");
+    stage.fly.seed_app("other", "acme", &[]);
     let blob = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"; // {}
     let manifest = json!({
         "schemaVersion": 2,

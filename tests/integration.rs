@@ -3,11 +3,18 @@
 
 mod action;
 mod embedded_fly;
+mod embedded_github;
 mod embedded_vercel;
 mod fixtures;
 mod fly;
 mod fly_toml;
 mod gates;
+mod github;
+mod graph;
+mod image;
 mod journal;
+mod manifest;
 mod mask;
+mod report;
 mod support;
+mod trigger;

@@ -23,6 +23,7 @@ pub mod edge;
 pub mod endpoint;
 pub mod fault;
 pub mod fly;
+pub mod github;
 pub mod ground;
 pub mod in_process;
 mod listener;

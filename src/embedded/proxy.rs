@@ -25,8 +25,7 @@ pub(super) async fn pass(port: u16, request: Request) -> Response {
 async fn exchange(port: u16, mut request: Request) -> Result<Response, String> {
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(("127.0.0.1", port)));
     let stream = connecting.await.map_err(|_| "no connection in time".to_owned())?.map_err(|error| error.to_string())?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     tokio::spawn(connection.with_upgrades());
     // A server wants the path alone; the host stays in its header.
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());

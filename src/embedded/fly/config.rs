@@ -160,7 +160,10 @@ pub(super) fn metadata<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 pub(super) fn kill_timeout(config: &Value) -> Duration {
-    config.get("stop_config").and_then(|stop| stop.get("timeout")).map_or(USUAL_KILL_TIMEOUT, |timeout| duration(timeout).unwrap_or_default())
+    config
+        .get("stop_config")
+        .and_then(|stop| stop.get("timeout"))
+        .map_or(USUAL_KILL_TIMEOUT, |timeout| duration(timeout).unwrap_or_default())
 }
 
 /// Returns the restart policy and its number of tries. Source: fly.io/docs/machines/guides-examples/machine-restart-policy: without one,

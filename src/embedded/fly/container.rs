@@ -2,10 +2,10 @@
 //!
 //! Every container carries labels that name this process, so that what a killed process left behind is found and removed by the next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -63,6 +63,8 @@ pub struct ContainerEngine {
     config: tempfile::TempDir,
     registry: String,
     word: String,
+    /// Images that were pulled from the embedded registry: they go with the world.
+    pulled: Mutex<BTreeSet<String>>,
 }
 
 /// What a machine's container is made of.
@@ -87,7 +89,7 @@ impl ContainerEngine {
         let auth = STANDARD.encode(format!("x:{password}"));
         let text = serde_json::json!({ "auths": { registry: { "auth": auth } } }).to_string();
         tokio::fs::write(config.path().join("config.json"), text).await.ok()?;
-        let engine = Self { docker: PathBuf::from("docker"), config, registry: registry.to_owned(), word: word.to_owned() };
+        let engine = Self { docker: PathBuf::from("docker"), config, registry: registry.to_owned(), word: word.to_owned(), pulled: Mutex::default() };
         engine.call(&["info", "--format", "{{.ServerVersion}}"], QUICK_DEADLINE).await.ok()?;
         engine.sweep().await;
         Some(engine)
@@ -137,6 +139,9 @@ impl ContainerEngine {
             command.arg("--entrypoint").arg(entrypoint);
         }
         command.arg(&order.image).args(&order.command);
+        if order.image.starts_with(&self.registry) {
+            lock(&self.pulled).insert(order.image.clone());
+        }
         if let Err(error) = finish(command, "run", RUN_DEADLINE).await {
             self.remove(&order.name).await;
             return Err(error);
@@ -188,7 +193,7 @@ impl ContainerEngine {
         let _ = self.call(&["rm", "--force", "--volumes", name], QUICK_DEADLINE).await;
     }
 
-    /// Removes every container of this world.
+    /// Removes every container of this world, and the images that only it could pull.
     async fn remove_all(&self) {
         let filter = format!("label={LABEL}={}", self.word);
         let listed = self.call(&["ps", "--all", "--quiet", "--filter", &filter], QUICK_DEADLINE).await.unwrap_or_default();
@@ -196,6 +201,11 @@ impl ContainerEngine {
         if !ids.is_empty() {
             let arguments = [&["rm", "--force", "--volumes"], ids.as_slice()].concat();
             let _ = self.call(&arguments, RUN_DEADLINE).await;
+        }
+        let images = std::mem::take(&mut *lock(&self.pulled));
+        for image in &images {
+            // Another world may run the same image under its own name; then only the name goes.
+            let _ = self.call(&["rmi", image], QUICK_DEADLINE).await;
         }
     }
 
@@ -273,7 +283,11 @@ impl Inner {
         }
         let words = |key: &str| -> Vec<String> {
             let init = configured.get("init");
-            init.map(|init| config::list(init, key)).unwrap_or_default().iter().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+            init.map(|init| config::list(init, key))
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|word| word.as_str().map(str::to_owned))
+                .collect()
         };
         // `exec` replaces entrypoint and command; an entrypoint's further words go in front of the command.
         let mut entrypoint = words("exec");

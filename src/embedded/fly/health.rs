@@ -72,7 +72,7 @@ impl Inner {
         match &spec.http {
             None => (true, "Success".to_owned()),
             Some(http) => {
-                let response = responder::respond(app, machine, self.now().elapsed, request(http));
+                let response = responder::respond(app, machine, self.now().elapsed, self.scripted(app, path_only(&http.path)).as_ref(), request(http));
                 judged(response.status())
             }
         }
@@ -101,4 +101,9 @@ fn request(http: &HttpCheck) -> Request<Body> {
 /// An HTTP check wants a 2xx and does not follow redirects. Source: fly.io/docs/reference/health-checks.
 fn judged(status: http::StatusCode) -> (bool, String) {
     (status.is_success(), status.to_string())
+}
+
+/// Returns a path without its query.
+fn path_only(path: &str) -> &str {
+    path.split('?').next().unwrap_or(path)
 }

@@ -199,16 +199,16 @@ impl Machine {
             | MachineState::Failed
             | MachineState::Started
             | MachineState::Starting => Ok(()),
-            other => Err(Problem::new(412, format!("failed_precondition: unable to start machine from current state: '{}'", other.as_str()))),
+            other => {
+                Err(Problem::new(412, format!("failed_precondition: unable to start machine from current state: '{}'", other.as_str())))
+            }
         }
     }
 
     /// Refuses an update while another one is under way, or after the end.
     pub(super) fn may_update(&self) -> Result<(), Problem> {
         match self.state {
-            MachineState::Replacing | MachineState::Creating => {
-                Err(Problem::new(409, "aborted: concurrent update in progress".to_owned()))
-            }
+            MachineState::Replacing | MachineState::Creating => Err(Problem::new(409, "aborted: concurrent update in progress".to_owned())),
             MachineState::Destroying | MachineState::Destroyed | MachineState::LaunchFailed => Err(Problem::no_machine(&self.id)),
             _ => Ok(()),
         }

@@ -52,8 +52,9 @@ pub use self::machine::MachineState;
 pub use self::responder::{Behaviour, Which};
 pub use self::seed::Earlier;
 pub use self::state::Scope;
-pub use self::switches::{ExitShape, Grace, Pace, Switches, UnknownImage};
+pub use self::switches::{ExitShape, Grace, Pace, Scripted, Switches, UnknownImage};
 
+use super::fault::Limit;
 use super::ground::{Ground, lock};
 use super::registry::Registry;
 use super::world::World;
@@ -69,6 +70,21 @@ pub const API_AUTHORITY: &str = "api.fly.io";
 
 /// What is appended to an app's name to make its public host name.
 pub const PUBLIC_SUFFIX: &str = ".fly.dev";
+
+/// Returns the limits that Fly documents, for the switchboard: per action and machine (or app), one request a second with bursts to three;
+/// reading a machine five with bursts to ten. Source: fly.io/docs/machines/api/working-with-machines-api (rate limits). The status is reported,
+/// not documented.
+pub fn documented_limits() -> Vec<Limit> {
+    let limit = |operation: &str, per_second, burst| Limit {
+        platform: PLATFORM.to_owned(),
+        operation: operation.to_owned(),
+        per_second,
+        burst,
+        retry_after: None,
+        body: r#"{"error":"rate limit exceeded"}"#.to_owned(),
+    };
+    vec![limit("*", 1.0, 3), limit("get_machine", 5.0, 10)]
+}
 
 /// The embedded Fly of one world; cheap to clone, and the same for every clone.
 #[derive(Clone)]
@@ -189,6 +205,11 @@ impl Inner {
 
     fn switches(&self) -> Switches {
         lock(&self.switches).clone()
+    }
+
+    /// Returns what a simulated program of `app` answers at `path`, where that is not its usual 200.
+    fn scripted(&self, app: &str, path: &str) -> Option<Scripted> {
+        lock(&self.switches).scripted.get(&(app.to_owned(), path.to_owned())).cloned()
     }
 
     /// Returns `digits` random lower-case hex digits.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::config;
 use super::machine::Machine;
+use super::switches::Scripted;
 use crate::embedded::websocket;
 
 /// How the program in a machine behaves.
@@ -101,8 +102,8 @@ pub(super) fn status(machine: &Machine, now: Duration) -> StatusCode {
 }
 
 /// Answers a request that reached the program.
-pub(super) fn respond(app: &str, machine: &Machine, now: Duration, request: Request) -> Response {
-    let status = status(machine, now);
+pub(super) fn respond(app: &str, machine: &Machine, now: Duration, scripted: Option<&Scripted>, request: Request) -> Response {
+    let mut status = status(machine, now);
     if status == StatusCode::OK
         && let Some(accepted) = websocket::accept(request)
     {
@@ -117,6 +118,14 @@ pub(super) fn respond(app: &str, machine: &Machine, now: Duration, request: Requ
         "revision": config::env(&machine.config, "CUTOVER_REVISION"),
     });
     let mut response = Response::new(Body::from(body.to_string()));
+    if let (StatusCode::OK, Some(scripted)) = (status, scripted) {
+        status = StatusCode::from_u16(scripted.status).unwrap_or(status);
+        for (name, value) in &scripted.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

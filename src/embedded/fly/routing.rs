@@ -53,7 +53,8 @@ impl Backend for MachineBackend {
                     None => plain(StatusCode::BAD_GATEWAY, format!("the container does not publish port {port}\n")),
                 },
                 (None, Some(port)) if responder::listens(&machine, port) => {
-                    responder::respond(&app, &machine, fly.now().elapsed, request)
+                    let scripted = fly.scripted(&app, request.uri().path());
+                    responder::respond(&app, &machine, fly.now().elapsed, scripted.as_ref(), request)
                 }
                 // What fly-proxy says of an app that listens elsewhere; it is 502 to the public.
                 _ => plain(StatusCode::BAD_GATEWAY, "instance refused connection. is your app listening on 0.0.0.0?\n".to_owned()),

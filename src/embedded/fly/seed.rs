@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::machine::{CheckResult, MachineState};
+use super::machine::{CheckResult, Machine, MachineState};
 use super::responder;
 use super::routes::secrets;
 use super::state::{App, Release, Scope, Token};
@@ -35,7 +35,10 @@ impl Fly {
     pub fn seed_token(&self, token: &str, scope: &Scope, owner: &str) {
         // The registry's password is the same token without a scheme.
         for piece in super::access::tokens(token) {
-            self.inner.registry.allow(piece);
+            match scope {
+                Scope::Org(_) => self.inner.registry.allow(piece),
+                Scope::App(name) => self.inner.registry.allow_only(piece, name),
+            }
             let known = Token { text: piece.to_owned(), scope: scope.clone(), owner: owner.to_owned() };
             lock(&self.inner.state).tokens.push(known);
         }
@@ -97,7 +100,7 @@ impl Fly {
         inner.settle(earlier.app);
         let mut changes = inner.changes.subscribe();
         let serving = async {
-            while self.machines(earlier.app).iter().any(|machine| ids.contains(&machine.id) && machine.state != MachineState::Started) {
+            while !ids.iter().all(|id| inner.serves(earlier.app, id)) {
                 if changes.changed().await.is_err() {
                     return;
                 }
@@ -132,6 +135,13 @@ fn earlier_config(earlier: &Earlier<'_>, release: &Release) -> Value {
 }
 
 impl Inner {
+    /// Returns whether a machine does what it is there for: takes traffic, or runs where it offers no service.
+    fn serves(&self, app: &str, id: &str) -> bool {
+        let state = lock(&self.state);
+        let offers = |machine: &Machine| !config::list(&machine.config, "services").is_empty();
+        state.machine(app, id).is_some_and(|machine| machine.state == MachineState::Started && (!offers(machine) || machine.routable()))
+    }
+
     fn seed_release(&self, earlier: &Earlier<'_>) -> Option<Release> {
         let (id, created_at) = (self.ulid(), self.now().wall);
         let mut state = lock(&self.state);
@@ -173,6 +183,7 @@ impl Inner {
         };
         state.apps.insert(name.to_owned(), app);
         drop(state);
+        self.registry.open(name);
         self.ground.traffic.set(&format!("{name}{PUBLIC_SUFFIX}"), Vec::new());
     }
 

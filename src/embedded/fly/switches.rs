@@ -1,5 +1,6 @@
 //! What can be chosen about the embedded Fly: how long things take, and every belief that rests on a report or a guess.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long the platform takes for each step; far faster than the real one, in the same order.
@@ -73,6 +74,15 @@ pub enum UnknownImage {
     Believed,
 }
 
+/// What a simulated program answers at one path while it is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scripted {
+    /// The status.
+    pub status: u16,
+    /// Headers beside the content type.
+    pub headers: BTreeMap<String, String>,
+}
+
 /// Everything about the embedded Fly that is not settled by its documentation, and its pace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Switches {
@@ -108,6 +118,10 @@ pub struct Switches {
     /// `POST releases` with an image that the registry does not have is refused with 404. Source: reports of `failed to create release (status
     /// 404): Could not find image`.
     pub release_needs_image: bool,
+    /// What simulated programs answer instead of their usual 200, by app and path: a program that redirects, for example.
+    pub scripted: BTreeMap<(String, String), Scripted>,
+    /// Any token opens everything in this organisation, and an app exists once it is asked for: a sandbox without a product.
+    pub open_to_anyone: Option<String>,
     /// The most machines an app may have; more is 422, as billing refusals are reported. `None`: no limit.
     pub most_machines: Option<usize>,
 }
@@ -130,6 +144,8 @@ impl Default for Switches {
             autostop_as_text: true,
             bluegreen_allowed: true,
             release_needs_image: true,
+            scripted: BTreeMap::new(),
+            open_to_anyone: None,
             most_machines: None,
         }
     }

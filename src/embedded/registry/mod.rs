@@ -33,7 +33,11 @@ struct Manifest {
 
 #[derive(Debug, Default)]
 struct State {
-    passwords: BTreeSet<String>,
+    /// Password → the only repository it opens, or `None` for all.
+    passwords: BTreeMap<String, Option<String>>,
+    open_to_anyone: bool,
+    /// Repositories that may be pushed to.
+    repositories: BTreeSet<String>,
     /// Digest → manifest, by repository.
     manifests: BTreeMap<String, BTreeMap<String, Manifest>>,
     /// Tag → digest, by repository.
@@ -71,7 +75,22 @@ impl Registry {
 
     /// Lets `password` in, for every repository.
     pub fn allow(&self, password: &str) {
-        lock(&self.inner.state).passwords.insert(password.to_owned());
+        lock(&self.inner.state).passwords.insert(password.to_owned(), None);
+    }
+
+    /// Lets `password` in for one repository only, as an app's deploy token.
+    pub fn allow_only(&self, password: &str, repository: &str) {
+        lock(&self.inner.state).passwords.insert(password.to_owned(), Some(repository.to_owned()));
+    }
+
+    /// Makes a repository that can be pushed to. Source: on Fly the app must exist before its image is pushed.
+    pub fn open(&self, repository: &str) {
+        lock(&self.inner.state).repositories.insert(repository.to_owned());
+    }
+
+    /// Lets any password in, for every repository: a sandbox without a product.
+    pub fn allow_anyone(&self) {
+        lock(&self.inner.state).open_to_anyone = true;
     }
 
     /// Makes the registry answer to `authority` in image references too, such as the loopback address it listens on.

@@ -9,6 +9,7 @@ use serde_json::json;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Unauthorized,
+    Denied,
     NameUnknown,
     ManifestUnknown,
     ManifestInvalid,
@@ -28,7 +29,9 @@ impl Refusal {
     fn parts(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Unauthorized => (401, "UNAUTHORIZED", "authentication required"),
-            Self::NameUnknown => (404, "NAME_UNKNOWN", "repository name not known to registry"),
+            Self::Denied => (403, "DENIED", "requested access to the resource is denied"),
+            // The words that flyctl's users report for a push to an app that does not exist.
+            Self::NameUnknown => (404, "NAME_UNKNOWN", "app repository not found"),
             Self::ManifestUnknown => (404, "MANIFEST_UNKNOWN", "manifest unknown"),
             Self::ManifestInvalid => (400, "MANIFEST_INVALID", "manifest invalid"),
             Self::ManifestBlobUnknown => (400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"),

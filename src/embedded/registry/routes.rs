@@ -73,13 +73,20 @@ async fn answer(State(registry): State<Registry>, request: Request) -> Response 
 
 impl Registry {
     async fn answer(&self, request: Request) -> Result<Response, Refusal> {
-        self.admit(request.headers())?;
+        let opens = self.admit(request.headers())?;
         let path = request.uri().path().to_owned();
         if path == "/v2/" || path == "/v2" {
             return Ok((StatusCode::OK, axum::Json(serde_json::json!({}))).into_response());
         }
         let Some(Place { repository, kind }) = Place::parse(&path) else { return Err(Refusal::NameUnknown) };
+        if opens.is_some_and(|only| only != repository) {
+            return Err(Refusal::Denied);
+        }
         let method = request.method().clone();
+        let reads = method == Method::GET || method == Method::HEAD;
+        if !reads && !lock(&self.inner.state).repositories.contains(&repository) {
+            return Err(Refusal::NameUnknown);
+        }
         match (kind, method) {
             (Kind::Manifest(reference), Method::GET | Method::HEAD) => self.manifest(&repository, &reference, &request),
             (Kind::Manifest(reference), Method::PUT) => self.put_manifest(&repository, &reference, request).await,
@@ -94,15 +101,18 @@ impl Registry {
         }
     }
 
-    /// Lets in user `x` with a known password. Source: `fly auth docker`.
-    fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// Lets in user `x` with a known password; returns the only repository it opens, or `None` for all. Source: `fly auth docker`.
+    fn admit(&self, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
         let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(Refusal::Unauthorized)?;
         let encoded = header.strip_prefix("Basic ").ok_or(Refusal::Unauthorized)?;
         let decoded = STANDARD.decode(encoded.trim()).map_err(|_| Refusal::Unauthorized)?;
         let text = String::from_utf8(decoded).map_err(|_| Refusal::Unauthorized)?;
         let Some(("x", password)) = text.split_once(':') else { return Err(Refusal::Unauthorized) };
         let state = lock(&self.inner.state);
+        if state.open_to_anyone && !password.is_empty() {
+            return Ok(None);
+        }
         // The password is the token as a whole, or several joined by commas.
-        if password.split(',').any(|piece| state.passwords.contains(piece)) { Ok(()) } else { Err(Refusal::Unauthorized) }
+        password.split(',').find_map(|piece| state.passwords.get(piece)).cloned().ok_or(Refusal::Unauthorized)
     }
 }

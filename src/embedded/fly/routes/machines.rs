@@ -46,12 +46,7 @@ pub(super) async fn show(State(fly): Fly, caller: Caller, Path((app, id)): Path<
     fly.look(&caller, &app, &id, wire::machine).map(Json)
 }
 
-pub(super) async fn events(
-    State(fly): Fly,
-    caller: Caller,
-    Path((app, id)): Path<(String, String)>,
-    Query(query): Parameters,
-) -> Answer {
+pub(super) async fn events(State(fly): Fly, caller: Caller, Path((app, id)): Path<(String, String)>, Query(query): Parameters) -> Answer {
     let limit = query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(20);
     fly.look(&caller, &app, &id, |machine| Json(machine.events.iter().take(limit).cloned().collect()))
 }
@@ -89,12 +84,7 @@ fn listening(machine: &Machine) -> Vec<Value> {
 }
 
 /// Pretends to run a command: a started machine's command succeeds and prints nothing.
-pub(super) async fn exec(
-    State(fly): Fly,
-    caller: Caller,
-    Path((app, id)): Path<(String, String)>,
-    body: Bytes,
-) -> Answer {
+pub(super) async fn exec(State(fly): Fly, caller: Caller, Path((app, id)): Path<(String, String)>, body: Bytes) -> Answer {
     let body: Value = wire::read(&body)?;
     if config::list(&body, "command").is_empty() && config::text(&body, "cmd").is_none_or(str::is_empty) {
         return Err(Problem::new(400, "command is required"));

@@ -148,7 +148,13 @@ impl Inner {
     }
 
     /// Sets a release's status; a complete one makes its app deployed.
-    pub(in crate::embedded::fly) fn patch_release(&self, caller: &Caller, id: &str, status: &str, metadata: Value) -> Result<Release, Problem> {
+    pub(in crate::embedded::fly) fn patch_release(
+        &self,
+        caller: &Caller,
+        id: &str,
+        status: &str,
+        metadata: Value,
+    ) -> Result<Release, Problem> {
         let mut state = lock(&self.state);
         let app = state.apps.values_mut().find(|app| caller.sees(app) && app.releases.iter().any(|release| release.id == id));
         let app = app.ok_or_else(|| Problem::new(404, "release not found"))?;

@@ -79,11 +79,7 @@ pub(super) async fn update(
             return Err(Problem::new(400, "invalid config.mounts: the volume of a machine cannot be changed"));
         }
     }
-    let cordoned = if body.skip_service_registration {
-        Some(true)
-    } else {
-        switches.update_registers.then_some(false)
-    };
+    let cordoned = if body.skip_service_registration { Some(true) } else { switches.update_registers.then_some(false) };
     let then = if body.skip_launch { Then::Stay(MachineState::Stopped) } else { Then::Launch };
     fly.replace(&app, &id, Version { instance_id, config, digest, cordoned }, then);
     fly.look(&caller, &app, &id, wire::machine).map(Json)

@@ -24,8 +24,7 @@ struct Wanted {
 
 /// Waits until the machine is in one of the wanted states: 200; 408 when the time is up; 400 when it can no longer get there; 404 when it is gone.
 pub(super) async fn wait(State(fly): Fly, caller: Caller, Path((app, id)): Path<(String, String)>, RawQuery(query): RawQuery) -> Answer {
-    let query: Vec<(String, String)> =
-        url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     let (wanted, timeout) = read(&query)?;
     // Taken before the first look: a change in between is seen.
     let mut changes = fly.changes.subscribe();
