@@ -107,8 +107,7 @@ pub struct Deployment {
     pub ready_state_reason: Option<String>,
     /// What made it: `cli`, `git`, `git-deploy-hook`, ...
     pub source: Option<String>,
-    /// When it was created, in milliseconds since 1970.
-    #[serde(alias = "created")]
+    /// When it was created, in milliseconds since 1970; items of lists carry it as `created` as well.
     pub created_at: i64,
 }
 
