@@ -213,6 +213,11 @@ impl Upload {
     }
 }
 
+/// Returns whether a directory's deployment gets the project's environment variables: those of a site without functions do not.
+pub fn has_functions(directory: &Path) -> bool {
+    layout::has_functions(directory)
+}
+
 /// Returns everything that belongs to the upload, ours included.
 fn list(layout: &Layout, wanted: &ReadDirectory, notes: &mut Vec<String>) -> Result<Vec<Found>, FilesError> {
     let mut found = match layout.form {

@@ -79,3 +79,8 @@ pub(super) fn check_builds(output: &Path) -> Result<(), FilesError> {
         _ => Ok(()),
     }
 }
+
+/// Returns whether a directory holds functions, which get the project's environment variables; plain files get none.
+pub(super) fn has_functions(directory: &Path) -> bool {
+    output_in(directory).is_some_and(|output| output.join("functions").is_dir())
+}

@@ -1,0 +1,124 @@
+//! What serves, what is under way, what was left, and the setting that a release disturbs.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::api::ListQuery;
+use super::stamp;
+use super::wire::{Deployment, Production, Progress, Project};
+use super::{VercelSource, VercelTarget};
+use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope, Settings, Unfinished, Weighted};
+
+/// The setting that promotion turns on and rollback turns off (vercel.md 6.3).
+pub(super) const AUTO_ASSIGN: &str = "autoAssignCustomDomains";
+
+impl VercelTarget {
+    pub(super) async fn observed(&self, scope: &Scope) -> Result<Observed, PlatformError> {
+        let project = self.project().await?;
+        let stamped = self.stamped(scope, &project).await?;
+        let mut observed = Observed { serving: self.serving(&project).await?, ..Observed::default() };
+        if let Some(request) = project.running_request() {
+            let made = stamped.iter().find(|deployment| deployment.id() == request.to_deployment_id);
+            observed.unfinished.push(Unfinished {
+                id: request.to_deployment_id.clone(),
+                what: request.in_words(),
+                release: made.and_then(|deployment| deployment.meta(stamp::RELEASE)).map(str::to_owned),
+            });
+        }
+        if let Some(value) = project.auto_assign_custom_domains {
+            observed.settings.insert(AUTO_ASSIGN.to_owned(), value.into());
+        }
+        let left = stamped.iter().filter(|deployment| self.is_left_over(deployment, &project));
+        observed.leftovers = left.map(|deployment| self.revision(deployment, &project)).collect();
+        observed.facts.insert("project".to_owned(), project.id.clone());
+        if let Some(host) = self.memory().host.clone() {
+            observed.facts.insert("domain".to_owned(), host);
+        }
+        Ok(observed)
+    }
+
+    /// Returns the newest production deployments that carry this product's and environment's stamp.
+    async fn stamped(&self, scope: &Scope, project: &Project) -> Result<Vec<Deployment>, PlatformError> {
+        let meta = [(stamp::PRODUCT, scope.product.as_str()), (stamp::ENVIRONMENT, scope.environment.as_str())];
+        self.client.deployments(&project.id, &ListQuery { production: true, meta: &meta, since_ms: None }).await
+    }
+
+    /// Returns whether a deployment of ours serves nobody and never did. A failed build of Vercel's is kept, since its log explains it.
+    pub(super) fn is_left_over(&self, deployment: &Deployment, project: &Project) -> bool {
+        let kept = deployment.progress() == Progress::Failed && !matches!(self.settings.source, VercelSource::Directory);
+        !kept && deployment.has_served() != Some(true) && !project.serves(deployment.id())
+    }
+
+    pub(super) fn revision(&self, deployment: &Deployment, project: &Project) -> Revision {
+        self.revision_of(deployment.id(), deployment.url.as_deref(), &project.id, deployment.all_meta())
+    }
+
+    /// Returns what users get. After a job that failed, hostnames may lead to two deployments; then each is weighted by its hostnames.
+    async fn serving(&self, project: &Project) -> Result<Vec<Weighted>, PlatformError> {
+        let Some(production) = project.production() else { return Ok(Vec::new()) };
+        let whole = self.revision_in_production(project, production).await?;
+        let failed = project.last_alias_request.as_ref().is_some_and(|request| request.job_status == "failed");
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        if failed {
+            for (_, id) in self.hosts(project).await? {
+                *counts.entry(id).or_default() += 1;
+            }
+        }
+        if counts.keys().all(|id| *id == production.id) {
+            return Ok(vec![Weighted { revision: whole, percent: 100.0 }]);
+        }
+        let all: usize = counts.values().sum();
+        let mut serving = Vec::new();
+        for (id, count) in counts {
+            let revision = if id == production.id {
+                whole.clone()
+            } else {
+                let deployment = self.client.deployment(&id).await?.unwrap_or_default();
+                self.revision_of(&id, deployment.url.as_deref(), &project.id, deployment.all_meta())
+            };
+            serving.push(Weighted { revision, percent: count as f64 * 100.0 / all as f64 });
+        }
+        Ok(serving)
+    }
+
+    async fn revision_in_production(&self, project: &Project, production: &Production) -> Result<Revision, PlatformError> {
+        if let Some(meta) = &production.meta {
+            return Ok(self.revision_of(&production.id, production.url.as_deref(), &project.id, meta));
+        }
+        let deployment = self.client.deployment(&production.id).await?.unwrap_or_default();
+        let url = production.url.as_deref().or(deployment.url.as_deref());
+        Ok(self.revision_of(&production.id, url, &project.id, deployment.all_meta()))
+    }
+
+    /// Returns the verified production hostnames and the deployment that each leads to; what a token may not ask is left out.
+    pub(super) async fn hosts(&self, project: &Project) -> Result<Vec<(String, String)>, PlatformError> {
+        let unseen = |error: &PlatformError| matches!(error.kind, PlatformErrorKind::Forbidden(_) | PlatformErrorKind::NotFound(_));
+        let domains = match self.production_domains(project).await {
+            Ok(domains) => domains,
+            Err(error) if unseen(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut hosts = Vec::new();
+        for domain in domains.into_iter().filter(|domain| domain.verified != Some(false)) {
+            match self.client.leads_to(&domain.name).await {
+                Ok(Some(id)) => hosts.push((domain.name, id)),
+                Ok(None) => {}
+                Err(error) if unseen(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(hosts)
+    }
+
+    /// Puts back the setting as it was saved; already so is done.
+    pub(super) async fn restore_settings(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
+        let Some(wanted) = settings.get(AUTO_ASSIGN).and_then(Value::as_bool) else { return Ok(()) };
+        let project = self.project().await?;
+        if project.auto_assign_custom_domains == Some(wanted) {
+            return Ok(());
+        }
+        scope.step(&self.settings.target, format!("{AUTO_ASSIGN} goes back to {wanted}"));
+        self.client.set_auto_assign(&project.id, wanted).await
+    }
+}
