@@ -1,0 +1,140 @@
+//! Serve: all production hostnames lead to this deployment, by promotion or by rollback.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::VercelTarget;
+use super::api::{Moved, Verb};
+use super::hints::Hints;
+use super::wire::{Progress, Project};
+use crate::event::Phase;
+use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope};
+
+/// How often a move is asked for before it is given up: lost answers and other people's jobs use up tries.
+const MOVES: usize = 4;
+/// The shortest and the longest pause between two looks at a job.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+
+impl VercelTarget {
+    /// Reads before each change: what serves already is left alone, a job under way is waited out whoever began it.
+    pub(super) async fn serve_revision(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
+        let hints = Hints::of(revision)
+            .ok_or_else(|| self.error("serve", PlatformErrorKind::Impossible(format!("{} names no deployment", revision.label))))?;
+        let id = hints.deployment_id.as_str();
+        let mut last = None;
+        for _ in 0..MOVES {
+            let project = self.settled(scope).await?;
+            if self.serves_wholly(&project, id).await? {
+                return self.observed(scope).await;
+            }
+            if scope.phase != Phase::RollBack {
+                self.may_go_on(scope)?;
+            }
+            let verb = self.verb(scope, id).await?;
+            match self.move_to(scope, &project, verb, id).await {
+                Ok(()) => {}
+                Err(error) if error.ambiguous() => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let project = self.settled(scope).await?;
+        if self.serves_wholly(&project, id).await? {
+            return self.observed(scope).await;
+        }
+        let what = format!("the move of production to {id}");
+        Err(last.unwrap_or_else(|| self.error("serve", PlatformErrorKind::TimedOut { what, limit: self.settings.job_deadline })))
+    }
+
+    /// Returns the project once no promotion or rollback of it is under way.
+    async fn settled(&self, scope: &Scope) -> Result<Project, PlatformError> {
+        let began = Instant::now();
+        let limit = self.settings.job_deadline;
+        let mut pause = LOOKS.0;
+        let mut told = false;
+        loop {
+            let project = self.project().await?;
+            let Some(request) = project.running_request() else { return Ok(project) };
+            if !told {
+                scope.step(&self.settings.target, format!("{}: waiting for its end", request.in_words()));
+                told = true;
+            }
+            if began.elapsed() >= limit {
+                let what = format!("the end of another job ({})", request.in_words());
+                return Err(self.error("serve", PlatformErrorKind::TimedOut { what, limit }));
+            }
+            self.pause(scope, pause).await?;
+            pause = (pause * 2).min(LOOKS.1);
+        }
+    }
+
+    /// Returns whether the project's production is `id` and every production hostname leads there.
+    ///
+    /// A job that failed leaves the project's own word behind while some hostnames have moved (vercel.md 6.2), so the hostnames are asked
+    /// unless the last job succeeded in moving all of them to `id`.
+    pub(super) async fn serves_wholly(&self, project: &Project, id: &str) -> Result<bool, PlatformError> {
+        if !project.serves(id) {
+            return Ok(false);
+        }
+        let last = project.last_alias_request.as_ref();
+        if last.is_some_and(|request| request.to_deployment_id == id && request.job_status == "succeeded") {
+            return Ok(true);
+        }
+        Ok(self.hosts(project).await?.iter().all(|(_, leads_to)| leads_to == id))
+    }
+
+    /// Returns by which call the deployment comes to serve: promotion where it never had production traffic, rollback where it had.
+    async fn verb(&self, scope: &Scope, id: &str) -> Result<Verb, PlatformError> {
+        let Some(deployment) = self.client.deployment(id).await? else {
+            let kind = PlatformErrorKind::NotFound(format!("the deployment {id} was deleted"));
+            return Err(self.error("serve", kind).hint("roll back to an older release, or release this commit again"));
+        };
+        if deployment.progress() == Progress::Failed {
+            return Err(self.error("serve", PlatformErrorKind::Unhealthy(format!("the deployment {id} is {}", deployment.reason()))));
+        }
+        Ok(match deployment.has_served() {
+            Some(true) => Verb::RollBack,
+            Some(false) => Verb::Promote,
+            None if scope.phase == Phase::RollBack => Verb::RollBack,
+            None => Verb::Promote,
+        })
+    }
+
+    /// Asks for the move and follows it. `Ok` means that a look decides what is next, not that it has happened.
+    async fn move_to(&self, scope: &Scope, project: &Project, verb: Verb, id: &str) -> Result<(), PlatformError> {
+        let known = project.last_alias_request.as_ref();
+        scope.step(&self.settings.target, format!("asks for the {} to {id}", verb.in_words()));
+        match self.client.request_move(verb, &project.id, id).await {
+            Ok(Moved::Requested) => self.follow_move(scope, verb, id, known, true).await,
+            Ok(Moved::Queued) => {
+                let text = "the promotion waits behind a rolling release: no traffic has moved".to_owned();
+                let hint = "complete or abort the rolling release in Vercel's dashboard, and turn rolling releases off";
+                Err(self.error("promote", PlatformErrorKind::Conflict(text)).hint(hint))
+            }
+            // It serves already, or another job is under way: the next look tells which. A conflict without either is one.
+            Ok(Moved::Conflict(error)) => {
+                let now = self.project().await?;
+                if now.running_request().is_some() || self.serves_wholly(&now, id).await? { Ok(()) } else { Err(error) }
+            }
+            Err(error) if error.ambiguous() => {
+                scope.step(&self.settings.target, "the answer was lost: looking whether the job was made");
+                self.follow_move(scope, verb, id, known, false).await?;
+                Err(error)
+            }
+            Err(error) if verb == Verb::RollBack && matches!(error.kind, PlatformErrorKind::Refused(_)) => {
+                // Plans limit how far back a rollback reaches; a promotion of the same deployment rebuilds nothing either.
+                scope.step(&self.settings.target, format!("the rollback is refused, asking for the promotion: {}", error.kind));
+                match self.client.request_move(Verb::Promote, &project.id, id).await {
+                    Ok(Moved::Requested) => self.follow_move(scope, Verb::Promote, id, known, true).await,
+                    _ => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the next pause between looks.
+    pub(super) fn longer(pause: Duration) -> Duration {
+        (pause * 3 / 2).clamp(LOOKS.0, LOOKS.1)
+    }
+}
