@@ -92,10 +92,11 @@ fn dispatch(cli: Cli) -> Ended {
         }
         _ => {}
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure { code: exit::STUCK, text: format!("the runtime cannot start: {error}"), hints: Vec::new() })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Failure {
+        code: exit::STUCK,
+        text: format!("the runtime cannot start: {error}"),
+        hints: Vec::new(),
+    })?;
     let ended = runtime.block_on(command(cli));
     // What still runs in the background (a keep-alive, an embedded edge) has nothing more to say.
     runtime.shutdown_background();

@@ -10,6 +10,7 @@ pub mod github;
 pub mod graph;
 pub mod http;
 pub mod id;
+pub mod image;
 pub mod manifest;
 pub mod mask;
 pub mod platform;

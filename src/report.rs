@@ -4,7 +4,7 @@
 //! value, from which the summary, the comment, the HTML page, the receipt and the action's outputs are rendered. Rendering is pure: values
 //! in, text out, tested by snapshots with fixed times. Nothing here can fail a run.
 //!
-//! All text passes the masker once, when an event enters [`Sinks`], and once more where it leaves for GitHub. What comes from strangers
+//! All text passes the masker once, when an event enters [`Sinks`], before any escaping changes its form, and once more where it leaves for GitHub. What comes from strangers
 //! (branch names, titles, names of tests, lines of logs) becomes Markdown in [`markdown`], HTML in [`html`] and log lines in
 //! [`terminal`] and [`actions`] only through the functions there that keep it text.
 
@@ -32,7 +32,6 @@ mod words;
 
 pub use ending::Ending;
 pub use github::{GitHubReporter, RunContext};
-pub use masked::Mask;
 pub use model::Report;
 pub use receipt::Receipt;
 pub use sink::{Sink, Sinks, Tally};

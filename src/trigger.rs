@@ -143,7 +143,9 @@ pub enum TriggerError {
         because: String,
     },
     /// An event that cutover does not know.
-    #[error("the event {event} starts nothing that cutover knows; it knows push, pull_request, workflow_dispatch, merge_group, schedule and workflow_run")]
+    #[error(
+        "the event {event} starts nothing that cutover knows; it knows push, pull_request, workflow_dispatch, merge_group, schedule and workflow_run"
+    )]
     UnknownEvent {
         /// Its name.
         event: String,

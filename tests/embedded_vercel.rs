@@ -384,7 +384,7 @@ async fn lists_filter_and_page() {
     let (_, one) = scene.call("GET", &format!("/v7/deployments?projectId={PROJECT}&meta-cutoverRelease=r-3&state=READY"), None).await;
     assert_eq!(uids(&one), [paged[1].clone()]);
     let (_, none) = scene.call("GET", &format!("/v7/deployments?projectId={PROJECT}&rollbackCandidate=true"), None).await;
-    assert_eq!(uids(&none), [String::new(); 0], "what serves is no candidate, what never served neither");
+    assert_eq!(uids(&none), Vec::<String>::new(), "what serves is no candidate, what never served neither");
     scene.vercel.switch(|switches| switches.list_v6_gone = true);
     assert_eq!(scene.call("GET", "/v6/deployments", None).await.0, 410);
 }

@@ -206,7 +206,11 @@ async fn every_way_to_end_has_a_name() {
 
 #[tokio::test]
 async fn a_timeout_ends_the_whole_process_group() {
-    let mut gates = Gates::new().gate("stubborn", &[], "trap '' TERM; (trap '' TERM; echo $BASHPID > pid; while :; do sleep 1; done) & wait; wait; wait");
+    let mut gates = Gates::new().gate(
+        "stubborn",
+        &[],
+        "trap '' TERM; (trap '' TERM; echo $BASHPID > pid; while :; do sleep 1; done) & wait; wait; wait",
+    );
     gates.context.grace = Duration::from_millis(200);
     gates.plan.gates[0].timeout = Duration::from_millis(500);
     let report = gates.run().await;
@@ -255,7 +259,10 @@ async fn output_is_streamed_masked_and_told_with_the_gates_name_and_time() {
     let mut lines: Vec<_> = out.lines().collect();
     let last = lines.len() - 1;
     lines[1..last].sort_unstable();
-    assert_eq!(lines, ["talk started 1", "talk Stderr err", "talk Stdout one ***", "talk Stdout three", "talk Stdout two", "talk failed 1 4"]);
+    assert_eq!(
+        lines,
+        ["talk started 1", "talk Stderr err", "talk Stdout one ***", "talk Stdout three", "talk Stdout two", "talk failed 1 4"]
+    );
     assert_eq!(report.gates[0].last_lines.len(), 4);
 }
 
@@ -414,7 +421,15 @@ fn with_a_deploy_credential_gates_get_an_allow_list() {
 
 #[test]
 fn no_line_of_a_gate_is_a_command_to_the_runner() {
-    for line in ["::set-output name=url::x", "  \t::add-mask::x", "a ##[error]b", "#\u{7}#[error]x", "\u{7}::error::x", "\u{a0}::error::x", "a\r::error::x"] {
+    for line in [
+        "::set-output name=url::x",
+        "  \t::add-mask::x",
+        "a ##[error]b",
+        "#\u{7}#[error]x",
+        "\u{7}::error::x",
+        "\u{a0}::error::x",
+        "a\r::error::x",
+    ] {
         for colour in [Colour::Keep, Colour::Strip] {
             let safe = relayable(line, colour);
             assert!(!safe.trim_start().starts_with("::") && !safe.contains("##[") && !safe.contains(['\r', '\n', '\u{7}']), "{safe:?}");

@@ -2,10 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod embedded_fly;
+mod embedded_github;
 mod embedded_vercel;
 mod fixtures;
 mod fly_toml;
 mod gates;
+mod github;
+mod graph;
+mod image;
 mod journal;
+mod manifest;
 mod mask;
+mod report;
 mod support;
+mod trigger;

@@ -89,7 +89,8 @@ pub fn ask(trigger: &Trigger, manifest: &Manifest, wish: Option<&Name>, dry_run:
                     }
                 })
             }
-            _ => Ok(on_branch(manifest, wish, &branch)?.map_or_else(|| no_environment(&branch), |environment| Ask::Release { environment, dry_run })),
+            _ => Ok(on_branch(manifest, wish, &branch)?
+                .map_or_else(|| no_environment(&branch), |environment| Ask::Release { environment, dry_run })),
         },
         Permission::AsAsked => {
             let own = trigger.branch().and_then(|branch| manifest.environment_of_branch(branch));

@@ -145,7 +145,11 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
     let plan = Plan::make(&context, moves).await.map_err(refused)?;
     if dry_run {
         let moving = plan.moving().count();
-        stage.events.notice(Level::Note, "run::dry", format!("Dry run: {moving} of {} targets would move; nothing was changed.", plan.targets.len()));
+        stage.events.notice(
+            Level::Note,
+            "run::dry",
+            format!("Dry run: {moving} of {} targets would move; nothing was changed.", plan.targets.len()),
+        );
         return Ok(Conclusion::untouched(Outcome::Carried));
     }
     Ok(ended(Release::new(context, &mut journal, plan).run().await))
@@ -169,12 +173,14 @@ async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result
             Some(release) => format!("the journal of {environment} has no finished release {release}"),
             None => format!("the journal of {environment} has no finished release before the one that serves"),
         };
-        let hint = if known.is_empty() { "it knows no finished release at all".to_owned() } else { format!("it knows {}", known.join(", ")) };
+        let hint =
+            if known.is_empty() { "it knows no finished release at all".to_owned() } else { format!("it knows {}", known.join(", ")) };
         return Err(Box::new(Conclusion::refused(text, vec![hint])));
     };
     let mut context = context;
     context.commit.clone_from(&earlier.commit);
-    let text = format!("Going back to {} of {}, commit {}.", earlier.release, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
+    let text =
+        format!("Going back to {} of {}, commit {}.", earlier.release, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
     stage.events.notice(Level::Note, "rollback::to", text);
     let mut moves = Vec::new();
     for target in all {
@@ -229,7 +235,8 @@ pub(crate) async fn recover_only(stage: &Stage, environment: &Name) -> Conclusio
     };
     let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| *stop);
     // What was to be recovered is recovered: that is success, whichever side it ended on.
-    let conclusion = if conclusion.outcome == Outcome::RolledBack { Conclusion { outcome: Outcome::Carried, ..conclusion } } else { conclusion };
+    let conclusion =
+        if conclusion.outcome == Outcome::RolledBack { Conclusion { outcome: Outcome::Carried, ..conclusion } } else { conclusion };
     tell_end(stage, &conclusion);
     conclusion
 }
@@ -306,4 +313,3 @@ fn failed_build(error: build::BuildFailure) -> Stop {
 pub(crate) fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
-

@@ -42,10 +42,12 @@ pub(super) async fn run(base: Base, environment: Option<Name>) -> Ended {
     let ready = ready(&base).await?;
     let stage = &ready.stage;
     let own = stage.trigger.branch().and_then(|branch| stage.manifest.environment_of_branch(branch)).cloned();
-    let environment = environment.or(own).ok_or_else(|| Failure::usage("which environment? The branch belongs to none").hint("cutover plan ENV"))?;
+    let environment =
+        environment.or(own).ok_or_else(|| Failure::usage("which environment? The branch belongs to none").hint("cutover plan ENV"))?;
     ask::known(&stage.manifest, &environment).map_err(|misfit| Failure::usage(misfit.to_string()))?;
     let context = stage.context(&environment, "a plan".to_owned());
-    let all = targets::of(stage, &environment, &[]).map_err(|fault| Failure { hints: fault.hints.clone(), ..Failure::preflight(fault.to_string()) })?;
+    let all = targets::of(stage, &environment, &[])
+        .map_err(|fault| Failure { hints: fault.hints.clone(), ..Failure::preflight(fault.to_string()) })?;
     let scope = crate::platform::Scope {
         product: context.product.clone(),
         environment: environment.clone(),
@@ -74,7 +76,9 @@ pub(super) async fn run(base: Base, environment: Option<Name>) -> Ended {
         let artifact = build::foreseen(stage, &environment, &target);
         moves.push(Move { target, shipment: Shipment::New(artifact), after, checks });
     }
-    let plan = Plan::make(&context, moves).await.map_err(|failure| Failure { hints: failure.hints.clone(), ..Failure::preflight(failure.to_string()) })?;
+    let plan = Plan::make(&context, moves)
+        .await
+        .map_err(|failure| Failure { hints: failure.hints.clone(), ..Failure::preflight(failure.to_string()) })?;
     let fatal = problems.iter().any(|problem| problem.fatal);
     let document = Document {
         version: 1,
@@ -95,15 +99,21 @@ pub(super) async fn run(base: Base, environment: Option<Name>) -> Ended {
 
 fn text(document: &Document) -> String {
     let mut out = String::new();
-    let names = |names: &[Name]| if names.is_empty() { "none".to_owned() } else { names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ") };
+    let names =
+        |names: &[Name]| if names.is_empty() { "none".to_owned() } else { names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ") };
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{} → {} at {}", document.product, document.environment, super::conduct::short(&document.commit));
-    let _ = writeln!(out, "\ngates   {}\nimages  {}\n\nTargets in the order of cutting over:", names(&document.gates), names(&document.images));
+    let _ =
+        writeln!(out, "\ngates   {}\nimages  {}\n\nTargets in the order of cutting over:", names(&document.gates), names(&document.images));
     for row in &document.targets {
         let summary = &row.summary;
         let _ = writeln!(out, "\n  {}  ({} on {})", summary.name, summary.thing, summary.platform);
         let before = summary.before.as_deref().unwrap_or("nothing");
-        let after = if summary.carried { "stays as it is".to_owned() } else { format!("→ {}", summary.after.as_deref().unwrap_or("what is built")) };
+        let after = if summary.carried {
+            "stays as it is".to_owned()
+        } else {
+            format!("→ {}", summary.after.as_deref().unwrap_or("what is built"))
+        };
         let _ = writeln!(out, "    serves     {before} {after}");
         let capabilities = &row.capabilities;
         let prepared = match capabilities.prepare {

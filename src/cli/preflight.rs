@@ -73,9 +73,12 @@ async fn older_than_serving(stage: &Stage, context: &Context, journal: &Journal)
     }
     let is_ancestor = crate::trigger::git::is_ancestor(&stage.root, &context.commit, &serving.commit).await;
     match is_ancestor {
-        Some(true) => {
-            Some(format!("the commit {} is older than {}, which serves since {}", short(&context.commit), short(&serving.commit), serving.release))
-        }
+        Some(true) => Some(format!(
+            "the commit {} is older than {}, which serves since {}",
+            short(&context.commit),
+            short(&serving.commit),
+            serving.release
+        )),
         Some(false) => None,
         None => {
             let text = format!(

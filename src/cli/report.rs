@@ -46,9 +46,8 @@ pub(super) async fn run(base: Base, receipts: &[PathBuf]) -> Ended {
 }
 
 fn code(report: &Report, missing: &[String]) -> u8 {
-    let own = report.outcome.map_or(exit::STUCK, |outcome| {
-        Conclusion { outcome, serving: Serving::Unknown, failure: None, hints: Vec::new() }.exit_code()
-    });
+    let own = report
+        .outcome
+        .map_or(exit::STUCK, |outcome| Conclusion { outcome, serving: Serving::Unknown, failure: None, hints: Vec::new() }.exit_code());
     if own == exit::DONE && !missing.is_empty() { exit::GATE_FAILED } else { own }
 }
-

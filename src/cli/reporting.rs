@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -19,7 +18,7 @@ use crate::report::comment::Links;
 use crate::report::github::{Deployments, MOMENT_LIMIT};
 use crate::report::json::JsonLines;
 use crate::report::terminal::Terminal;
-use crate::report::{GitHubReporter, Mask, Receipt, Report, RunContext, Sink, Sinks, Tally, html, outputs, summary};
+use crate::report::{GitHubReporter, Receipt, Report, RunContext, Sink, Sinks, Tally, html, outputs, summary};
 use crate::trigger::Source;
 
 /// How long GitHub gets when the run was cancelled: the runner ends everything ten seconds after the first signal.
@@ -43,12 +42,6 @@ pub(crate) struct Listening {
     work: tokio::task::JoinHandle<Report>,
 }
 
-/// Returns the masker as a function over texts.
-pub(crate) fn mask_of(masker: &Masker) -> Mask {
-    let masker = masker.clone();
-    Arc::new(move |text: &str| masker.text(text).into_owned())
-}
-
 impl Listening {
     /// Begins to listen to `events`.
     pub(crate) fn begin(telling: Telling, masker: &Masker, events: UnboundedReceiver<Event>) -> Self {
@@ -57,7 +50,7 @@ impl Listening {
             Telling { actions: true, quiet, .. } => Box::new(ActionsLog::new(Box::new(std::io::stdout()), quiet)),
             Telling { quiet, .. } => Box::new(Terminal::stderr(quiet)),
         };
-        let sinks = Sinks::new(mask_of(masker), vec![sink]);
+        let sinks = Sinks::new(masker.clone(), vec![sink]);
         let tally = sinks.tally();
         Self { tally, work: tokio::spawn(sinks.run(events)) }
     }
@@ -92,7 +85,8 @@ pub(crate) async fn on_github(reporter: Option<GitHubReporter>, tally: Tally) ->
 pub(crate) fn github(stage: &Stage, environment: Option<&Name>) -> Option<GitHubReporter> {
     let run = stage.trigger.run.as_ref()?;
     let Some(token) = stage.settings.github_token.clone() else {
-        let text = "GITHUB_TOKEN is not set, so nothing is reported on the pull request; pass `GITHUB_TOKEN: ${{ github.token }}` to the step.";
+        let text =
+            "GITHUB_TOKEN is not set, so nothing is reported on the pull request; pass `GITHUB_TOKEN: ${{ github.token }}` to the step.";
         stage.events.notice(Level::Note, "github::no-token", text);
         return None;
     };
@@ -115,7 +109,7 @@ pub(crate) fn github(stage: &Stage, environment: Option<&Name>) -> Option<GitHub
         server_url: variable("GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".to_owned()),
         deployments: if variable("CUTOVER_JOB_ENVIRONMENT").is_some() { Deployments::ByTheJob } else { Deployments::Made },
     };
-    Some(GitHubReporter::new(github, context, mask_of(&stage.masker), stage.events.clone()))
+    Some(GitHubReporter::new(github, context, stage.masker.clone(), stage.events.clone()))
 }
 
 /// Writes what is left when the run has ended: receipt, page, summary, outputs. What cannot be written is told, and fails nothing.

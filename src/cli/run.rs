@@ -70,7 +70,11 @@ pub(super) async fn ready(base: &Base) -> Result<Ready, Failure> {
     let (masker, too_short) = stage::masker(&settings, &loaded.manifest);
     let (events, receiver) = Events::channel(clock);
     for name in too_short {
-        events.notice(Level::Warning, "mask::too-short", format!("The value of {name} is too short to be masked; it may appear in the log."));
+        events.notice(
+            Level::Warning,
+            "mask::too-short",
+            format!("The value of {name} is too short to be masked; it may appear in the log."),
+        );
     }
     let state_dir = stage::state_dir(&loaded.root, &settings);
     let stage = Stage {
@@ -129,7 +133,8 @@ pub(super) async fn gates(base: Base, gates: Vec<Name>, environment: Option<Name
     if let Some(name) = &environment {
         ask::known(&ready.stage.manifest, name).map_err(misfit)?;
     }
-    let environment = environment.or_else(|| ready.stage.trigger.branch().and_then(|branch| ready.stage.manifest.environment_of_branch(branch)).cloned());
+    let environment =
+        environment.or_else(|| ready.stage.trigger.branch().and_then(|branch| ready.stage.manifest.environment_of_branch(branch)).cloned());
     let ask = Ask::GatesOnly { because: "cutover gates was asked for".to_owned(), environment };
     conducted(ready, ask, Options { gates, ..Options::default() }, &output).await
 }

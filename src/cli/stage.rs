@@ -100,7 +100,10 @@ impl Stage {
 
     /// Returns the secrets that the checks of an environment sign with, by variable; those that are not set are left out.
     fn check_secrets(&self, environment: &Name) -> BTreeMap<String, SecretString> {
-        signing_secrets(&self.manifest, environment).into_iter().filter_map(|name| Some((name.clone(), self.settings.secret(&name)?))).collect()
+        signing_secrets(&self.manifest, environment)
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), self.settings.secret(&name)?)))
+            .collect()
     }
 }
 
@@ -136,7 +139,10 @@ pub(crate) fn masker(settings: &Settings, manifest: &Manifest) -> (Masker, Vec<S
     let masker = Masker::new();
     let mut known: Vec<(String, Secret)> =
         settings.credentials().iter().map(|secret| ("a credential".to_owned(), Secret::new(secret.expose_secret()))).collect();
-    let named = manifest.targets.values().flat_map(|target| target.secrets.iter().map(String::as_str).chain(target.verify.iter().filter_map(secret_of)));
+    let named = manifest
+        .targets
+        .values()
+        .flat_map(|target| target.secrets.iter().map(String::as_str).chain(target.verify.iter().filter_map(secret_of)));
     let images = manifest.images.values().flat_map(|image| image.secrets.iter().map(String::as_str));
     let hooks = manifest.targets.values().filter_map(hook_secret);
     for name in named.chain(images).chain(hooks) {

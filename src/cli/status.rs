@@ -63,7 +63,8 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
     let path = Journal::path(&stage.state_dir, &stage.manifest.product, &environment);
     let records = Journal::read(&path).map_err(|error| Failure::preflight(error.to_string()))?;
     let state = fold(&records).map_err(|error| Failure::preflight(error.to_string()))?;
-    let all = targets::of(stage, &environment, &[]).map_err(|fault| Failure { hints: fault.hints.clone(), ..Failure::preflight(fault.to_string()) })?;
+    let all = targets::of(stage, &environment, &[])
+        .map_err(|fault| Failure { hints: fault.hints.clone(), ..Failure::preflight(fault.to_string()) })?;
     let context = stage.context(&environment, "a look".to_owned());
     let scope = Scope {
         product: context.product,
@@ -127,12 +128,23 @@ fn text(document: &Document) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = match &document.release {
-        Some(known) => writeln!(out, "{} serves {} (commit {}, since {})", document.environment, known.release, super::conduct::short(&known.commit), known.at),
+        Some(known) => writeln!(
+            out,
+            "{} serves {} (commit {}, since {})",
+            document.environment,
+            known.release,
+            super::conduct::short(&known.commit),
+            known.at
+        ),
         None => writeln!(out, "{}: the journal on this machine knows no finished release", document.environment),
     };
     if let Some(open) = &document.unfinished {
         let stuck = if open.stuck { ", stuck" } else { "" };
-        let _ = writeln!(out, "unfinished: {} ({}{stuck}), by {}; `cutover recover {}` brings it to its end", open.release, open.stage, open.owner, document.environment);
+        let _ = writeln!(
+            out,
+            "unfinished: {} ({}{stuck}), by {}; `cutover recover {}` brings it to its end",
+            open.release, open.stage, open.owner, document.environment
+        );
     }
     for row in &document.targets {
         let serves = if row.serves.is_empty() { "nothing".to_owned() } else { row.serves.join(" and ") };

@@ -7,7 +7,9 @@ use secrecy::SecretString;
 use super::stage::Stage;
 use crate::event::Level;
 use crate::id::Name;
-use crate::manifest::{FlyStrategy, FlyTarget as FlyManifest, Target as Named, TargetPlatform, VercelSource as ManifestSource, VercelTarget as VercelManifest};
+use crate::manifest::{
+    FlyStrategy, FlyTarget as FlyManifest, Target as Named, TargetPlatform, VercelSource as ManifestSource, VercelTarget as VercelManifest,
+};
 use crate::platform::AnyTarget;
 use crate::platform::fly::toml::{FlyConfig, Strategy};
 use crate::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
@@ -66,7 +68,8 @@ fn fly_target(stage: &Stage, name: &Name, target: &Named, fly: &FlyManifest) -> 
         stage.events.notice(Level::Warning, "fly::toml", text);
     }
     let app = fly.app.clone().or_else(|| config.app.clone()).ok_or_else(|| {
-        Unusable::new(name, format!("{} names no app", fly.config.display())).hint("write `app = \"NAME\"` there, or `app: NAME` in the manifest")
+        Unusable::new(name, format!("{} names no app", fly.config.display()))
+            .hint("write `app = \"NAME\"` there, or `app: NAME` in the manifest")
     })?;
     let token = token(name, stage.settings.fly_token.as_ref(), variable::FLY_API_TOKEN, "fly tokens create deploy")?;
     let endpoints = FlyEndpoints::from_lookup(|variable| stage.settings.environment.get(variable).cloned())
@@ -89,7 +92,8 @@ fn fly_target(stage: &Stage, name: &Name, target: &Named, fly: &FlyManifest) -> 
 /// Reads a target's `fly.toml`, with the files that it names.
 pub(crate) fn fly_config(root: &Path, name: &Name, fly: &FlyManifest) -> Result<FlyConfig, Unusable> {
     let path = root.join(&fly.config);
-    let text = std::fs::read_to_string(&path).map_err(|error| Unusable::new(name, format!("{} cannot be read: {error}", fly.config.display())))?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| Unusable::new(name, format!("{} cannot be read: {error}", fly.config.display())))?;
     let mut config = FlyConfig::parse(&text).map_err(|error| Unusable::new(name, format!("{}: {error}", fly.config.display())))?;
     let folder = path.parent().unwrap_or(root).to_owned();
     config
@@ -130,6 +134,7 @@ fn vercel_target(stage: &Stage, name: &Name, target: &Named, vercel: &VercelMani
 
 fn token(name: &Name, token: Option<&SecretString>, variable: &str, made: &str) -> Result<SecretString, Unusable> {
     token.cloned().ok_or_else(|| {
-        Unusable::new(name, format!("{variable} is not set, or empty")).hint(format!("make a token ({made}) and set {variable}; nothing was touched"))
+        Unusable::new(name, format!("{variable} is not set, or empty"))
+            .hint(format!("make a token ({made}) and set {variable}; nothing was touched"))
     })
 }

@@ -22,13 +22,18 @@
 pub mod edge;
 pub mod endpoint;
 pub mod fault;
+pub mod fly;
+pub mod github;
 pub mod ground;
 pub mod in_process;
 mod listener;
 pub mod operation;
+mod proxy;
+pub mod registry;
 pub mod tape;
 pub mod traffic;
 pub mod vercel;
+mod websocket;
 pub mod world;
 
 pub use endpoint::Lost;

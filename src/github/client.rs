@@ -180,8 +180,7 @@ impl GitHub {
 impl Page {
     /// Decodes the answer; a failure says that the call itself has succeeded.
     pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, GitHubError> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| GitHubError::Unreadable { operation: self.operation, reason: error.to_string() })
+        serde_json::from_slice(&self.body).map_err(|error| GitHubError::Unreadable { operation: self.operation, reason: error.to_string() })
     }
 
     /// Returns the address of the next page (<https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api>).

@@ -44,9 +44,7 @@ impl GitHub {
         let status = CommitStatus { description: shorten(&status.description), ..status.clone() };
         let route = format!("/statuses/{sha}");
         match self.change("set_status", Method::POST, &route, Some(&status)).await {
-            Err(error) if error.may_have_happened() => {
-                self.change("set_status", Method::POST, &route, Some(&status)).await.map(drop)
-            }
+            Err(error) if error.may_have_happened() => self.change("set_status", Method::POST, &route, Some(&status)).await.map(drop),
             other => other.map(drop),
         }
     }

@@ -1,9 +1,14 @@
 //! Shows faults: for people with the source line and a caret, for programs as JSON.
 
+use std::fmt::Write as _;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
 use super::fault::{Fault, Source};
+
+/// How many faults a person is shown; a file with more is broken in one way, a hundred times.
+const MOST_SHOWN: usize = 100;
 
 /// Returns faults and warnings as people read them, each with its source line and a caret, with colours: write it to a stream that strips them
 /// where they are not wanted (anstream's do).
@@ -11,9 +16,16 @@ pub fn text(source: &Source, faults: &[Fault], warnings: &[Fault]) -> String {
     let renderer = Renderer::styled();
     let mut shown = String::new();
     let errors = faults.iter().map(|fault| (Level::ERROR, fault));
-    for (level, fault) in errors.chain(warnings.iter().map(|warning| (Level::WARNING, warning))) {
+    let all = errors.chain(warnings.iter().map(|warning| (Level::WARNING, warning)));
+    for (level, fault) in all.take(MOST_SHOWN) {
         shown.push_str(&renderer.render(&[report(source, level, fault)]));
         shown.push_str("\n\n");
+    }
+    match (faults.len() + warnings.len()).checked_sub(MOST_SHOWN) {
+        None | Some(0) => {}
+        Some(more) => {
+            let _ = writeln!(shown, "and {more} more; `--format json` lists all\n");
+        }
     }
     shown
 }

@@ -115,11 +115,11 @@ fn team(owner: &str) -> Option<String> {
 }
 
 /// Returns a fault for each path that is not there and that no gate makes.
-pub(super) fn missing<'a>(root: &Path, paths: &[PathUse], gates: impl Iterator<Item = &'a Gate> + Clone) -> Vec<Fault> {
+pub(super) fn missing(root: &Path, paths: &[PathUse], gates: &[&Gate]) -> Vec<Fault> {
     let absent = |path: &&PathUse| {
         let file = root.join(&path.path);
         let there = if path.directory { file.is_dir() } else { file.is_file() };
-        !there && !gates.clone().flat_map(|gate| &gate.outputs).any(|output| makes(output, &path.path))
+        !there && !gates.iter().flat_map(|gate| &gate.outputs).any(|output| makes(output, &path.path))
     };
     let fault = |path: &PathUse| {
         let kind = if root.join(&path.path).exists() {
@@ -129,7 +129,10 @@ pub(super) fn missing<'a>(root: &Path, paths: &[PathUse], gates: impl Iterator<I
         };
         Fault::new(Code::MissingFile, &path.span, format!("{} `{}` {kind}", path.what, path.path)).suggest_maybe(path.suggestion.clone())
     };
-    paths.iter().filter(absent).map(fault).collect()
+    let absent: Vec<&PathUse> = paths.iter().filter(absent).collect();
+    // Where the build context is not there, its Dockerfile goes without saying.
+    let of_other = |path: &PathUse| !path.directory && absent.iter().any(|other| other.directory && other.span == path.span);
+    absent.iter().filter(|path| !of_other(path)).map(|path| fault(path)).collect()
 }
 
 /// Returns whether a gate's output may bring `path` into being: it lies in it, around it, or may match it.

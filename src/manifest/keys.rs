@@ -194,7 +194,7 @@ pub(super) const ENVIRONMENT: Section = Section {
     keys: &[
         key("branch", "branches", "The branch or branches whose pushes release it."),
         key("pull_request", "flag", "Whether every pull request gets one of its own."),
-        key("targets", "names", "Its targets; default: every target."),
+        key("targets", "some_names", "Its targets; default: every target."),
         key("watch", "duration", "How long the serving revisions are judged before the commit; default 10s, at most 1h."),
         key("max_skew", "duration", "The longest time for which a release may be spread over two sides."),
         key("variables", "variables", "What differs from environment to environment when gates make outputs."),

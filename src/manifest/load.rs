@@ -94,7 +94,7 @@ fn too_large() -> Fault {
 }
 
 fn not_utf8(bytes: &[u8], good: usize) -> Fault {
-    let line = bytes[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = bytes[..good].split(|byte| *byte == b'\n').count();
     Fault::new(Code::NotUtf8, &(0..0), format!("the manifest is not UTF-8: the first wrong byte is in line {line}"))
         .suggest("save the file as UTF-8")
 }

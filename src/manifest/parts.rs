@@ -31,6 +31,7 @@ fn exactly_one<'n>(reader: &mut Reader, fields: &Fields<'n>, what: &str, keys: &
 
 /// Reports that two keys exclude each other.
 fn exclude(reader: &mut Reader, what: &str, first: (&str, &Range<usize>), second: (&str, &Range<usize>)) {
+    let (first, second) = if first.1.start <= second.1.start { (first, second) } else { (second, first) };
     let fault = Fault::new(Code::Conflict, second.1, format!("{what} cannot have both `{}` and `{}`", first.0, second.0));
     reader.fault(fault.related(first.1, "excluded by this").suggest("keep one of them"));
 }

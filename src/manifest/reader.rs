@@ -325,7 +325,12 @@ pub(super) fn closest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -
     (distance <= allowed || begun).then(|| format!("did you mean `{known}`?"))
 }
 
-/// Returns names as a list for people.
-pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+/// Returns names as a list for people: the first dozen, and how many more there are.
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str> + Clone) -> String {
+    const MOST: usize = 12;
+    let first = names.clone().take(MOST).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.skip(MOST).count() {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, Section};
+use super::whole::{MOST_GATES, MOST_OTHERS};
 
 /// Where editors find the schema's own language.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -47,6 +48,19 @@ fn one_of(table: &Section, alternatives: &[&str]) -> Value {
     object
 }
 
+/// Returns `object` with `rules` beside its own.
+fn with(mut object: Value, rules: Value) -> Value {
+    if let (Value::Object(object), Value::Object(rules)) = (&mut object, rules) {
+        object.extend(rules);
+    }
+    object
+}
+
+/// Returns the rule that forbids each of `keys`.
+fn without(keys: &[&str]) -> Value {
+    json!({ "not": any_of(&keys.iter().map(|key| json!({ "required": [key] })).collect::<Vec<_>>()) })
+}
+
 /// Returns a schema that allows each of `forms`.
 fn any_of(forms: &[Value]) -> Value {
     json!({ "anyOf": forms })
@@ -60,9 +74,9 @@ fn pattern(pattern: &str) -> Value {
     json!({ "type": "string", "pattern": pattern })
 }
 
-/// Returns a map from names to `value`.
-fn named(value: &Value) -> Value {
-    json!({ "type": "object", "propertyNames": reference("name"), "additionalProperties": value })
+/// Returns a map from at most `most` names to `value`.
+fn named(value: &Value, most: usize) -> Value {
+    json!({ "type": "object", "propertyNames": reference("name"), "additionalProperties": value, "maxProperties": most })
 }
 
 fn object(entries: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {
@@ -102,9 +116,13 @@ fn scalars() -> Map<String, Value> {
 }
 
 fn lists() -> Map<String, Value> {
-    let one_or_many = |item: &str| any_of(&[reference(item), json!({ "type": "array", "items": reference(item) })]);
+    let one_or_many = |item: &str| any_of(&[reference(item), json!({ "type": "array", "items": reference(item), "uniqueItems": true })]);
     object([
         ("names", one_or_many("name")),
+        (
+            "some_names",
+            any_of(&[reference("name"), json!({ "type": "array", "items": reference("name"), "uniqueItems": true, "minItems": 1 })]),
+        ),
         ("globs", one_or_many("glob")),
         ("variable_names", one_or_many("variable_name")),
         ("branches", one_or_many("branch")),
@@ -115,20 +133,28 @@ fn lists() -> Map<String, Value> {
 fn short_forms() -> Map<String, Value> {
     let words = json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] }, "minItems": 1 });
     let scalar = json!({ "type": ["string", "number", "boolean"] });
+    let of_platforms = json!({ "dependentSchemas": { "image": without(&["vercel"]), "dir": without(&["fly", "render"]) } });
+    let target = with(one_of(&keys::TARGET, &["fly", "vercel", "render"]), of_platforms);
+    let of_requests = json!({
+        "dependentRequired": { "body": ["post"], "sign": ["post"] },
+        "dependentSchemas": { "websocket": without(&["json", "equals", "contains", "location"]) },
+    });
+    let check = with(one_of(&keys::CHECK, &["get", "post", "websocket"]), of_requests);
+    let vercel = with(section(&keys::VERCEL), json!({ "dependentSchemas": { "hook": without(&["git"]) } }));
     object([
         ("run", any_of(&[reference("text"), words])),
-        ("gates", named(&any_of(&[reference("run"), section(&keys::GATE)]))),
-        ("services", named(&section(&keys::SERVICE))),
-        ("images", named(&any_of(&[reference("path"), section(&keys::IMAGE)]))),
-        ("targets", named(&one_of(&keys::TARGET, &["fly", "vercel", "render"]))),
+        ("gates", named(&any_of(&[reference("run"), section(&keys::GATE)]), MOST_GATES)),
+        ("services", named(&section(&keys::SERVICE), MOST_OTHERS)),
+        ("images", named(&any_of(&[reference("path"), section(&keys::IMAGE)]), MOST_OTHERS)),
+        ("targets", named(&target, MOST_OTHERS)),
         ("fly", any_of(&[reference("path"), section(&keys::FLY)])),
-        ("vercel", any_of(&[reference("text"), section(&keys::VERCEL)])),
+        ("vercel", any_of(&[reference("text"), vercel])),
         ("render", any_of(&[reference("text"), section(&keys::RENDER)])),
-        ("check", any_of(&[reference("url_path"), one_of(&keys::CHECK, &["get", "post", "websocket"])])),
+        ("check", any_of(&[reference("url_path"), check])),
         ("body", json!({ "type": ["string", "number", "boolean", "object", "array"] })),
         ("sign", any_of(&[reference("variable_name"), section(&keys::SIGN)])),
         ("equals", any_of(&[scalar.clone(), section(&keys::EQUALS)])),
-        ("environments", named(&any_of(&[reference("branch"), section(&keys::ENVIRONMENT)]))),
+        ("environments", named(&any_of(&[reference("branch"), section(&keys::ENVIRONMENT)]), MOST_OTHERS)),
         (
             "variables",
             json!({
@@ -137,6 +163,6 @@ fn short_forms() -> Map<String, Value> {
                 "additionalProperties": any_of(&[scalar, one_of(&keys::VARIABLE, &["text", "url_of"])]),
             }),
         ),
-        ("overrides", named(&section(&keys::TARGET))),
+        ("overrides", named(&section(&keys::TARGET), MOST_OTHERS)),
     ])
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use serde_yaml::granit_parser::{self, Event, Parser, ScalarStyle, ScanError};
+use serde_yaml::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError};
 
 use super::fault::{Code, Fault};
 
@@ -87,23 +87,34 @@ pub(super) fn parse(text: &str, faults: &mut Vec<Fault>) -> Option<Node> {
 
 fn syntax(text: &str, error: &ScanError) -> Fault {
     let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
+    if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+        return too_deep(&(at..at));
+    }
     let fault = Fault::new(Code::Syntax, &(at..at), format!("this is not YAML: {}", error.info()));
     let line = text[..at].rsplit('\n').next().unwrap_or_default();
     let tab = line.starts_with('\t') || text[at..].starts_with('\t');
     if tab { fault.suggest("indent with spaces; YAML does not allow tabs") } else { fault }
 }
 
+fn too_deep(at: &Range<usize>) -> Fault {
+    Fault::new(Code::TooDeep, at, format!("values are nested deeper than {MAX_DEPTH} levels"))
+}
+
 enum Open {
-    List {
-        start: usize,
-        items: Vec<Node>,
-    },
-    /// `key` is what waits for its value; `None` inside means that the key itself was refused.
-    Map {
-        start: usize,
-        entries: Vec<(Key, Node)>,
-        key: Option<Option<Key>>,
-    },
+    List { start: usize, items: Vec<Node> },
+    Map { start: usize, entries: Vec<(Key, Node)>, key: Waiting },
+}
+
+/// What a map waits for.
+#[derive(Default)]
+enum Waiting {
+    /// For a key.
+    #[default]
+    Anew,
+    /// For the value of this key.
+    ValueOf(Key),
+    /// For the value of a key that was refused.
+    Nothing,
 }
 
 struct Growing<'t> {
@@ -134,7 +145,7 @@ impl Growing<'_> {
                 }
             }
             Event::SequenceStart(..) => self.open.push(Open::List { start: at.start, items: Vec::new() }),
-            Event::MappingStart(..) => self.open.push(Open::Map { start: at.start, entries: Vec::new(), key: None }),
+            Event::MappingStart(..) => self.open.push(Open::Map { start: at.start, entries: Vec::new(), key: Waiting::Anew }),
             Event::SequenceEnd | Event::MappingEnd => self.close(at.end),
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.not_twice(at, "alias");
@@ -148,7 +159,7 @@ impl Growing<'_> {
 
     fn within_limits(&mut self, at: &Range<usize>) -> bool {
         if self.open.len() > MAX_DEPTH {
-            self.faults.push(Fault::new(Code::TooDeep, at, format!("values are nested deeper than {MAX_DEPTH} levels")));
+            self.faults.push(too_deep(at));
         } else if self.nodes > MAX_NODES {
             self.faults.push(Fault::new(Code::TooLarge, at, format!("the manifest has more than {MAX_NODES} values")));
         } else {
@@ -165,13 +176,15 @@ impl Growing<'_> {
 
     fn null(&mut self, text: &str, at: &Range<usize>) {
         let refused = Node { span: at.clone(), kind: Kind::Refused };
-        if text.is_empty() && self.open.is_empty() {
+        // The parser writes a value that is not there as `~` of no width.
+        let nothing = at.is_empty();
+        if nothing && self.open.is_empty() {
             self.put(refused);
             return;
         }
         let fault = match self.open.last() {
-            Some(Open::Map { key: Some(Some(key)), .. }) => {
-                let (place, hint) = if text.is_empty() {
+            Some(Open::Map { key: Waiting::ValueOf(key), .. }) => {
+                let (place, hint) = if nothing {
                     (&key.span, "give it a value, or take the key out".to_owned())
                 } else {
                     (at, format!("quote it, if the text `{text}` is meant"))
@@ -199,10 +212,10 @@ impl Growing<'_> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, key, .. }) => match key.take() {
-                Some(Some(key)) => add(self.faults, entries, key, node),
-                Some(None) => {}
-                None => *key = Some(as_key(self.faults, node)),
+            Some(Open::Map { entries, key, .. }) => match std::mem::take(key) {
+                Waiting::ValueOf(key) => add(self.faults, entries, key, node),
+                Waiting::Nothing => {}
+                Waiting::Anew => *key = as_key(self.faults, node),
             },
         }
     }
@@ -220,13 +233,13 @@ impl Growing<'_> {
     }
 }
 
-fn as_key(faults: &mut Vec<Fault>, node: Node) -> Option<Key> {
+fn as_key(faults: &mut Vec<Fault>, node: Node) -> Waiting {
     match node.kind {
-        Kind::Text { text, .. } => Some(Key { text, span: node.span }),
-        Kind::Refused => None,
+        Kind::Text { text, .. } => Waiting::ValueOf(Key { text, span: node.span }),
+        Kind::Refused => Waiting::Nothing,
         other => {
             faults.push(Fault::new(Code::WrongType, &node.span, format!("a key must be a text, not {}", other.words())));
-            None
+            Waiting::Nothing
         }
     }
 }

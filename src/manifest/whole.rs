@@ -17,9 +17,12 @@ use crate::graph;
 use crate::id::Name;
 
 /// The most gates that a manifest may have.
-const MOST_GATES: usize = 200;
+pub(super) const MOST_GATES: usize = 200;
 /// The most services, images, targets or environments that a manifest may have.
-const MOST_OTHERS: usize = 100;
+pub(super) const MOST_OTHERS: usize = 100;
+
+/// How many dangling names get a suggestion; finding the nearest name costs time that a hostile manifest could multiply.
+const MOST_SUGGESTIONS: usize = 100;
 
 /// What came out of reading a manifest.
 #[derive(Debug)]
@@ -35,22 +38,28 @@ pub(super) fn read(root: &Node, surroundings: &Surroundings) -> Read {
     let mut reader = Reader::default();
     let mut warnings = Vec::new();
     let manifest = parts(&mut reader, root, surroundings).map(|(manifest, fields)| {
-        judge(&mut reader, &manifest, &fields);
+        // Beyond the limits nothing is compared with everything: the time for that grows with the square.
+        if !reader.faults.iter().any(|fault| fault.code == Code::TooMany) {
+            judge(&mut reader, &manifest, &fields);
+        }
         if let Some(root) = &surroundings.root {
-            let missing = files::missing(root, &reader.paths, manifest.gates.values());
+            let missing = files::missing(root, &reader.paths, &manifest.gates.values().collect::<Vec<_>>());
             reader.faults.extend(missing);
         }
-        warnings = unused(&reader, &manifest, &fields);
+        // Beside faults they would be noise: what could not be read points at nothing.
+        if reader.faults.is_empty() {
+            warnings = unused(&reader, &manifest, &fields);
+        }
         manifest
     });
     Read { manifest, faults: reader.faults, warnings }
 }
 
 fn parts<'n>(reader: &mut Reader, root: &'n Node, files: &Surroundings) -> Option<(Manifest, Fields<'n>)> {
-    let fields = reader.fields(root, &start_of(root), &keys::MANIFEST)?;
-    if !version(reader, &fields) {
+    if !version(reader, root) {
         return None;
     }
+    let fields = reader.fields(root, &start_of(root), &keys::MANIFEST)?;
     let product = fields.get("product").and_then(|node| {
         let text = reader.text(node, "the product's name")?;
         reader.name_from(&text, &node.span)
@@ -87,9 +96,10 @@ fn start_of(root: &Node) -> Range<usize> {
     }
 }
 
-/// Returns whether the manifest is of a version that is read here.
-fn version(reader: &mut Reader, fields: &Fields<'_>) -> bool {
-    let Some(node) = fields.get("version") else { return true };
+/// Returns whether the manifest may be of the version that is read here. Of another one no key is known, so nothing else is judged.
+fn version(reader: &mut Reader, root: &Node) -> bool {
+    let Kind::Map(entries) = &root.kind else { return true };
+    let Some((_, node)) = entries.iter().find(|(key, _)| key.text == "version") else { return true };
     match reader.scalar(node, "the number 1") {
         Some(("1", _)) => true,
         Some((other, _)) => {
@@ -149,22 +159,27 @@ fn dangling(reader: &mut Reader, fields: &Fields<'_>) {
                 format!("{section}: {}", listed(known.clone()))
             }
         };
-        found.push(fault.suggest(closest(reference.name.as_str(), known.clone()).unwrap_or_else(all)));
+        let near = if found.len() < MOST_SUGGESTIONS { closest(reference.name.as_str(), known.clone()) } else { None };
+        found.push(fault.suggest(near.unwrap_or_else(all)));
     }
     reader.faults.extend(found);
 }
 
-/// Reports circles, each at the name that closes it.
+/// Reports circles, each at the name that closes it; one that only an environment's overrides close, at a name of theirs.
 fn circles(reader: &mut Reader, needs: &IndexMap<Name, Vec<Name>>, section: &'static str, environment: Option<&Name>) {
+    let to = if section == "gates" { Pointed::Gate } else { Pointed::Target };
     for cycle in graph::cycles(needs) {
-        let (Some(first), Some(last)) = (cycle.first(), cycle.last()) else { continue };
-        let closes = |reference: &&Reference| {
-            let from = &reference.from;
-            let same = from.section == section && from.name == last.as_str() && reference.name == *first;
-            let to = if section == "gates" { Pointed::Gate } else { Pointed::Target };
-            same && reference.to == to && (from.environment.is_none() || from.environment.as_deref() == environment.map(Name::as_str))
+        let arrow = |from: &Name, name: &Name| {
+            reader.references.iter().rev().find(|reference| {
+                let own = &reference.from;
+                let here = own.environment.is_none() || own.environment.as_deref() == environment.map(Name::as_str);
+                reference.to == to && reference.name == *name && own.section == section && own.name == from.as_str() && here
+            })
         };
-        let Some(span) = reader.references.iter().rev().find(closes).map(|reference| reference.span.clone()) else { continue };
+        let next = cycle.iter().cycle().skip(1);
+        let arrows: Vec<&Reference> = cycle.iter().zip(next).filter_map(|(from, name)| arrow(from, name)).collect();
+        let overriding = arrows.iter().find(|reference| reference.from.environment.is_some());
+        let Some(span) = overriding.or(arrows.last()).map(|reference| reference.span.clone()) else { continue };
         let fault = Fault::new(Code::Cycle, &span, format!("these {section} wait for each other: {}", graph::path(&cycle)));
         reader.fault(fault.suggest("take one of the arrows out"));
     }

@@ -25,12 +25,13 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// An hour; four seconds of grace, which fits between GitHub's SIGINT and the end of the tree; 200 ms; 64 KiB.
+    /// An hour; four seconds of grace, which fits between GitHub's SIGINT and the end of the tree; half a
+    /// second, which a busy machine needs to read a last line; 64 KiB.
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(3600),
             grace: Duration::from_secs(4),
-            leak_grace: Duration::from_millis(200),
+            leak_grace: Duration::from_millis(500),
             max_line_bytes: 64 * 1024,
         }
     }

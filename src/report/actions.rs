@@ -109,7 +109,9 @@ impl Sink for ActionsLog {
         match &event.kind {
             EventKind::GateFinished { gate, outcome, last_lines, .. } => {
                 self.results.extend(telling.lines.first().cloned());
-                if !outcome.passed() && !matches!(outcome, crate::event::GateOutcome::NotStarted { .. } | crate::event::GateOutcome::Cancelled) {
+                if !outcome.passed()
+                    && !matches!(outcome, crate::event::GateOutcome::NotStarted { .. } | crate::event::GateOutcome::Cancelled)
+                {
                     let last = &last_lines[last_lines.len().saturating_sub(MAX_LINES)..];
                     self.annotate(Level::Error, &format!("gate {gate}"), &plain_lines(&format!("{outcome}\n{}", last.join("\n"))));
                 }
@@ -157,7 +159,7 @@ fn plain_lines(text: &str) -> String {
 
 /// Escapes the data of a workflow command.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A").replace("##[", "#\u{200b}#[")
 }
 
 /// Escapes the value of a property of a workflow command.

@@ -41,8 +41,16 @@ impl Ending {
             None | Some(Outcome::Superseded | Outcome::Held) => Tone::Calm,
             Some(_) => Tone::Bad,
         };
-        let undo = (report.outcome == Some(Outcome::Finished) && report.release.is_some()).then(|| format!("cutover rollback {environment}"));
-        Self { tone, headline: headline(report, environment), failed: failed(report), live: live(report), next: next(report, environment), undo }
+        let undo =
+            (report.outcome == Some(Outcome::Finished) && report.release.is_some()).then(|| format!("cutover rollback {environment}"));
+        Self {
+            tone,
+            headline: headline(report, environment),
+            failed: failed(report),
+            live: live(report),
+            next: next(report, environment),
+            undo,
+        }
     }
 }
 
@@ -92,7 +100,10 @@ fn live(report: &Report) -> String {
     if all(Side::Before) {
         return "What served before, on every target.".to_owned();
     }
-    let sentence = |target: &TargetReport| format!("{} serves {}", target.name, side(target.serves));
+    let sentence = |target: &TargetReport| match target.serves {
+        Side::Unknown => format!("what {} serves is not known", target.name),
+        serves => format!("{} serves {}", target.name, side(serves)),
+    };
     format!("{}.", report.targets.iter().map(sentence).collect::<Vec<_>>().join("; "))
 }
 

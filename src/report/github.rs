@@ -14,7 +14,6 @@ use std::time::Duration;
 use super::Report;
 use super::comment::{Links, comment};
 use super::ending::{Ending, Tone};
-use super::masked::Mask;
 use crate::event::{Events, Level, Outcome};
 use crate::github::{
     CommitState, CommitStatus, Deployment, DeploymentRequest, DeploymentState, DeploymentStatus, GitHub, GitHubError, Mark, Section, Stamp,
@@ -22,6 +21,7 @@ use crate::github::{
 };
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
+use crate::mask::Masker;
 
 /// How long each of the three moments may take. A run that is being cancelled has ten seconds in all and passes less to `finish`.
 pub const MOMENT_LIMIT: Duration = Duration::from_secs(30);
@@ -88,7 +88,7 @@ impl Area {
 pub struct GitHubReporter {
     github: GitHub,
     context: RunContext,
-    mask: Mask,
+    masker: Masker,
     events: Events,
     silent: BTreeSet<Area>,
     deployment: Option<Deployment>,
@@ -102,8 +102,8 @@ impl std::fmt::Debug for GitHubReporter {
 
 impl GitHubReporter {
     /// Returns a reporter; nothing is sent yet.
-    pub fn new(github: GitHub, context: RunContext, mask: Mask, events: Events) -> Self {
-        Self { github, context, mask, events, silent: BTreeSet::new(), deployment: None }
+    pub fn new(github: GitHub, context: RunContext, masker: Masker, events: Events) -> Self {
+        Self { github, context, masker, events, silent: BTreeSet::new(), deployment: None }
     }
 
     /// Returns where the reader of a report finds more.
@@ -153,7 +153,9 @@ impl GitHubReporter {
         F: AsyncFnOnce(&mut Self),
     {
         if tokio::time::timeout(limit, work(self)).await.is_err() {
-            let text = format!("GitHub did not answer within {limit:?}, so the report there may be incomplete ({moment}); it is in the summary and the log.");
+            let text = format!(
+                "GitHub did not answer within {limit:?}, so the report there may be incomplete ({moment}); it is in the summary and the log."
+            );
             self.events.notice(Level::Warning, "github::slow", text);
         }
     }
@@ -166,7 +168,7 @@ impl GitHubReporter {
         let status = CommitStatus {
             state,
             target_url: Some(self.context.run_url.clone()),
-            description: (self.mask)(description),
+            description: self.masker.text(description).into_owned(),
             context: format!("cutover/{}/{scope}", self.context.product),
         };
         let result = self.github.set_status(&self.context.commit, &status).await;
@@ -220,7 +222,7 @@ impl GitHubReporter {
             return;
         }
         let log_url = Some(self.context.run_url.clone());
-        let status = DeploymentStatus { state, description: (self.mask)(description), log_url, environment_url };
+        let status = DeploymentStatus { state, description: self.masker.text(description).into_owned(), log_url, environment_url };
         let result = self.github.set_deployment_status(deployment.id, &status).await;
         self.judge(Area::Deployment, result);
     }
@@ -232,7 +234,7 @@ impl GitHubReporter {
         let Some(pull_request) = self.pull_request().await else { return };
         let scope = self.context.environment.clone().or_else(|| Name::parse("pull-request"));
         let Some(scope) = scope else { return };
-        let body = (self.mask)(&comment(report, &self.links()));
+        let body = self.masker.text(&comment(report, &self.links())).into_owned();
         let section = Section { scope, stamp: self.context.stamp, body };
         let put = self.github.put_section(pull_request, &self.context.product, &section).await;
         match self.judge(Area::Comment, put) {
@@ -266,7 +268,7 @@ impl GitHubReporter {
             Err(error) => error,
         };
         if !error.is_about_the_token() {
-            let text = (self.mask)(&format!("GitHub did not take {}: {error}. The report is in the summary and the log.", area.name()));
+            let text = format!("GitHub did not take {}: {error}. The report is in the summary and the log.", area.name());
             self.events.notice(Level::Warning, "github::not-reported", text);
             return None;
         }

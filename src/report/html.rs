@@ -82,7 +82,8 @@ fn opening(report: &Report, ending: &Ending, title: &str) -> String {
 
 fn targets(report: &Report) -> String {
     let rows = report.targets.iter().map(|target| {
-        let label = |label: &Option<String>| label.as_deref().map_or_else(|| "nothing".to_owned(), |it| format!("<code>{}</code>", escape(it)));
+        let label =
+            |label: &Option<String>| label.as_deref().map_or_else(|| "nothing".to_owned(), |it| format!("<code>{}</code>", escape(it)));
         let (before, after) = (label(&target.before), label(&target.after));
         let change = if target.carried { format!("{before}, unchanged") } else { format!("{before} → {after}") };
         let proven = match (target.serves, target.proven_from_outside) {
@@ -117,7 +118,13 @@ fn failed_gates(report: &Report) -> String {
 
 fn gates(report: &Report) -> String {
     let rows = report.gates.iter().map(|gate| {
-        let class = if gate.passed() { "good" } else if gate.failed() { "bad" } else { "calm" };
+        let class = if gate.passed() {
+            "good"
+        } else if gate.failed() {
+            "bad"
+        } else {
+            "calm"
+        };
         let words = format!("<span class=\"{class}\">{}</span>", escape(&gate.words));
         vec![gate.name.to_string(), words, took(gate.duration_ms), gate.attempts.to_string()]
     });
@@ -191,7 +198,8 @@ fn timeline(report: &Report) -> String {
 }
 
 fn table(title: &str, headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let rows: String = rows.map(|cells| format!("<tr>{}</tr>\n", cells.iter().map(|cell| format!("<td>{cell}</td>")).collect::<String>())).collect();
+    let rows: String =
+        rows.map(|cells| format!("<tr>{}</tr>\n", cells.iter().map(|cell| format!("<td>{cell}</td>")).collect::<String>())).collect();
     if rows.is_empty() {
         return String::new();
     }

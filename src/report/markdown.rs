@@ -3,7 +3,7 @@
 //! Rules of escaping: <https://github.github.com/gfm/>; mentions and references are found by GitHub after Markdown has been read, in text but
 //! not in code, so that a backslash does not stop them and a zero-width space does.
 
-use super::plain::{hidden, plain};
+use super::plain::plain;
 
 /// The longest line of a code block, in characters.
 const MAX_LINE: usize = 500;
@@ -19,7 +19,9 @@ pub fn text(foreign: &str) -> String {
         match character {
             '@' => out.extend(['@', ZERO_WIDTH]),
             '#' if next.is_some_and(char::is_ascii_digit) => out.extend(['\\', '#', ZERO_WIDTH]),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '$' | ':' => out.extend(['\\', character]),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '$' => out.extend(['\\', character]),
+            // An address or an emoji's name follows at once, the rest of a sentence after a space.
+            ':' if next.is_some_and(|next| !next.is_whitespace()) => out.extend(['\\', ':']),
             // At the beginning these make a list, a heading's underline or a rule.
             '-' | '+' | '=' if index == 0 => out.extend(['\\', character]),
             '.' | ')' if index > 0 && characters[..index].iter().all(char::is_ascii_digit) => out.extend(['\\', character]),
@@ -75,8 +77,7 @@ pub fn link(label: &str, address: &str) -> String {
 }
 
 fn one_line(foreign: &str) -> String {
-    let joined: String = foreign.chars().map(|character| if matches!(character, '\n' | '\r') { ' ' } else { character }).collect();
-    plain(&joined).chars().filter(|&character| !hidden(character)).collect::<String>().trim().to_owned()
+    plain(foreign).trim().to_owned()
 }
 
 fn ends_with(characters: &[char], word: &str) -> bool {

@@ -1,17 +1,14 @@
 //! Takes secrets out of every text of an event.
 
-use std::sync::Arc;
-
 use crate::event::{Event, EventKind, GateOutcome, TargetSummary};
-
-/// Returns a text without any secret.
-pub type Mask = Arc<dyn Fn(&str) -> String + Send + Sync>;
+use crate::mask::Masker;
 
 /// Returns the event with every text masked. Names come from the manifest, and codes from this program: they hold no secret.
-pub(super) fn masked(event: &Event, mask: &Mask) -> Event {
+pub(super) fn masked(event: &Event, masker: &Masker) -> Event {
     let mut event = event.clone();
+    let mask = |text: &str| masker.text(text).into_owned();
     let text = |text: &mut String| *text = mask(text);
-    let maybe = |text: &mut Option<String>| *text = text.as_deref().map(|text| mask(text));
+    let maybe = |text: &mut Option<String>| *text = text.as_deref().map(mask);
     let lines = |lines: &mut Vec<String>| lines.iter_mut().for_each(|line| *line = mask(line));
     match &mut event.kind {
         EventKind::RunStarted { commit, trigger, .. } => {
@@ -20,9 +17,9 @@ pub(super) fn masked(event: &Event, mask: &Mask) -> Event {
         }
         EventKind::Notice { text: sentences, .. } => text(sentences),
         EventKind::GateLine { line, .. } | EventKind::BuildLine { line, .. } => text(line),
-        EventKind::GateAttemptFailed { outcome, .. } => gate(outcome, mask),
+        EventKind::GateAttemptFailed { outcome, .. } => gate(outcome, &mask),
         EventKind::GateFinished { outcome, last_lines, .. } => {
-            gate(outcome, mask);
+            gate(outcome, &mask);
             lines(last_lines);
         }
         EventKind::BuildStarted { builder, .. } => text(builder),
@@ -56,7 +53,7 @@ pub(super) fn masked(event: &Event, mask: &Mask) -> Event {
     event
 }
 
-fn gate(outcome: &mut GateOutcome, mask: &Mask) {
+fn gate(outcome: &mut GateOutcome, mask: &impl Fn(&str) -> String) {
     match outcome {
         GateOutcome::CouldNotStart { reason } | GateOutcome::OutputUnreadable { reason } => *reason = mask(reason),
         GateOutcome::ServiceFailed { service, reason } => {

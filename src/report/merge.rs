@@ -14,9 +14,9 @@ impl Report {
         let mut whole = Self { gates: Vec::new(), images: Vec::new(), notices: Vec::new(), ..reports[decisive].clone() };
         whole.requests.clear();
         for (index, report) in reports.into_iter().enumerate() {
-            let later = begun.zip(report.started).map_or(0, |(begun, started)| {
-                u64::try_from(started.as_millisecond().saturating_sub(begun.as_millisecond())).unwrap_or(0)
-            });
+            let later = begun
+                .zip(report.started)
+                .map_or(0, |(begun, started)| u64::try_from(started.as_millisecond().saturating_sub(begun.as_millisecond())).unwrap_or(0));
             let ended = report.elapsed + std::time::Duration::from_millis(later);
             whole.elapsed = whole.elapsed.max(ended);
             if index == decisive {

@@ -1,11 +1,11 @@
 //! Makes foreign text harmless for a terminal or a page: no escape sequences, no control characters, nothing that reorders what is read.
 
-/// Returns the text without escape sequences and control characters; tabs become spaces.
+/// Returns the text as one line without escape sequences and control characters; tabs and line ends become spaces.
 pub(super) fn plain(text: &str) -> String {
     strip(text, false)
 }
 
-/// Returns the text with its colours (SGR sequences) and without any other escape sequence or control character.
+/// Returns the text as one line with its colours (SGR sequences) and without any other escape sequence or control character.
 pub(super) fn coloured(text: &str) -> String {
     strip(text, true)
 }
@@ -42,6 +42,7 @@ fn strip(text: &str, colours: bool) -> String {
                 None => {}
             },
             '\t' => out.push_str("    "),
+            '\n' | '\r' => out.push(' '),
             character if character.is_control() || hidden(character) => {}
             character => out.push(character),
         }
@@ -75,6 +76,6 @@ fn string_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 }
 
 /// Characters that nobody sees and that change the order or the meaning of what is seen.
-pub(super) fn hidden(character: char) -> bool {
+fn hidden(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
 }

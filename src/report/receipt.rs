@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{CheckReport, GateReport, ImageReport, NoticeReport, PhaseReport, TargetReport};
 use super::Report;
+use super::model::{CheckReport, GateReport, ImageReport, NoticeReport, PhaseReport, TargetReport};
 use crate::event::{Outcome, Serving};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};

@@ -42,7 +42,14 @@ pub(super) struct Detail {
 const ALWAYS: u8 = u8::MAX;
 
 /// Puts the report together so that `measure` of it is at most `limit`: first with fewer lines of logs, then with fewer parts.
-pub(super) fn compose(report: &Report, links: &Links, picture: bool, most_lines: usize, limit: usize, measure: fn(&str) -> usize) -> String {
+pub(super) fn compose(
+    report: &Report,
+    links: &Links,
+    picture: bool,
+    most_lines: usize,
+    limit: usize,
+    measure: fn(&str) -> usize,
+) -> String {
     for lines in [most_lines, 60, 20, 5].into_iter().filter(|lines| *lines <= most_lines) {
         let whole = join(&parts(report, links, Detail { lines, picture }), 0, links);
         if measure(&whole) <= limit {
@@ -85,7 +92,7 @@ fn parts(report: &Report, links: &Links, detail: Detail) -> Vec<Part> {
         (50, gates(report)),
         (40, images(report)),
         (30, timings(report, detail.picture)),
-        (20, (!notes.is_empty()).then(|| folded("Notes", &notices("", &notes)))),
+        (20, (!notes.is_empty()).then(|| folded("Notes", false, &notices("", &notes)))),
         (ALWAYS, Some(footer(report, links))),
     ];
     candidates.into_iter().filter_map(|(importance, markdown)| Some(Part { importance, markdown: markdown? })).collect()
@@ -121,16 +128,16 @@ fn undo(command: &str) -> String {
 
 fn failed_gates(report: &Report, lines: usize) -> Option<String> {
     let failed: Vec<&GateReport> = report.failed_gates().collect();
-    let one = |gate: &&GateReport| {
+    let one = |(index, gate): (usize, &&GateReport)| {
         let mut out = format!("❌ **{}** {} after {}\n", gate.name, text(&gate.words), took(gate.duration_ms));
         let last = &gate.last_lines[gate.last_lines.len().saturating_sub(lines)..];
         if !last.is_empty() {
             let title = format!("The last {}", count(last.len(), "line"));
-            let _ = write!(out, "\n{}", folded(&title, &block(last.iter().map(String::as_str))));
+            let _ = write!(out, "\n{}", folded(&title, index == 0, &block(last.iter().map(String::as_str))));
         }
         out
     };
-    (!failed.is_empty()).then(|| failed.iter().map(one).collect::<Vec<_>>().join("\n"))
+    (!failed.is_empty()).then(|| failed.iter().enumerate().map(one).collect::<Vec<_>>().join("\n"))
 }
 
 fn gates(report: &Report) -> Option<String> {
@@ -141,8 +148,15 @@ fn gates(report: &Report) -> Option<String> {
     rows.sort_by_key(|gate| !gate.failed());
     let mut out = String::from("| gate | outcome | time | attempts |\n|---|---|--:|--:|\n");
     for gate in rows {
-        let sign = if gate.passed() { "✅" } else if gate.failed() { "❌" } else { "▫️" };
-        let (words, time) = (text(&cut(&gate.words)), took(gate.duration_ms));
+        let sign = if gate.passed() {
+            "✅"
+        } else if gate.failed() {
+            "❌"
+        } else {
+            "▫️"
+        };
+        let words = text(&cut(&gate.words));
+        let time = if gate.attempts == 0 { String::new() } else { took(gate.duration_ms) };
         let _ = writeln!(out, "| {} | {sign} {words} | {time} | {} |", gate.name, gate.attempts);
     }
     Some(out)
@@ -191,7 +205,10 @@ fn checks(report: &Report) -> Option<String> {
     if suspicious.is_empty() {
         return (passed > 0).then(|| format!("{} passed.\n", count(passed, "check")));
     }
-    let mut out = format!("Checks: {passed} passed, {} did not.\n\n| target | check | in | verdict | seen |\n|---|---|---|---|---|\n", suspicious.len());
+    let mut out = format!(
+        "Checks: {passed} passed, {} did not.\n\n| target | check | in | verdict | seen |\n|---|---|---|---|---|\n",
+        suspicious.len()
+    );
     for check in suspicious.iter().take(50) {
         let verdict = match check.verdict {
             Verdict::Pass => "pass",
@@ -254,8 +271,9 @@ fn footer(report: &Report, links: &Links) -> String {
     format!("<sub>{}</sub>", facts.join(" · "))
 }
 
-fn folded(title: &str, markdown: &str) -> String {
-    format!("<details><summary>{title}</summary>\n\n{}\n\n</details>\n", markdown.trim_end())
+fn folded(title: &str, open: bool, markdown: &str) -> String {
+    let open = if open { " open" } else { "" };
+    format!("<details{open}><summary>{title}</summary>\n\n{}\n\n</details>\n", markdown.trim_end())
 }
 
 fn cut(foreign: &str) -> String {

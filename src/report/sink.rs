@@ -4,8 +4,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use super::Report;
-use super::masked::{Mask, masked};
+use super::masked::masked;
 use crate::event::Event;
+use crate::mask::Masker;
 
 /// Renders events as they come. It cannot fail the run: what it cannot write is lost.
 pub trait Sink: Send {
@@ -44,7 +45,7 @@ impl Tally {
 
 /// All sinks of a run.
 pub struct Sinks {
-    mask: Mask,
+    masker: Masker,
     all: Vec<Box<dyn Sink>>,
     tally: watch::Sender<Report>,
 }
@@ -56,9 +57,9 @@ impl std::fmt::Debug for Sinks {
 }
 
 impl Sinks {
-    /// Returns the given sinks behind `mask`.
-    pub fn new(mask: Mask, sinks: Vec<Box<dyn Sink>>) -> Self {
-        Self { mask, all: sinks, tally: watch::Sender::default() }
+    /// Returns the given sinks behind the masker.
+    pub fn new(masker: Masker, sinks: Vec<Box<dyn Sink>>) -> Self {
+        Self { masker, all: sinks, tally: watch::Sender::default() }
     }
 
     /// Returns a reader of the report as it grows.
@@ -68,7 +69,7 @@ impl Sinks {
 
     /// Hands one event to every sink.
     pub fn on(&mut self, event: &Event) {
-        let event = masked(event, &self.mask);
+        let event = masked(event, &self.masker);
         self.tally.send_modify(|report| report.fold(&event));
         for sink in &mut self.all {
             sink.on(&event);

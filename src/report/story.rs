@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
+use super::Report;
 use super::ending::{Ending, Tone};
 use super::plain::{coloured, lines, plain};
 use super::words::{phase, short_commit, short_digest, size, took};
-use super::Report;
 use crate::event::{Event, EventKind, GateOutcome, Level, Phase, TargetSummary, Verdict};
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
@@ -79,8 +79,12 @@ pub(super) fn tell(event: &Event) -> Telling {
         EventKind::GateFinished { gate, outcome, duration, last_lines, .. } => {
             Telling { lines: gate_finished(gate.as_str(), outcome, *duration, last_lines), result: !outcome.passed() }
         }
-        EventKind::BuildStarted { image, builder } => passing(vec![format!("{FAINT}▸{FAINT:#} image {image} is built by {}", plain(builder))]),
-        EventKind::BuildLine { image, line } => passing(lines(line).map(|line| format!("{FAINT}{image} │{FAINT:#} {}", coloured(line))).collect()),
+        EventKind::BuildStarted { image, builder } => {
+            passing(vec![format!("{FAINT}▸{FAINT:#} image {image} is built by {}", plain(builder))])
+        }
+        EventKind::BuildLine { image, line } => {
+            passing(lines(line).map(|line| format!("{FAINT}{image} │{FAINT:#} {}", coloured(line))).collect())
+        }
         EventKind::BuildFinished { image, result: Ok(digest), size: bytes, duration } => {
             let bytes = bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
             passing(vec![format!("{GOOD}✓{GOOD:#} image {image} is {}{bytes}{}", plain(&short_digest(digest)), faint(*duration))])

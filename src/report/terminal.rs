@@ -5,10 +5,10 @@ use std::io::{IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 
+use super::Report;
 use super::progress::Progress;
 use super::sink::Sink;
 use super::story::{Telling, tell, tell_end};
-use super::Report;
 use crate::event::Event;
 
 /// Tells the story of a run.
@@ -64,7 +64,9 @@ impl Sink for Terminal {
         }
         let Telling { lines, result } = tell(event);
         if result || !self.quiet {
-            lines.iter().for_each(|line| self.say(line));
+            for line in &lines {
+                self.say(line);
+            }
         }
     }
 
@@ -73,7 +75,9 @@ impl Sink for Terminal {
             progress.clear();
         }
         if report.outcome.is_some() {
-            tell_end(report).iter().for_each(|line| self.say(line));
+            for line in tell_end(report) {
+                self.say(&line);
+            }
         }
     }
 }

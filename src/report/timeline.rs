@@ -31,8 +31,8 @@ pub(super) fn gantt(report: &Report) -> Option<String> {
             let _ = writeln!(out, "    section {section}");
         }
         // A bar without length is not drawn.
-        let (state, length) = (if bar.failed { "crit" } else { "done" }, bar.duration_ms.max(1));
-        let _ = writeln!(out, "    {} :{state}, {}, {length}ms", bar.name, bar.started_ms);
+        let (state, length) = (if bar.failed { "crit, " } else { "" }, bar.duration_ms.max(1));
+        let _ = writeln!(out, "    {} :{state}{}, {length}ms", bar.name, bar.started_ms);
     }
     out.push_str("```\n");
     Some(out)

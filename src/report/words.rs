@@ -42,13 +42,13 @@ pub(super) fn phase(phase: Phase) -> &'static str {
     }
 }
 
-/// Returns which side a target serves, as the end of the sentence "it serves ...".
+/// Returns which side a target serves, as the end of the sentence "it serves ..." where it is known.
 pub(super) fn side(side: Side) -> &'static str {
     match side {
         Side::Before => "what it served before",
         Side::After => "the new release",
         Side::Neither => "neither the new release nor what it served before",
-        Side::Unknown => "something that could not be asked",
+        Side::Unknown => "not known",
     }
 }
 

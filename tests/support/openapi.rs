@@ -85,6 +85,9 @@ impl Document {
 
     fn check(&self, schema: &Value, value: &Value, place: &str, faults: &mut Vec<String>) {
         let schema = self.resolve(schema);
+        if value.is_null() && schema["nullable"] == true {
+            return;
+        }
         if let Some(branches) = schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array()) {
             // The branch with the fewest faults is the one meant.
             let tried = branches.iter().map(|branch| {

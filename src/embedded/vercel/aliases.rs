@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Vercel;
 use super::caller::Caller;
 use super::refusal::Refusal;
-use super::state::{Alias, Ready, State as Everything};
+use super::state::{Alias, BuildState, State as Everything};
 use super::wire::page;
 
 /// `GET /v4/aliases/{idOrAlias}`.
@@ -63,7 +63,7 @@ pub(super) async fn assign(
 ) -> Result<Json<Value>, Refusal> {
     let mut state = vercel.state();
     let deployment = caller.deployment(&state, &id)?.clone();
-    if deployment.ready != Ready::Ready {
+    if deployment.ready != BuildState::Ready {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "deployment_not_ready", "The deployment is not READY and can not be aliased"));
     }
     let valid = new.alias.contains('.') && new.alias.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');

@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
-use super::Vercel;
+use super::{ProjectSeed, Vercel};
 use super::refusal::Refusal;
 use super::state::{Deployment, Project, State, Token};
 
@@ -22,6 +22,7 @@ impl FromRequestParts<Vercel> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, vercel: &Vercel) -> Result<Self, Refusal> {
+        vercel.make_room(parts);
         let state = vercel.state();
         let token = known(&state, &parts.headers)?;
         let query = parts.uri.query().unwrap_or_default().as_bytes();
@@ -39,6 +40,35 @@ impl FromRequestParts<Vercel> for Caller {
         let scope = state.team(&team).map(|team| team.id.clone()).filter(|id| token.teams.contains(id));
         let scope = scope.ok_or_else(|| Refusal::forbidden(format!("Not authorized: Trying to access resource under scope \"{team}\". You must re-authenticate to this scope or use a token with access to this scope.")))?;
         Ok(Self { user: token.user.clone(), scope, token })
+    }
+}
+
+impl Vercel {
+    /// In an open world: makes the token, the team and the project that a request names exist.
+    fn make_room(&self, parts: &Parts) {
+        if !self.state().switches.open_to_anyone {
+            return;
+        }
+        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some(text) = header.and_then(|value| value.strip_prefix("Bearer ")).filter(|text| !text.is_empty()) else { return };
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let asked = url::form_urlencoded::parse(query).find(|(key, value)| (key == "teamId" || key == "slug") && !value.is_empty());
+        let team = asked.map(|(_, value)| value.into_owned()).filter(|team| !team.starts_with("usr_"));
+        if let Some(team) = &team
+            && self.state().team(team).is_none()
+        {
+            self.seed_team(team, team.trim_start_matches("team_"));
+        }
+        let teams: Vec<String> = self.state().teams.keys().cloned().collect();
+        let user = format!("usr_{}", "sandbox");
+        self.seed_token(text, &user, &teams.iter().map(String::as_str).collect::<Vec<_>>(), None);
+        let mut segments = parts.uri.path().split('/').skip_while(|part| *part != "projects").skip(1);
+        if let Some(project) = segments.next().filter(|project| !project.is_empty())
+            && self.state().project(project).is_none()
+        {
+            let scope = team.as_ref().and_then(|team| self.state().team(team).map(|team| team.id.clone())).unwrap_or(user);
+            self.seed_project(ProjectSeed::new(project.trim_start_matches("prj_"), project, &scope));
+        }
     }
 }
 

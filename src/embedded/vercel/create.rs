@@ -15,7 +15,7 @@ use super::Vercel;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use super::site::PlainSettings;
-use super::state::{Deployment, Project, Ready};
+use super::state::{BuildState, Deployment, Project};
 use super::store::{Files, Stored};
 use super::switch::Fate;
 use super::wire;
@@ -302,7 +302,7 @@ impl Vercel {
     fn equal(&self, project: &Project, origin: &Origin) -> Option<Value> {
         let state = self.state();
         let equal = |one: &&Deployment| {
-            one.project == project.id && one.production == origin.production && one.files == origin.files && one.ready == Ready::Ready
+            one.project == project.id && one.production == origin.production && one.files == origin.files && one.ready == BuildState::Ready
         };
         let found = state.deployments.values().filter(|_| state.switches.deduplicates).filter(equal).max_by_key(|one| one.created)?;
         Some(wire::deployment(&state, found))
@@ -340,7 +340,7 @@ impl Vercel {
             root: origin.root,
             plain: origin.plain,
             fate: project.fates.pop_front().unwrap_or(Fate::default()),
-            ready: Ready::Queued,
+            ready: BuildState::Queued,
             promoted: false,
             created,
             building_at: None,
@@ -375,7 +375,7 @@ fn from_git(project: &Project, source: &Value) -> Result<Origin, Refusal> {
     let tree = project.tree(branch, text("sha")).ok_or_else(|| refused("The provided GitHub repository has no such commit."))?;
     let mut origin = of_tree(project, tree);
     origin.git_source = Some(json!({ "type": "github", "repoId": link.repo_id, "ref": branch, "sha": tree.sha }));
-    origin.source = "api-trigger-git-deploy".to_owned();
+    "api-trigger-git-deploy".clone_into(&mut origin.source);
     Ok(origin)
 }
 

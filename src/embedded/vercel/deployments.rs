@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Vercel;
 use super::caller::Caller;
 use super::refusal::Refusal;
-use super::state::{Deployment, Ready};
+use super::state::{BuildState, Deployment};
 use super::wire;
 
 /// The most items of a page, and how many there are when nothing is asked for (published: `limit`).
@@ -42,12 +42,11 @@ pub(super) async fn list(State(vercel): State<Vercel>, caller: Caller, RawQuery(
     let (since, until) = (number("since")?, number("until")?);
     let limit = number("limit")?.map_or(PAGE.1, |limit| usize::try_from(limit).unwrap_or(1).clamp(1, PAGE.0));
     let state = vercel.state();
-    let wanted: Option<Vec<String>> = match one("projectId").or_else(|| one("app")) {
-        Some(project) => Some(vec![caller.project(&state, project)?.id.clone()]),
-        None => {
-            let several: Vec<_> = asked.iter().filter(|(name, _)| name.starts_with("projectIds")).map(|(_, value)| value.clone()).collect();
-            (!several.is_empty()).then_some(several)
-        }
+    let wanted: Option<Vec<String>> = if let Some(project) = one("projectId").or_else(|| one("app")) {
+        Some(vec![caller.project(&state, project)?.id.clone()])
+    } else {
+        let several = asked.iter().filter(|(name, _)| name.starts_with("projectIds")).map(|(_, value)| value.clone());
+        Some(several.collect()).filter(|several: &Vec<String>| !several.is_empty())
     };
     let visible = vercel.now() - i64::try_from(state.switches.list_lag.as_millis()).unwrap_or(i64::MAX);
     let fits = |deployment: &&Deployment| {
@@ -108,9 +107,9 @@ impl Vercel {
     pub(super) fn stop(&self, id: &str) {
         let now = self.now();
         if let Some(deployment) = self.state().deployments.get_mut(id).filter(|deployment| !deployment.ready.ended()) {
-            deployment.ready = Ready::Canceled;
+            deployment.ready = BuildState::Canceled;
             deployment.ended_at = Some(now);
-            deployment.write(now, "deployment-state", "", Some(Ready::Canceled));
+            deployment.write(now, "deployment-state", "", Some(BuildState::Canceled));
         }
         self.shared.grown.notify_waiters();
     }

@@ -78,7 +78,7 @@ fn follow(vercel: Vercel, id: String, wanted: Wanted) -> impl stream::Stream<Ite
 
 /// Returns whether nothing more will be written: it has ended, and its domains are assigned where they would be by themselves.
 fn settled(deployment: &Deployment) -> bool {
-    let waits = deployment.ready == super::state::Ready::Ready && deployment.production && deployment.auto_assign;
+    let waits = deployment.ready == super::state::BuildState::Ready && deployment.production && deployment.auto_assign;
     deployment.ready.ended() && (!waits || deployment.alias_assigned.is_some())
 }
 

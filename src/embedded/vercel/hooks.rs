@@ -39,7 +39,7 @@ impl Vercel {
             let Some(project) = state.projects.get(project) else { return };
             let (Some(tree), Some(link)) = (project.tree(&hook.branch, None), &project.link) else { return };
             let mut origin = of_tree(project, tree);
-            origin.source = "git-deploy-hook".to_owned();
+            "git-deploy-hook".clone_into(&mut origin.source);
             origin.production = link.production_branch == hook.branch;
             if state.switches.shows_hook_id {
                 origin.meta.insert("deployHookId".into(), hook.id.clone());
@@ -56,7 +56,9 @@ impl Vercel {
             let earlier: Vec<String> = unfinished.map(|one| one.id.clone()).collect();
             (origin, earlier)
         };
-        earlier.iter().for_each(|id| self.stop(id));
+        for id in &earlier {
+            self.stop(id);
+        }
         self.add_deployment(project, "deploy-hook", origin);
     }
 }

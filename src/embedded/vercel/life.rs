@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Vercel;
 use super::front::Front;
 use super::site::{Site, Unbuildable};
-use super::state::{Alias, AliasRequest, Deployment, JobStatus, LogLine, Project, Ready, State, Verb};
+use super::state::{Alias, AliasRequest, BuildState, Deployment, JobStatus, LogLine, Project, State, Verb};
 use super::switch::{BuildFate, JobFate};
 use crate::embedded::traffic::Backend;
 
@@ -20,9 +20,9 @@ impl Vercel {
         let switches = self.state().switches.clone();
         tokio::time::sleep(switches.queue_time).await;
         let begun = self.change(id, |deployment, now| {
-            deployment.ready = Ready::Building;
+            deployment.ready = BuildState::Building;
             deployment.building_at = Some(now);
-            deployment.write(now, "deployment-state", "", Some(Ready::Building));
+            deployment.write(now, "deployment-state", "", Some(BuildState::Building));
             let prebuilt = if deployment.prebuilt { "Using prebuilt build artifacts..." } else { "Serving the files as they are..." };
             deployment.write(now, "stdout", prebuilt, None);
         });
@@ -32,7 +32,8 @@ impl Vercel {
             return;
         }
         self.end_build(id);
-        let assigns = self.state().deployments.get(id).is_some_and(|one| one.ready == Ready::Ready && one.production && one.auto_assign);
+        let assigns =
+            self.state().deployments.get(id).is_some_and(|one| one.ready == BuildState::Ready && one.production && one.auto_assign);
         if assigns {
             tokio::time::sleep(switches.alias_time).await;
             self.assign(id);
@@ -53,16 +54,16 @@ impl Vercel {
             deployment.ended_at = Some(now);
             match built {
                 _ if ignored => {
-                    deployment.ready = Ready::Canceled;
+                    deployment.ready = BuildState::Canceled;
                     deployment.write(now, "stdout", "The deployment was canceled by the ignored build step.", None);
                 }
                 Ok(site) => {
-                    deployment.ready = Ready::Ready;
+                    deployment.ready = BuildState::Ready;
                     deployment.site = Some(Arc::new(site));
                     deployment.write(now, "stdout", "Deployment completed", None);
                 }
                 Err(fault) => {
-                    deployment.ready = Ready::Error;
+                    deployment.ready = BuildState::Error;
                     deployment.write(now, "stderr", &format!("Error: {}", fault.message), None);
                     deployment.error = Some((fault.code.to_owned(), fault.message));
                 }
@@ -70,7 +71,7 @@ impl Vercel {
             let ready = deployment.ready;
             deployment.write(now, "deployment-state", "", Some(ready));
             // Nothing more comes of a deployment that nobody else assigns.
-            if ready == Ready::Ready && !(deployment.production && deployment.auto_assign) {
+            if ready == BuildState::Ready && !(deployment.production && deployment.auto_assign) {
                 deployment.alias_assigned = (shows_assigned || !deployment.production).then_some(now);
             }
         });
@@ -113,23 +114,9 @@ impl Vercel {
         for host in &hosts {
             self.point(&mut state, host, id);
         }
-        self.promoted(&mut state, &deployment.project, id, now);
+        state.promoted(&deployment.project, id, now);
         drop(state);
         self.shared.grown.notify_waiters();
-    }
-
-    /// Writes down that `id` is the production of `project` now.
-    fn promoted(&self, state: &mut State, project: &str, id: &str, now: i64) {
-        if let Some(project) = state.projects.get_mut(project)
-            && project.production.as_deref() != Some(id)
-        {
-            project.previous = project.production.replace(id.to_owned());
-        }
-        if let Some(deployment) = state.deployments.get_mut(id) {
-            deployment.promoted = true;
-            deployment.alias_assigned = Some(now);
-            deployment.write(now, "alias-assigned", "", None);
-        }
     }
 
     /// Makes `host` lead to the deployment `id`; edges learn of it one by one.
@@ -204,7 +191,7 @@ impl Vercel {
             JobFate::Skipped => JobStatus::Skipped,
         };
         if status == JobStatus::Succeeded {
-            self.promoted(&mut state, project, to, now);
+            state.promoted(project, to, now);
         }
         let Some(project) = state.projects.get_mut(project) else { return };
         if status == JobStatus::Succeeded {
@@ -246,7 +233,7 @@ pub(super) fn production_hosts(project: &Project) -> Vec<String> {
 
 impl Deployment {
     /// Adds a line to the log.
-    pub(super) fn write(&mut self, at: i64, kind: &'static str, text: &str, state: Option<Ready>) {
+    pub(super) fn write(&mut self, at: i64, kind: &'static str, text: &str, state: Option<BuildState>) {
         self.log.push(LogLine { kind, text: text.to_owned(), at, state });
     }
 }

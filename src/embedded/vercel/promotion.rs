@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Vercel;
 use super::caller::Caller;
 use super::refusal::Refusal;
-use super::state::{JobStatus, Ready, Verb};
+use super::state::{BuildState, JobStatus, Verb};
 use super::switch::JobFate;
 use super::wire::page;
 
@@ -27,7 +27,7 @@ pub(super) async fn promote(
     if deployment.project != project.id {
         return Err(Refusal::bad_request("The deployment does not belong to the project."));
     }
-    if deployment.ready != Ready::Ready {
+    if deployment.ready != BuildState::Ready {
         return Err(Refusal::unprocessable(format!("Deployment \"{}\" is {}, not READY.", deployment.url, deployment.ready.as_str())));
     }
     if !deployment.production {
@@ -70,7 +70,7 @@ pub(super) async fn roll_back(
             return Err(Refusal::conflict(format!("Deployment \"{}\" is already the current production deployment.", deployment.id)));
         }
     } else if !state.rollback_candidate(&deployment.id) {
-        let once = deployment.promoted && deployment.ready == Ready::Ready;
+        let once = deployment.promoted && deployment.ready == BuildState::Ready;
         if once {
             return Err(Refusal::new(
                 StatusCode::PAYMENT_REQUIRED,
@@ -78,7 +78,7 @@ pub(super) async fn roll_back(
                 "Your plan only allows to roll back to the previous production deployment.",
             ));
         }
-        if state.switches.refuses_rollback_to_staged || deployment.ready != Ready::Ready {
+        if state.switches.refuses_rollback_to_staged || deployment.ready != BuildState::Ready {
             return Err(Refusal::unprocessable(format!("Deployment \"{}\" never had production traffic.", deployment.id)));
         }
     }

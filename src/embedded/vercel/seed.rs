@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Vercel;
 use super::site::PlainSettings;
-use super::state::{Deployment, Domain, GitTree, Hook, Link, Project, Ready, Team, Token};
+use super::state::{BuildState, Deployment, Domain, GitTree, Hook, Link, Project, Team, Token};
 use super::store::Files;
 use super::switch::Fate;
 
@@ -145,7 +145,7 @@ impl Vercel {
                 root: found.root_directory.clone().unwrap_or_default(),
                 plain: PlainSettings::default(),
                 fate: Fate::default(),
-                ready: Ready::Building,
+                ready: BuildState::Building,
                 promoted: false,
                 created,
                 building_at: Some(created),

@@ -332,16 +332,9 @@ fn decode(path: &str) -> String {
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         let pair = bytes.get(at + 1..at + 3).filter(|_| *byte == b'%').and_then(|pair| std::str::from_utf8(pair).ok());
-        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(value) => {
-                plain.push(value);
-                at += 3;
-            }
-            None => {
-                plain.push(*byte);
-                at += 1;
-            }
-        }
+        let value = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        plain.push(value.unwrap_or(*byte));
+        at += if value.is_some() { 3 } else { 1 };
     }
     String::from_utf8_lossy(&plain).into_owned()
 }

@@ -190,7 +190,7 @@ impl Project {
 
 /// The states of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ready {
+pub(super) enum BuildState {
     Queued,
     Building,
     Ready,
@@ -198,7 +198,7 @@ pub(super) enum Ready {
     Canceled,
 }
 
-impl Ready {
+impl BuildState {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "QUEUED",
@@ -220,7 +220,7 @@ pub(super) struct LogLine {
     pub(super) kind: &'static str,
     pub(super) text: String,
     pub(super) at: i64,
-    pub(super) state: Option<Ready>,
+    pub(super) state: Option<BuildState>,
 }
 
 /// A deployment.
@@ -244,7 +244,7 @@ pub(super) struct Deployment {
     pub(super) root: String,
     pub(super) plain: PlainSettings,
     pub(super) fate: Fate,
-    pub(super) ready: Ready,
+    pub(super) ready: BuildState,
     pub(super) promoted: bool,
     pub(super) created: i64,
     pub(super) building_at: Option<i64>,
@@ -305,11 +305,25 @@ impl State {
         let Some(deployment) = self.deployments.get(id) else { return false };
         let Some(project) = self.projects.get(&deployment.project) else { return false };
         let in_reach = self.switches.plan != super::switch::Plan::Hobby || project.previous.as_deref() == Some(id);
-        deployment.ready == Ready::Ready && deployment.promoted && project.production.as_deref() != Some(id) && in_reach
+        deployment.ready == BuildState::Ready && deployment.promoted && project.production.as_deref() != Some(id) && in_reach
     }
 
     /// Returns whether every production hostname of `project` leads to the deployment `id`.
     pub(super) fn serves_everywhere(&self, project: &Project, id: &str) -> bool {
         project.domains.iter().all(|domain| self.aliases.get(&domain.name).is_some_and(|alias| alias.deployment == id))
+    }
+
+    /// Writes down that `id` is the production of `project` now.
+    pub(super) fn promoted(&mut self, project: &str, id: &str, now: i64) {
+        if let Some(project) = self.projects.get_mut(project)
+            && project.production.as_deref() != Some(id)
+        {
+            project.previous = project.production.replace(id.to_owned());
+        }
+        if let Some(deployment) = self.deployments.get_mut(id) {
+            deployment.promoted = true;
+            deployment.alias_assigned = Some(now);
+            deployment.write(now, "alias-assigned", "", None);
+        }
     }
 }

@@ -68,6 +68,8 @@ pub struct Switches {
     pub list_v6_gone: bool,
     /// The status for a token nobody knows: 401 or 403, both are seen.
     pub unknown_token_status: u16,
+    /// Any token opens everything, and a team or project exists once it is asked for: a sandbox without a product.
+    pub open_to_anyone: bool,
     /// The largest single upload in bytes; a larger one is answered with 413.
     pub largest_upload: u64,
 }
@@ -96,6 +98,7 @@ impl Default for Switches {
             deduplicates: false,
             list_v6_gone: false,
             unknown_token_status: 403,
+            open_to_anyone: false,
             largest_upload: 1024 * 1024 * 1024,
         }
     }

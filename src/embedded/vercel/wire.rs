@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::life::production_hosts;
-use super::state::{Deployment, Ready, State};
+use super::state::{BuildState, Deployment, State};
 
 /// Returns the deployment as `GET /v13/deployments/{id}` and the create call answer it.
 pub(super) fn deployment(state: &State, one: &Deployment) -> Value {
@@ -31,7 +31,7 @@ pub(super) fn deployment(state: &State, one: &Deployment) -> Value {
         "buildingAt": one.building_at.unwrap_or(one.created),
         "build": { "env": [] },
         "buildSkipped": one.prebuilt,
-        "isInConcurrentBuildsQueue": one.ready == Ready::Queued,
+        "isInConcurrentBuildsQueue": one.ready == BuildState::Queued,
         "isInSystemBuildsQueue": false,
         "public": false,
         "inspectorUrl": inspector(one),
@@ -53,8 +53,8 @@ pub(super) fn deployment(state: &State, one: &Deployment) -> Value {
     }
     if let Some(at) = one.ended_at {
         let name = match one.ready {
-            Ready::Canceled => "canceledAt",
-            Ready::Error => "buildErrorAt",
+            BuildState::Canceled => "canceledAt",
+            BuildState::Error => "buildErrorAt",
             _ => "ready",
         };
         body[name] = at.into();
@@ -92,7 +92,7 @@ pub(super) fn listed(state: &State, one: &Deployment) -> Value {
         "aliasError": null,
         "isRollbackCandidate": state.rollback_candidate(&one.id),
     });
-    if let Some(at) = one.ended_at.filter(|_| one.ready == Ready::Ready) {
+    if let Some(at) = one.ended_at.filter(|_| one.ready == BuildState::Ready) {
         body["ready"] = at.into();
     }
     if let Some(substate) = substate(state, one) {
@@ -142,7 +142,7 @@ pub(super) fn page(name: &str, items: Vec<Value>, next: Option<i64>, previous: O
 }
 
 fn substate(state: &State, one: &Deployment) -> Option<&'static str> {
-    let shown = state.switches.shows_substate && one.ready == Ready::Ready && one.production;
+    let shown = state.switches.shows_substate && one.ready == BuildState::Ready && one.production;
     shown.then_some(if one.promoted { "PROMOTED" } else { "STAGED" })
 }
 

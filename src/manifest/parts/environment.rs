@@ -49,8 +49,8 @@ pub(in crate::manifest) fn environment(
     let fields = reader.fields(node, &key.span, &keys::ENVIRONMENT)?;
     let from = From { section: "environments", name: name.to_string(), environment: Some(name.to_string()) };
     let targets = fields.get("targets").map(|node| reader.references(Some(node), Pointed::Target, &from));
-    if let Some((own, node)) = fields.entry("targets").filter(|(_, node)| matches!(&node.kind, Kind::List(items) if items.is_empty())) {
-        let fault = Fault::new(Code::BadValue, &own.span, "the environment has no targets").related(&node.span, "an empty list");
+    if let Some((own, _)) = fields.entry("targets").filter(|(_, node)| matches!(&node.kind, Kind::List(items) if items.is_empty())) {
+        let fault = Fault::new(Code::BadValue, &own.span, "the environment has no targets");
         reader.fault(fault.suggest("name one, or take `targets` out for every target"));
     }
     let targets = targets.unwrap_or_else(everything);

@@ -116,7 +116,11 @@ fn fly(
         None => "fly.toml".to_owned(),
         Some(node) => {
             let path = reader.path(node, "the path of a fly.toml")?;
-            if has_extension(&path, "toml") { path } else { format!("{path}/fly.toml").replace("./", "") }
+            match path.as_str() {
+                "." => "fly.toml".to_owned(),
+                file if has_extension(file, "toml") => path,
+                directory => format!("{directory}/fly.toml"),
+            }
         }
     };
     let suggestion = "`fly` is the path of a fly.toml; an app is named by `fly: { app: NAME }`".to_owned();
@@ -160,7 +164,7 @@ fn vercel(reader: &mut Reader, around: &Around<'_>, node: &Node, target: &Fields
     let team = fields.get("team").and_then(|node| reader.text(node, "the id or slug of a team"));
     let link = fields.get("link").map(|node| reader.path(node, "the path of a linked directory"));
     let dir = target.get("dir").map(|node| (reader.path(node, "the path of a directory"), node.span.clone()));
-    let source = source(reader, &fields, target, &dir, link.as_ref());
+    let source = source(reader, &fields, target, dir.as_ref(), link.as_ref());
     let place = fields.get("link").map_or_else(|| target.at.clone(), |node| node.span.clone());
     let directory = match (&link, &dir) {
         (Some(link), _) => link.clone()?,
@@ -168,10 +172,13 @@ fn vercel(reader: &mut Reader, around: &Around<'_>, node: &Node, target: &Fields
         (None, _) => ".".to_owned(),
     };
     let found = around.files.vercel_link(&directory, project.as_ref().and_then(Option::as_deref));
-    let found: Option<Link> = found.unwrap_or_else(|wrong| {
-        reader.fault(Fault::new(Code::BadFile, &place, wrong));
-        None
-    });
+    let found: Option<Link> = match found {
+        Ok(found) => found,
+        Err(wrong) => {
+            reader.fault(Fault::new(Code::BadFile, &place, wrong));
+            return None;
+        }
+    };
     let project = match (project, &found) {
         (Some(written), _) => written,
         (None, Some(link)) => Some(link.project.clone()),
@@ -189,7 +196,7 @@ fn source(
     reader: &mut Reader,
     fields: &Fields<'_>,
     target: &Fields<'_>,
-    dir: &Option<(Option<String>, std::ops::Range<usize>)>,
+    dir: Option<&(Option<String>, std::ops::Range<usize>)>,
     link: Option<&Option<String>>,
 ) -> Option<VercelSource> {
     let git = fields.entry("git").filter(|(_, node)| !matches!(&node.kind, Kind::Text { text, plain: true } if text == "false"));
@@ -211,12 +218,18 @@ fn source(
     if let Some((path, span)) = dir {
         let path = path.clone()?;
         let suggestion = Some("add it, or name it among the `outputs` of the gate that makes it".to_owned());
-        let what = "the directory that ships".to_owned();
+        let what = "the directory to ship,".to_owned();
         reader.paths.push(PathUse { path: path.clone(), directory: true, span: span.clone(), what, suggestion });
         return Some(VercelSource::Directory(PathBuf::from(path)));
     }
     if let Some(link) = link {
-        return Some(VercelSource::Directory(PathBuf::from(link.clone()?)));
+        // Only a prebuilt output: the plain files of a linked directory, perhaps the whole repository, were never meant to be a site.
+        let link = link.clone()?;
+        let output = if link == "." { ".vercel/output".to_owned() } else { format!("{link}/.vercel/output") };
+        let suggestion = Some(format!("name `{output}/` among the `outputs` of the gate that makes it, or add `dir: PATH`"));
+        let span = fields.get("link").map_or_else(|| target.at.clone(), |node| node.span.clone());
+        reader.paths.push(PathUse { path: output, directory: true, span, what: "the prebuilt output".to_owned(), suggestion });
+        return Some(VercelSource::Directory(PathBuf::from(link)));
     }
     let fault = Fault::new(Code::MissingKey, &target.at, "the target does not say what it deploys");
     reader.fault(fault.suggest("add `dir: PATH`, `vercel: { git: true }` or `vercel: { hook: VARIABLE }`"));

@@ -1,0 +1,365 @@
+//! The embedded world of a rehearsal or a sandbox: what the manifest names exists there, and any client can be pointed at it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+
+use super::{Failure, targets};
+use crate::clock::Clock;
+use crate::embedded::fly::container::ContainerEngine;
+use crate::embedded::fly::{self, Earlier, Fly, Scope};
+use crate::embedded::fault::{Answer, Effect, Rule, Times};
+use crate::embedded::github::{self, CommitSeed, GitHub, Level, PullSeed, RepositorySeed, Token};
+use crate::embedded::registry::{self, Registry};
+use crate::embedded::vercel::{self, Fate, ProjectSeed, Tree, Vercel};
+use crate::embedded::world::{Addresses, World};
+use crate::id::{Chance, Name};
+use crate::manifest::{
+    Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, Target, TargetPlatform, VercelSource, VercelTarget,
+};
+use crate::platform::fly::machine_config;
+use crate::settings::variable;
+
+/// Fly's token in the world. Harmless: it opens nothing else.
+pub(super) const FLY_TOKEN: &str = "fm2_rehearsal0fly0token0opens0nothing0else";
+/// Vercel's token; without a hyphen, which the vendor's client refuses.
+pub(super) const VERCEL_TOKEN: &str = "rehearsalVercelTokenOpensNothingElse";
+/// GitHub's token.
+pub(super) const GITHUB_TOKEN: &str = "ghs_rehearsalGitHubTokenOpensNothingElse";
+/// The team that every project belongs to, unless the manifest names another.
+const TEAM: &str = "team_rehearsal";
+/// The organisation that every app belongs to.
+const ORGANISATION: &str = "rehearsal";
+/// The repository.
+pub(super) const REPOSITORY: (&str, &str) = ("rehearsal", "product");
+/// Regions that machines are spread over after the first, when an app keeps several running.
+const REGIONS: [&str; 3] = ["iad", "fra", "syd"];
+
+/// What a world begins with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Beginning {
+    /// Whether an earlier release serves on every target.
+    pub(super) earlier: bool,
+    /// Whether machines are real containers, if an engine is there.
+    pub(super) engine: bool,
+    /// Whether apps and projects come to exist when they are first asked for, and any token opens everything.
+    pub(super) open: bool,
+    /// The first of the ports to take; free ones otherwise.
+    pub(super) port: Option<u16>,
+}
+
+/// A world with its platforms.
+pub(super) struct Embedded {
+    /// The surroundings: tape, faults, traffic.
+    pub(super) world: World,
+    /// Fly.
+    pub(super) fly: Fly,
+    /// Vercel.
+    pub(super) vercel: Vercel,
+    /// GitHub.
+    pub(super) github: GitHub,
+    /// Where everything listens.
+    pub(super) addresses: Addresses,
+    /// Whether machines are real containers.
+    pub(super) containers: bool,
+    /// The variables that point any client at it.
+    pub(super) variables: BTreeMap<String, String>,
+}
+
+impl Embedded {
+    /// Begins a world for a product; without one, only open worlds make sense.
+    pub(super) async fn begin(product: Option<(&Path, &Manifest)>, beginning: Beginning) -> Result<Self, Failure> {
+        let world = World::in_process(Clock::system(), Chance::from_system());
+        let unmade = |error: std::io::Error| Failure::preflight(format!("a temporary folder cannot be made: {error}"));
+        let registry = Registry::add_to(&world).map_err(unmade)?;
+        let fly = Fly::add_to(&world, &registry, fly::Switches::default());
+        let vercel = Vercel::new(world.ground());
+        vercel.add_to(&world);
+        let github = GitHub::new(world.ground());
+        github.add_to(&world);
+        let ports = beginning.port.map(ports).unwrap_or_default();
+        let unbound = |error: std::io::Error| Failure::preflight(format!("the embedded platforms cannot listen: {error}"));
+        let addresses = world.listen(&ports).await.map_err(unbound)?;
+        let mut embedded = Self { world, fly, vercel, github, addresses, containers: false, variables: BTreeMap::new() };
+        embedded.point();
+        embedded.seed_accounts(&registry, beginning.open);
+        if let Some(host) = embedded.variables.get(variable::FLY_REGISTRY_HOST) {
+            registry.also_called(host);
+        }
+        if beginning.engine {
+            embedded.find_engine().await;
+        }
+        if let Some((root, manifest)) = product {
+            embedded.seed_product(root, manifest, &registry, beginning.earlier).await?;
+        }
+        Ok(embedded)
+    }
+
+    /// Fills in the variables that point any client at the world.
+    fn point(&mut self) {
+        let base = |authority: &str| self.addresses.base(authority).unwrap_or_default();
+        let registry = self.addresses.platforms.get(registry::AUTHORITY).map(ToString::to_string).unwrap_or_default();
+        let edges: Vec<String> = self.addresses.edges.iter().map(ToString::to_string).collect();
+        let pairs = [
+            (variable::FLY_FLAPS_BASE_URL, base(fly::MACHINES_AUTHORITY)),
+            (variable::FLY_API_BASE_URL, base(fly::API_AUTHORITY)),
+            (variable::FLY_UIEX_BASE_URL, base(fly::API_AUTHORITY)),
+            (variable::FLY_REGISTRY_HOST, registry),
+            (variable::FLY_API_TOKEN, FLY_TOKEN.to_owned()),
+            (variable::VERCEL_API_URL, base(vercel::AUTHORITY)),
+            (variable::VERCEL_TOKEN, VERCEL_TOKEN.to_owned()),
+            (variable::VERCEL_ORG_ID, TEAM.to_owned()),
+            (variable::GITHUB_API_URL, base(github::AUTHORITY)),
+            (variable::GITHUB_GRAPHQL_URL, format!("{}/graphql", base(github::AUTHORITY))),
+            (variable::GITHUB_TOKEN, GITHUB_TOKEN.to_owned()),
+            (variable::CUTOVER_EDGES, edges.join(",")),
+            // The embedded edges lag by 120 ms at most; the margin that the real ones need would only make people wait.
+            (variable::CUTOVER_DRAIN_MARGIN, "500ms".to_owned()),
+        ];
+        self.variables = pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    }
+
+    async fn find_engine(&mut self) {
+        let registry = self.variables.get(variable::FLY_REGISTRY_HOST).cloned().unwrap_or_default();
+        let word = self.world.ground().chance.word(8);
+        if let Some(engine) = ContainerEngine::find(&registry, FLY_TOKEN, &word).await {
+            self.fly.use_containers(engine);
+            self.containers = true;
+        }
+    }
+
+    /// Makes everything exist that any environment of the manifest names.
+    async fn seed_product(&mut self, root: &Path, manifest: &Manifest, registry: &Registry, earlier: bool) -> Result<(), Failure> {
+        let mut seen = BTreeSet::new();
+        for environment in manifest.environments.keys() {
+            let view = manifest.in_environment(environment).unwrap_or_else(|| manifest.clone());
+            for (name, target) in &view.targets {
+                match &target.platform {
+                    TargetPlatform::Fly(fly) => self.seed_fly(root, manifest, name, target, fly, registry, earlier, &mut seen).await?,
+                    TargetPlatform::Vercel(vercel) => self.seed_vercel(name, vercel, earlier, &mut seen)?,
+                    TargetPlatform::Render(_) => {}
+                }
+            }
+        }
+        // What checks sign with is what the machines were given.
+        for check in manifest.targets.values().flat_map(|target| &target.verify) {
+            if let CheckRequest::Post { signature: Some(signature), .. } = &check.request {
+                let value = rehearsed_secret(&signature.secret_name);
+                self.variables.insert(signature.secret_name.clone(), value);
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call site, each is another fact of the same app")]
+    async fn seed_fly(
+        &self,
+        root: &Path,
+        manifest: &Manifest,
+        name: &Name,
+        target: &Target,
+        fly: &FlyTarget,
+        registry: &Registry,
+        earlier: bool,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<(), Failure> {
+        let unusable = |fault: targets::Unusable| Failure { hints: fault.hints.clone(), ..Failure::usage(fault.to_string()) };
+        let config = targets::fly_config(root, name, fly).map_err(unusable)?;
+        let Some(app) = fly.app.clone().or_else(|| config.app.clone()) else {
+            return Err(Failure::usage(format!("{name}: {} names no app", fly.config.display())));
+        };
+        if !seen.insert(format!("fly/{app}")) {
+            return Ok(());
+        }
+        let secrets: Vec<(&str, String)> = target.secrets.iter().map(|secret| (secret.as_str(), rehearsed_secret(secret))).collect();
+        let borrowed: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.fly.seed_app(&app, ORGANISATION, &borrowed);
+        // A simulated machine runs no program of the product: it answers as the manifest's checks expect, until a failure is asked for.
+        for check in &target.verify {
+            if let Some((path, status, headers)) = scripted(check) {
+                let at = (app.clone(), path.split('?').next().unwrap_or(&path).to_owned());
+                self.fly.switch(|switches| drop(switches.scripted.insert(at, fly::Scripted { status, headers })));
+            }
+        }
+        if earlier {
+            let text = format!("the release of {} before this one", manifest.product);
+            let digest = crate::image::Digest::of(text.as_bytes()).to_string();
+            registry.stand_in(&app, "earlier", &digest);
+            let host = self.variables.get(variable::FLY_REGISTRY_HOST).cloned().unwrap_or_default();
+            let image = format!("{host}/{app}:earlier@{digest}");
+            let group = config.default_group().to_owned();
+            let rendered = serde_json::Value::Object(machine_config::render(&config, &group, &image, None).into_iter().collect());
+            let first = config.primary_region.clone().unwrap_or_else(|| REGIONS[0].to_owned());
+            let running =
+                config.services_of(&group).iter().filter_map(|service| service.min_machines_running).max().unwrap_or(1).clamp(1, 4);
+            let others = REGIONS.iter().copied().filter(|region| *region != first);
+            let regions: Vec<&str> = std::iter::once(first.as_str()).chain(others).cycle().take(running as usize).collect();
+            self.fly.seed_earlier_release(&Earlier { app: &app, config: rendered, regions: &regions, image: &image, group: &group }).await;
+        }
+        Ok(())
+    }
+
+    fn seed_vercel(&mut self, name: &Name, vercel: &VercelTarget, earlier: bool, seen: &mut BTreeSet<String>) -> Result<(), Failure> {
+        if !seen.insert(format!("vercel/{}", vercel.project)) {
+            return Ok(());
+        }
+        let team = vercel.team.clone().unwrap_or_else(|| TEAM.to_owned());
+        let id =
+            if vercel.project.starts_with("prj_") { vercel.project.clone() } else { format!("prj_{}", vercel.project.replace('-', "")) };
+        let mut seed = ProjectSeed::new(&vercel.project, &id, &team);
+        let connected = !matches!(vercel.source, VercelSource::Directory(_));
+        if connected {
+            seed.repository = Some((format!("{}/{}", REPOSITORY.0, REPOSITORY.1), "main".to_owned()));
+        }
+        self.vercel.seed_team(&team, &team.replace("team_", ""));
+        self.vercel.seed_token(VERCEL_TOKEN, "usr_rehearsal", &[&team, TEAM], None);
+        self.vercel.seed_project(seed);
+        let full = |error: std::io::Error| Failure::preflight(format!("the embedded Vercel cannot keep files: {error}"));
+        if earlier {
+            let page = |text: &str| text.as_bytes().to_vec();
+            let tree: Tree = [("index.html", "<!doctype html><title>earlier</title><p>The release before this one.\n")]
+                .into_iter()
+                .map(|(path, text)| (path.to_owned(), page(text)))
+                .collect();
+            self.vercel.seed_earlier_deployment(&vercel.project, &tree, BTreeMap::new()).map_err(full)?;
+        }
+        if let VercelSource::Hook { secret_name } = &vercel.source {
+            let hook = self.vercel.seed_hook(&vercel.project, &format!("hook{name}"), "cutover", "main");
+            let base = self.variables.get(variable::VERCEL_API_URL).cloned().unwrap_or_default();
+            self.variables.insert(secret_name.clone(), format!("{base}{}", hook.unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    fn seed_accounts(&self, registry: &Registry, open: bool) {
+        self.fly.seed_token(FLY_TOKEN, &Scope::Org(ORGANISATION.to_owned()), "rehearsal");
+        self.vercel.seed_team(TEAM, "rehearsal");
+        self.vercel.seed_token(VERCEL_TOKEN, "usr_rehearsal", &[TEAM], None);
+        if open {
+            self.fly.switch(|switches| switches.open_to_anyone = Some(ORGANISATION.to_owned()));
+            self.vercel.switch(|switches| switches.open_to_anyone = true);
+            registry.allow_anyone();
+        }
+    }
+
+    /// Fills the embedded GitHub: the repository, the commit on its branch, and the pull request that it came from (or that it is the head of).
+    pub(super) fn seed_github(&self, branch: &str, sha: &str, number: u64, open: bool) {
+        let full_name = format!("{}/{}", REPOSITORY.0, REPOSITORY.1);
+        // What the job that releases asks for in the workflow that README shows.
+        let write = [("contents", Level::Write), ("deployments", Level::Write), ("pull_requests", Level::Write), ("statuses", Level::Write)];
+        self.github.seed_token(GITHUB_TOKEN, Token::of_job(&[&write[..], &[("actions", Level::Read)]].concat()));
+        self.github.seed_repository(&RepositorySeed { default_branch: branch.to_owned(), ..RepositorySeed::new(&full_name) });
+        let seed = |sha: Option<&str>, message: &str| CommitSeed { sha: sha.map(str::to_owned), message: message.to_owned(), ..CommitSeed::default() };
+        self.github.seed_commit(&full_name, branch, seed(None, "The commit before"));
+        let (on, merge) = if open { ("topic", None) } else { (branch, Some(sha.to_owned())) };
+        self.github.seed_commit(&full_name, on, CommitSeed { parents: None, ..seed(Some(sha), "The rehearsed commit") });
+        let pull = PullSeed {
+            title: "The rehearsed change".to_owned(),
+            author: "rehearsal".to_owned(),
+            head_branch: "topic".to_owned(),
+            head_sha: Some(sha.to_owned()),
+            base_branch: branch.to_owned(),
+            merge_commit: merge,
+            number: i64::try_from(number).ok(),
+            fork: None,
+        };
+        self.github.seed_pull(&full_name, pull);
+    }
+
+    /// Returns in one line what the embedded GitHub was left with.
+    pub(super) fn github_seen(&self, number: u64, sha: &str) -> String {
+        let full_name = format!("{}/{}", REPOSITORY.0, REPOSITORY.1);
+        let comments = self.github.comments(&full_name, i64::try_from(number).unwrap_or_default());
+        let deployments = self.github.deployments(&full_name);
+        let deployment = deployments.last().map_or_else(
+            || "no deployment".to_owned(),
+            |last| format!("deployment to {} is {}", last.environment, last.states.last().map_or("without a state", String::as_str)),
+        );
+        let statuses = self.github.statuses(&full_name, sha);
+        let status = statuses.last().map_or_else(|| "no commit status".to_owned(), |(context, state, _)| format!("status {context} is {state}"));
+        let noun = if comments.len() == 1 { "comment" } else { "comments" };
+        format!("{} {noun} on pull request #{number}, {deployment}, {status}", comments.len())
+    }
+
+    /// Makes Fly refuse to register any machine of an app from now on.
+    pub(super) fn refuse_registration(&self, app: &str) {
+        let body = r#"{"error":"registration is refused, as the rehearsal asked for"}"#;
+        let answer = Answer::Status { code: 422, body: body.to_owned(), headers: Vec::new() };
+        if let Some(rule) = Rule::at(&format!("fly.uncordon_machine[{app}]"), Effect::None, answer) {
+            self.world.ground().faults.set(rule.times(Times::Forever));
+        }
+    }
+
+    /// Sets the fate of the deployment that a release of `project` makes; on a first release a placeholder is made before it.
+    pub(super) fn break_next_deployment(&self, project: &str, fate: Fate, first: bool) {
+        if first {
+            self.vercel.next(project, Fate::default());
+        }
+        self.vercel.next(project, fate);
+    }
+
+    /// Tells the simulated connected repository of a commit, so that git-source deployments and hooks build something.
+    pub(super) fn seed_commit(&self, manifest: &Manifest, branch: &str, sha: &str) {
+        let tree: Tree =
+            [("index.html".to_owned(), format!("<!doctype html><title>built</title><p>Built from {sha}.\n").into_bytes())].into();
+        for environment in manifest.environments.keys() {
+            let view = manifest.in_environment(environment);
+            for target in view.iter().flat_map(|view| view.targets.values()) {
+                if let TargetPlatform::Vercel(VercelTarget {
+                    project, source: VercelSource::Git { .. } | VercelSource::Hook { .. }, ..
+                }) = &target.platform
+                {
+                    // A full disk shows itself when the deployment is built.
+                    let _ = self.vercel.seed_commit(project, branch, sha, &tree);
+                }
+            }
+        }
+    }
+
+    /// Writes every request and answer to a file, one JSON value a line.
+    pub(super) fn write_tape(&self, path: &Path) -> std::io::Result<()> {
+        use std::io::Write;
+        let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
+        for entry in self.world.ground().tape.entries() {
+            serde_json::to_writer(&mut out, &entry)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()
+    }
+}
+
+/// Returns the ports that a sandbox takes from its first one on: the platforms in the order of their names' use, then the edges.
+fn ports(first: u16) -> BTreeMap<String, u16> {
+    let names = [
+        fly::MACHINES_AUTHORITY,
+        fly::API_AUTHORITY,
+        registry::AUTHORITY,
+        vercel::AUTHORITY,
+        github::AUTHORITY,
+        "edge-0",
+        "edge-1",
+        "edge-2",
+    ];
+    names.iter().zip(first..).map(|(name, port)| ((*name).to_owned(), port)).collect()
+}
+
+/// Returns the value that a secret has in every rehearsal; a secret is never guessed from outside, because it opens nothing.
+fn rehearsed_secret(name: &str) -> String {
+    format!("rehearsed-{}", name.to_lowercase().replace('_', "-"))
+}
+
+/// Returns what a simulated machine must answer at a check's path, where that is not its usual 200.
+fn scripted(check: &Check) -> Option<(String, u16, BTreeMap<String, String>)> {
+    let Expect { status, headers, location, .. } = &check.expect;
+    let status = match status {
+        ExpectedStatus::Exactly(status) => *status,
+        ExpectedStatus::Class(3) => 302,
+        ExpectedStatus::Class(_) => 200,
+    };
+    let mut answers: BTreeMap<String, String> = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Some(location) = location {
+        answers.insert("location".to_owned(), location.clone());
+    }
+    let usual = status == 200 && answers.is_empty() || matches!(check.request, CheckRequest::WebSocket { .. });
+    (!usual).then(|| (check.request.path().to_owned(), status, answers))
+}

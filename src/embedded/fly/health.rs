@@ -1,0 +1,109 @@
+//! The platform's own checks: each runs by itself, at its interval, for as long as the machine is started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use tokio::net::TcpStream;
+
+use super::Inner;
+use super::config::{self, CheckSpec, HttpCheck};
+use super::machine::{CheckResult, Machine, MachineState};
+use super::responder;
+use super::switches::Grace;
+use crate::embedded::ground::lock;
+use crate::embedded::proxy;
+
+/// Time between two runs of a check whose failures are still forgiven, if its interval is longer: a program that needs three seconds to listen
+/// is found after four, not after fifteen. Guess.
+const WITHIN_GRACE: Duration = Duration::from_secs(1);
+
+impl Inner {
+    /// Starts the checks of a machine that has just been started under `epoch`. Until its first result a check is not listed at all.
+    pub(super) fn examine(self: &Arc<Self>, app: &str, id: &str, epoch: u64) {
+        let specs = lock(&self.state).machine(app, id).map(|machine| config::checks(&machine.config)).unwrap_or_default();
+        let switches = self.switches();
+        for spec in specs {
+            let (me, app, id) = (Arc::clone(self), app.to_owned(), id.to_owned());
+            let first = match switches.grace {
+                Grace::HidesFailures => switches.pace.first_check,
+                Grace::DelaysChecks => switches.pace.first_check.max(spec.grace),
+            };
+            self.ground.spawn_after(first, async move { me.check(&app, &id, epoch, &spec).await });
+        }
+    }
+
+    async fn check(self: &Arc<Self>, app: &str, id: &str, epoch: u64, spec: &CheckSpec) {
+        let begun = self.now().elapsed;
+        loop {
+            let Some(machine) = self.under(app, id, epoch) else { return };
+            let (passing, output) = self.run(app, &machine, spec).await;
+            let started = machine.started_at.unwrap_or(begun);
+            let forgiven = !passing && self.now().elapsed < started + spec.grace;
+            let noted = self.change_at(app, id, epoch, |machine, now| {
+                if !forgiven {
+                    machine.checks.insert(spec.name.clone(), CheckResult { passing, output, updated_at: now.wall });
+                }
+            });
+            if noted.is_none() {
+                return;
+            }
+            tokio::time::sleep(if forgiven { spec.interval.min(WITHIN_GRACE) } else { spec.interval }).await;
+        }
+    }
+
+    /// Returns the machine while it is started and was not commanded anything since `epoch`.
+    fn under(&self, app: &str, id: &str, epoch: u64) -> Option<Machine> {
+        let state = lock(&self.state);
+        state.machine(app, id).filter(|machine| machine.epoch == epoch && machine.state == MachineState::Started).cloned()
+    }
+
+    /// Runs a check once: whether it passes, and what it says.
+    async fn run(&self, app: &str, machine: &Machine, spec: &CheckSpec) -> (bool, String) {
+        if let Some(ports) = &machine.container {
+            let Some(outside) = ports.get(&spec.port) else { return (false, format!("port {} is not published", spec.port)) };
+            let asked = tokio::time::timeout(spec.timeout, ask_container(*outside, spec));
+            return asked.await.unwrap_or_else(|_| (false, format!("no answer within {} s", spec.timeout.as_secs())));
+        }
+        if !responder::listens(machine, spec.port) {
+            return (false, format!("connect: connection refused on port {}", spec.port));
+        }
+        match &spec.http {
+            None => (true, "Success".to_owned()),
+            Some(http) => {
+                let response = responder::respond(app, machine, self.now().elapsed, self.scripted(app, path_only(&http.path)).as_ref(), request(http));
+                judged(response.status())
+            }
+        }
+    }
+}
+
+async fn ask_container(port: u16, spec: &CheckSpec) -> (bool, String) {
+    match &spec.http {
+        Some(http) => judged(proxy::pass(port, request(http)).await.status()),
+        None => match TcpStream::connect(("127.0.0.1", port)).await {
+            Ok(_) => (true, "Success".to_owned()),
+            Err(error) => (false, error.to_string()),
+        },
+    }
+}
+
+fn request(http: &HttpCheck) -> Request<Body> {
+    let mut builder = Request::builder().method(http.method.as_str()).uri(&http.path).header("host", "127.0.0.1");
+    for (name, value) in &http.headers {
+        builder = builder.header(name, value);
+    }
+    // A path or header that is not one fails the check like a server that refuses it.
+    builder.body(Body::empty()).unwrap_or_default()
+}
+
+/// An HTTP check wants a 2xx and does not follow redirects. Source: fly.io/docs/reference/health-checks.
+fn judged(status: http::StatusCode) -> (bool, String) {
+    (status.is_success(), status.to_string())
+}
+
+/// Returns a path without its query.
+fn path_only(path: &str) -> &str {
+    path.split('?').next().unwrap_or(path)
+}

@@ -1,0 +1,377 @@
+//! What happens to a machine over time: launch, exit, stop, replacement, end.
+//!
+//! Every commanded transition raises the machine's epoch; what was planned under an older epoch does not happen any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Inner;
+use super::config;
+use super::machine::{Exit, Machine, MachineState};
+use super::responder::{self, Behaviour};
+use super::state::{LogLine, Now};
+use super::switches::UnknownImage;
+use crate::embedded::ground::lock;
+
+/// What a replaced or stopped machine does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    Stay(MachineState),
+    Launch,
+}
+
+/// The code of a process that was killed: 128 + 9.
+const KILLED: i64 = 137;
+
+/// How soon a program that cannot run at all has exited.
+const CRASH_AFTER: Duration = Duration::from_millis(20);
+
+impl Inner {
+    /// Changes a machine, then brings routes and waits up to date; `None` when there is no such machine.
+    pub(super) fn change<R>(self: &Arc<Self>, app: &str, id: &str, change: impl FnOnce(&mut Machine, Now) -> R) -> Option<R> {
+        let now = self.now();
+        let result = lock(&self.state).machine_mut(app, id).map(|machine| change(machine, now));
+        self.settle(app);
+        result
+    }
+
+    /// Changes a machine as [`Inner::change`] does, unless it was commanded to do something else since `epoch`.
+    pub(super) fn change_at<R>(
+        self: &Arc<Self>,
+        app: &str,
+        id: &str,
+        epoch: u64,
+        change: impl FnOnce(&mut Machine, Now) -> R,
+    ) -> Option<R> {
+        self.change(app, id, |machine, now| (machine.epoch == epoch).then(|| change(machine, now))).flatten()
+    }
+
+    /// Routes `app` anew and wakes everyone who waits for a machine.
+    pub(super) fn settle(self: &Arc<Self>, app: &str) {
+        self.reroute(app);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Runs `work` after `after` unless the world ends first.
+    fn later<F>(self: &Arc<Self>, after: Duration, work: impl FnOnce(Arc<Self>) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let me = Arc::clone(self);
+        self.ground.spawn_after(after, async move { work(me).await });
+    }
+
+    /// Takes a new machine out of `creating`.
+    pub(super) fn place(self: &Arc<Self>, app: &str, id: &str, epoch: u64, then: Then, image_is_known: bool) {
+        let switches = self.switches();
+        let (app, id) = (app.to_owned(), id.to_owned());
+        self.later(switches.pace.create, move |me| async move {
+            if then == Then::Launch && !image_is_known && switches.unknown_image == UnknownImage::LaunchFails {
+                me.launch_failed(&app, &id, epoch);
+                return;
+            }
+            me.proceed(&app, &id, epoch, then);
+        });
+    }
+
+    fn proceed(self: &Arc<Self>, app: &str, id: &str, epoch: u64, then: Then) {
+        match then {
+            Then::Launch => self.launch(app, id, epoch),
+            Then::Stay(state) => {
+                self.change_at(app, id, epoch, |machine, _| machine.state = state);
+            }
+        }
+    }
+
+    fn launch_failed(self: &Arc<Self>, app: &str, id: &str, epoch: u64) {
+        let event = self.ulid();
+        let next = self.change_at(app, id, epoch, |machine, now| {
+            machine.state = MachineState::LaunchFailed;
+            machine.event(&event, now.wall, "launch", "failed", "flyd", None);
+        });
+        if next.is_some() {
+            self.log(app, id, "error", "failed to pull the image: manifest unknown");
+            let (app, id) = (app.to_owned(), id.to_owned());
+            self.later(self.switches().pace.destroy, move |me| async move { me.vanish(&app, &id, epoch) });
+        }
+    }
+
+    /// Boots a machine: `starting`, then `started`, unless it is told otherwise meanwhile.
+    pub(super) fn launch(self: &Arc<Self>, app: &str, id: &str, epoch: u64) {
+        let begun = self.change_at(app, id, epoch, |machine, _| {
+            machine.state = MachineState::Starting;
+            machine.epoch += 1;
+            machine.checks.clear();
+            machine.started_at = None;
+            machine.routed_at = None;
+            machine.epoch
+        });
+        let Some(epoch) = begun else { return };
+        let (app, id) = (app.to_owned(), id.to_owned());
+        self.later(self.switches().pace.start, move |me| async move { me.boot(app, id, epoch).await });
+    }
+
+    async fn boot(self: Arc<Self>, app: String, id: String, epoch: u64) {
+        let engine = lock(&self.engine).clone();
+        let contained = match engine {
+            None => None,
+            Some(engine) => {
+                let Some(order) = self.container_order(&engine, &app, &id, epoch) else { return };
+                match engine.run(&order).await {
+                    Ok(ports) => Some((order, engine, ports)),
+                    Err(error) => {
+                        self.log(&app, &id, "error", &error.to_string());
+                        self.exited(&app, &id, epoch, 1);
+                        return;
+                    }
+                }
+            }
+        };
+        let event = self.ulid();
+        let started = self.change_at(&app, &id, epoch, |machine, now| {
+            machine.state = MachineState::Started;
+            machine.started_at = Some(now.elapsed);
+            machine.container = contained.as_ref().map(|(_, _, ports)| ports.clone());
+            machine.event(&event, now.wall, "start", "started", "flyd", None);
+            machine.behaviour.clone()
+        });
+        match (started, contained) {
+            // Told to stop while it booted: whoever told it waits for the container under this name.
+            (None, Some((order, engine, _))) => engine.remove(&order.name).await,
+            (None, None) => {}
+            (Some(_), Some((order, engine, _))) => {
+                self.examine(&app, &id, epoch);
+                let code = engine.wait(&order.name).await;
+                for line in engine.logs(&order.name).await {
+                    self.log(&app, &id, "info", &line);
+                }
+                engine.remove(&order.name).await;
+                self.exited(&app, &id, epoch, code);
+            }
+            (Some(behaviour), None) => {
+                self.examine(&app, &id, epoch);
+                self.foretell(app, id, epoch, &behaviour);
+            }
+        }
+    }
+
+    /// Plans the exit of a simulated program that does not run for ever.
+    fn foretell(self: &Arc<Self>, app: String, id: String, epoch: u64, behaviour: &Behaviour) {
+        let (after, code) = match behaviour {
+            Behaviour::CrashesAtStart(code) => (CRASH_AFTER, *code),
+            Behaviour::DiesLater(after, code) | Behaviour::RunsOnce(after, code) => (*after, *code),
+            _ => return,
+        };
+        self.later(after, move |me| async move {
+            me.log(&app, &id, "info", &format!("Main child exited normally with code: {code}"));
+            me.exited(&app, &id, epoch, code);
+        });
+    }
+
+    /// A process ended by itself: the restart policy decides.
+    fn exited(self: &Arc<Self>, app: &str, id: &str, epoch: u64, code: i64) {
+        let (event, shape, pace) = (self.ulid(), self.switches().exit_shape, self.switches().pace);
+        let outcome = self.change_at(app, id, epoch, |machine, now| {
+            let (policy, tries) = config::restart(&machine.config);
+            let restarting = match policy {
+                "always" => true,
+                "no" => false,
+                _ => code != 0 && machine.restarts < tries,
+            };
+            machine.restarts += u32::from(restarting);
+            let request = machine.exit_request(Exit { code, requested: false, restarting }, now.wall, shape);
+            machine.event(&event, now.wall, "exit", "stopped", "flyd", Some(request));
+            machine.container = None;
+            machine.checks.clear();
+            machine.epoch += 1;
+            machine.state = if restarting { MachineState::Starting } else { MachineState::Stopped };
+            (restarting, config::auto_destroy(&machine.config), machine.epoch)
+        });
+        let Some((restarting, auto_destroy, epoch)) = outcome else { return };
+        let (app, id) = (app.to_owned(), id.to_owned());
+        if restarting {
+            self.later(pace.restart, move |me| async move { me.boot(app, id, epoch).await });
+        } else if auto_destroy {
+            self.change_at(&app, &id, epoch, |machine, _| machine.state = MachineState::Destroying);
+            self.later(pace.destroy, move |me| async move { me.vanish(&app, &id, epoch) });
+        }
+    }
+
+    /// Ends the process of a machine that ran under `epoch`; returns its exit code.
+    async fn quit(&self, order: &Quit) -> i64 {
+        let engine = lock(&self.engine).clone();
+        if let (Some(engine), Some(name)) = (engine, &order.container) {
+            // Whoever booted it waits for its end, reads its log and removes it.
+            return engine.stop(name, &order.signal, if order.kill { Duration::ZERO } else { order.timeout }).await;
+        }
+        let exit = self.switches().pace.exit;
+        if order.kill {
+            return KILLED;
+        }
+        let deaf = order.deaf || exit > order.timeout;
+        tokio::time::sleep(if deaf { order.timeout } else { exit }).await;
+        if deaf { KILLED } else { 0 }
+    }
+
+    /// Stops a machine; what does not run stays as it is. Source: fly.io/docs/machines/api (stopping a stopped machine succeeds).
+    pub(super) fn stop(self: &Arc<Self>, app: &str, id: &str, signal: Option<&str>, timeout: Option<Duration>, then: Then) {
+        let event = self.ulid();
+        let order = self.change(app, id, |machine, now| {
+            if !machine.state.runs() || machine.state == MachineState::Stopping {
+                return None;
+            }
+            let order = Quit::new(machine, signal, timeout, false, self.container_name(id, machine.epoch));
+            machine.state = MachineState::Stopping;
+            machine.epoch += 1;
+            machine.event(&event, now.wall, "stop", "stopping", "user", None);
+            Some((order, machine.epoch))
+        });
+        let Some((order, epoch)) = order.flatten() else { return };
+        let (me, app, id) = (Arc::clone(self), app.to_owned(), id.to_owned());
+        self.ground.spawn(async move {
+            let code = me.quit(&order).await;
+            me.ended(&app, &id, epoch, code, MachineState::Stopped);
+            me.proceed(&app, &id, epoch, then);
+        });
+    }
+
+    /// Records the exit of a process that was told to end.
+    fn ended(self: &Arc<Self>, app: &str, id: &str, epoch: u64, code: i64, state: MachineState) {
+        let (event, shape) = (self.ulid(), self.switches().exit_shape);
+        self.change_at(app, id, epoch, |machine, now| {
+            let request = machine.exit_request(Exit { code, requested: true, restarting: false }, now.wall, shape);
+            machine.event(&event, now.wall, "exit", "stopped", "flyd", Some(request));
+            machine.state = state;
+            machine.container = None;
+            machine.checks.clear();
+            machine.started_at = None;
+            machine.routed_at = None;
+        });
+    }
+
+    /// Replaces a machine's version: the old process ends by the old configuration, then the new one is launched or not.
+    pub(super) fn replace(self: &Arc<Self>, app: &str, id: &str, new: Version, then: Then) {
+        let event = self.ulid();
+        let order = self.change(app, id, |machine, now| {
+            let running = machine.state.runs();
+            let order = Quit::new(machine, None, None, false, self.container_name(id, machine.epoch));
+            machine.versions.push((new.instance_id.clone(), new.config.clone()));
+            machine.instance_id = new.instance_id;
+            machine.config = new.config;
+            machine.digest = new.digest;
+            machine.cordoned = new.cordoned.unwrap_or(machine.cordoned);
+            machine.state = MachineState::Replacing;
+            machine.epoch += 1;
+            machine.restarts = 0;
+            machine.event(&event, now.wall, "update", "replacing", "user", None);
+            (running, order, machine.epoch)
+        });
+        let Some((running, order, epoch)) = order else { return };
+        let (me, app, id) = (Arc::clone(self), app.to_owned(), id.to_owned());
+        self.ground.spawn(async move {
+            if running {
+                let code = me.quit(&order).await;
+                me.ended(&app, &id, epoch, code, MachineState::Replacing);
+            }
+            tokio::time::sleep(me.switches().pace.replace).await;
+            me.redecide(&app, &id);
+            me.proceed(&app, &id, epoch, then);
+        });
+    }
+
+    /// Works out anew how the program in a machine behaves.
+    pub(super) fn redecide(self: &Arc<Self>, app: &str, id: &str) {
+        let job = self.switches().pace.job;
+        if let Some(app) = lock(&self.state).apps.get_mut(app)
+            && let Some(machine) = app.machines.get_mut(id)
+        {
+            machine.behaviour = responder::behaviour(&app.behaviours, machine, job);
+        }
+    }
+
+    /// Destroys a machine, killing what runs in it.
+    pub(super) fn destroy(self: &Arc<Self>, app: &str, id: &str) {
+        let event = self.ulid();
+        let order = self.change(app, id, |machine, now| {
+            if matches!(machine.state, MachineState::Destroying | MachineState::Destroyed) {
+                return None;
+            }
+            let running = machine.state.runs();
+            let order = Quit::new(machine, None, None, true, self.container_name(id, machine.epoch));
+            machine.state = MachineState::Destroying;
+            machine.epoch += 1;
+            machine.event(&event, now.wall, "destroy", "destroying", "user", None);
+            Some((running, order, machine.epoch))
+        });
+        let Some((running, order, epoch)) = order.flatten() else { return };
+        let (me, app, id) = (Arc::clone(self), app.to_owned(), id.to_owned());
+        self.ground.spawn(async move {
+            if running {
+                let code = me.quit(&order).await;
+                me.ended(&app, &id, epoch, code, MachineState::Destroying);
+            }
+            tokio::time::sleep(me.switches().pace.destroy).await;
+            me.vanish(&app, &id, epoch);
+        });
+    }
+
+    /// Makes a machine `destroyed`; its volumes are free again.
+    fn vanish(self: &Arc<Self>, app: &str, id: &str, epoch: u64) {
+        let event = self.ulid();
+        let gone = self.change_at(app, id, epoch, |machine, now| {
+            machine.state = MachineState::Destroyed;
+            machine.died = Some(now.elapsed);
+            machine.lease = None;
+            machine.event(&event, now.wall, "destroy", "destroyed", "flyd", None);
+        });
+        if gone.is_some()
+            && let Some(app) = lock(&self.state).apps.get_mut(app)
+        {
+            for volume in app.volumes.values_mut().filter(|volume| volume.attached.as_deref() == Some(id)) {
+                volume.attached = None;
+            }
+        }
+    }
+
+    /// Adds a line to an app's log.
+    pub(super) fn log(&self, app: &str, id: &str, level: &'static str, message: &str) {
+        let at = self.now().wall;
+        if let Some(app) = lock(&self.state).apps.get_mut(app) {
+            let region = app.machines.get(id).map(|machine| machine.region.clone()).unwrap_or_default();
+            app.logs.push(LogLine { at, machine: id.to_owned(), region, level, message: message.to_owned() });
+        }
+    }
+}
+
+/// A new version of a machine.
+pub(super) struct Version {
+    pub instance_id: String,
+    pub config: serde_json::Value,
+    pub digest: String,
+    /// Whether to cordon or uncordon it; `None` leaves it as it is.
+    pub cordoned: Option<bool>,
+}
+
+/// How a process is told to end.
+struct Quit {
+    signal: String,
+    timeout: Duration,
+    kill: bool,
+    deaf: bool,
+    container: Option<String>,
+}
+
+impl Quit {
+    fn new(machine: &Machine, signal: Option<&str>, timeout: Option<Duration>, kill: bool, name: String) -> Self {
+        let stop = machine.config.get("stop_config");
+        let configured = stop.and_then(|stop| config::text(stop, "signal"));
+        Self {
+            // Source: fly.io/docs/reference/configuration: SIGINT when nothing else is said.
+            signal: signal.or(configured).unwrap_or("SIGINT").to_owned(),
+            timeout: timeout.unwrap_or_else(|| config::kill_timeout(&machine.config)),
+            kill,
+            deaf: machine.behaviour == Behaviour::IgnoresSignal,
+            container: machine.container.is_some().then_some(name),
+        }
+    }
+}

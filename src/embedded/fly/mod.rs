@@ -1,0 +1,234 @@
+//! The embedded Fly: Machines API, the REST and GraphQL parts a deploy needs, and the proxy that routes `{app}.fly.dev`.
+//!
+//! Sources: the Machines API's OpenAPI document of 2026-05-07, fly.io's documentation, and what flyctl and fly-go send and read. Where a
+//! behaviour has no such source it is a member of [`Switches`], with its reason. Besides those, these are guesses without a switch, because no
+//! client should depend on them:
+//!
+//! - the order of `GET machines` (by id) and of `GET versions` (newest first);
+//! - the texts of errors, except for those quoted with a source;
+//! - which of 400 and 422 a given invalid field gets;
+//! - `min_secrets_version` beyond the current one is refused with 412 (the real server may wait for it instead);
+//! - a wait for a version that has been replaced ends with 400 unless it waits for what every replaced instance is: stopped.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `state`, `machine`, `config` | plain data, and what may happen to it |
+//! | `lifecycle`, `health` | transitions and checks that take time |
+//! | `routing` | who answers for `{app}.fly.dev` |
+//! | `responder`, `container` | what runs inside a machine |
+//! | `access` | tokens and what they may touch |
+//! | `routes/`, `graphql`, `wire` | the API's surface |
+//! | `seed` | how a rehearsal fills the world |
+
+mod access;
+mod config;
+pub mod container;
+mod graphql;
+mod health;
+mod lifecycle;
+mod machine;
+mod operations;
+mod problem;
+mod responder;
+mod routes;
+mod routing;
+mod seed;
+mod state;
+mod switches;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+
+use self::container::ContainerEngine;
+use self::responder::BehaviourRule;
+use self::routing::MachineBackend;
+use self::state::{Now, State};
+
+pub use self::machine::MachineState;
+pub use self::responder::{Behaviour, Which};
+pub use self::seed::Earlier;
+pub use self::state::Scope;
+pub use self::switches::{ExitShape, Grace, Pace, Scripted, Switches, UnknownImage};
+
+use super::fault::Limit;
+use super::ground::{Ground, lock};
+use super::registry::Registry;
+use super::world::World;
+
+/// The platform's name on the tape and the switchboard.
+pub const PLATFORM: &str = "fly";
+
+/// Authority of the Machines API.
+pub const MACHINES_AUTHORITY: &str = "api.machines.dev";
+
+/// Authority of GraphQL, releases, builds and logs.
+pub const API_AUTHORITY: &str = "api.fly.io";
+
+/// What is appended to an app's name to make its public host name.
+pub const PUBLIC_SUFFIX: &str = ".fly.dev";
+
+/// Returns the limits that Fly documents, for the switchboard: per action and machine (or app), one request a second with bursts to three;
+/// reading a machine five with bursts to ten. Source: fly.io/docs/machines/api/working-with-machines-api (rate limits). The status is reported,
+/// not documented.
+pub fn documented_limits() -> Vec<Limit> {
+    let limit = |operation: &str, per_second, burst| Limit {
+        platform: PLATFORM.to_owned(),
+        operation: operation.to_owned(),
+        per_second,
+        burst,
+        retry_after: None,
+        body: r#"{"error":"rate limit exceeded"}"#.to_owned(),
+    };
+    vec![limit("*", 1.0, 3), limit("get_machine", 5.0, 10)]
+}
+
+/// The embedded Fly of one world; cheap to clone, and the same for every clone.
+#[derive(Clone)]
+pub struct Fly {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ground: Ground,
+    registry: Registry,
+    switches: Mutex<Switches>,
+    state: Mutex<State>,
+    /// Counts changes of any machine: what waits look at.
+    changes: watch::Sender<u64>,
+    /// Held while routes are worked out and set, so that an older view never overwrites a newer one.
+    routing: Mutex<BTreeMap<String, Arc<MachineBackend>>>,
+    engine: Mutex<Option<Arc<ContainerEngine>>>,
+}
+
+/// A machine as a test or a report sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineView {
+    /// The machine's id.
+    pub id: String,
+    /// Its state.
+    pub state: MachineState,
+    /// Whether the proxy leaves it out.
+    pub cordoned: bool,
+    /// Whether the proxy may send it traffic.
+    pub routable: bool,
+    /// Its image reference.
+    pub image: String,
+    /// Its `CUTOVER_REVISION`.
+    pub revision: Option<String>,
+}
+
+impl Fly {
+    /// Adds Fly to `world`, with `registry` as `registry.fly.io`.
+    pub fn add_to(world: &World, registry: &Registry, switches: Switches) -> Self {
+        let inner = Arc::new(Inner {
+            ground: world.ground().clone(),
+            registry: registry.clone(),
+            switches: Mutex::new(switches),
+            state: Mutex::default(),
+            changes: watch::Sender::new(0),
+            routing: Mutex::default(),
+            engine: Mutex::default(),
+        });
+        world.add(PLATFORM, routes::machines_api(&inner), MACHINES_AUTHORITY, operations::MACHINES);
+        world.add(PLATFORM, routes::platform_api(&inner), API_AUTHORITY, operations::name_platform_request);
+        let ending = Arc::clone(&inner);
+        world.at_end(move || async move { ending.remove_containers().await }.boxed());
+        Self { inner }
+    }
+
+    /// Changes switches while the world runs.
+    pub fn switch(&self, change: impl FnOnce(&mut Switches)) {
+        change(&mut lock(&self.inner.switches));
+    }
+
+    /// Runs machines as containers of `engine` from now on.
+    pub fn use_containers(&self, engine: ContainerEngine) {
+        *lock(&self.inner.engine) = Some(Arc::new(engine));
+    }
+
+    /// Decides how machines of `app` behave from their next start on; the newest matching decision counts. Containers behave as they do.
+    pub fn behave(&self, app: &str, which: Which, behaviour: Behaviour) {
+        let mut state = lock(&self.inner.state);
+        let from = state.counter + 1;
+        if let Some(app) = state.apps.get_mut(app) {
+            let known = app.machines.values().map(responder::identity).collect();
+            app.behaviours.push(BehaviourRule { which, behaviour, from, known });
+        }
+    }
+
+    /// Takes back every [`Fly::behave`] of `app`.
+    pub fn behave_well(&self, app: &str) {
+        if let Some(app) = lock(&self.inner.state).apps.get_mut(app) {
+            app.behaviours.clear();
+        }
+    }
+
+    /// Sets a machine's `host_status`; anything but `ok` takes it out of routing and hides its configuration, as for a dead host.
+    pub fn host(&self, app: &str, machine: &str, status: &'static str) {
+        self.inner.change(app, machine, |machine, _| machine.host_status = status);
+    }
+
+    /// Returns the machines of `app` that are not destroyed, in order of creation.
+    pub fn machines(&self, app: &str) -> Vec<MachineView> {
+        let state = lock(&self.inner.state);
+        let mut machines: Vec<_> = state.apps.get(app).into_iter().flat_map(state::App::living).collect();
+        machines.sort_by_key(|machine| machine.ordinal);
+        machines
+            .iter()
+            .map(|machine| MachineView {
+                id: machine.id.clone(),
+                state: machine.state,
+                cordoned: machine.cordoned,
+                routable: machine.routable(),
+                image: config::text(&machine.config, "image").unwrap_or_default().to_owned(),
+                revision: config::env(&machine.config, "CUTOVER_REVISION").map(str::to_owned),
+            })
+            .collect()
+    }
+
+    /// Returns the app's secrets by name, with their values.
+    pub fn secrets(&self, app: &str) -> BTreeMap<String, String> {
+        let state = lock(&self.inner.state);
+        let secrets = state.apps.get(app).into_iter().flat_map(|app| &app.secrets);
+        secrets.map(|(name, secret)| (name.clone(), secret.value.clone())).collect()
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Now {
+        Now { elapsed: self.ground.clock.elapsed(), wall: self.ground.clock.now() }
+    }
+
+    fn switches(&self) -> Switches {
+        lock(&self.switches).clone()
+    }
+
+    /// Returns what a simulated program of `app` answers at `path`, where that is not its usual 200.
+    fn scripted(&self, app: &str, path: &str) -> Option<Scripted> {
+        lock(&self.switches).scripted.get(&(app.to_owned(), path.to_owned())).cloned()
+    }
+
+    /// Returns `digits` random lower-case hex digits.
+    fn hex(&self, digits: usize) -> String {
+        (0..digits).map(|_| char::from(b"0123456789abcdef"[(self.ground.chance.next() % 16) as usize])).collect()
+    }
+
+    /// Returns an identity in the form of a ULID: 26 characters that sort by time.
+    fn ulid(&self) -> String {
+        const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        let mut ms = u64::try_from(self.ground.clock.now_ms()).unwrap_or(0);
+        let mut text = [b'0'; 26];
+        for place in text[..10].iter_mut().rev() {
+            *place = LETTERS[(ms % 32) as usize];
+            ms /= 32;
+        }
+        for place in &mut text[10..] {
+            *place = LETTERS[(self.ground.chance.next() % 32) as usize];
+        }
+        text.iter().map(|byte| char::from(*byte)).collect()
+    }
+}

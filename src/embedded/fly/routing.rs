@@ -1,0 +1,100 @@
+//! The proxy: which machines answer for `{app}.fly.dev`.
+
+use std::sync::{Arc, Weak};
+
+use axum::body::Body;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use serde_json::Value;
+
+use super::config;
+use super::machine::{Machine, MachineState};
+use super::responder;
+use super::{Inner, PUBLIC_SUFFIX};
+use crate::embedded::ground::lock;
+use crate::embedded::proxy;
+use crate::embedded::traffic::{Backend, plain};
+
+/// A machine as the edges see it.
+pub(super) struct MachineBackend {
+    /// Weak: the routes must not keep alive what they route to.
+    fly: Weak<Inner>,
+    app: String,
+    id: String,
+}
+
+impl MachineBackend {
+    fn machine(&self) -> Option<Machine> {
+        lock(&self.fly.upgrade()?.state).machine(&self.app, &self.id).cloned()
+    }
+}
+
+impl Backend for MachineBackend {
+    fn name(&self) -> String {
+        self.id.clone()
+    }
+
+    fn alive(&self) -> bool {
+        self.machine().is_some_and(|machine| machine.state == MachineState::Started)
+    }
+
+    fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        let found = self.fly.upgrade().zip(self.machine());
+        let app = self.app.clone();
+        async move {
+            let Some((fly, machine)) = found else {
+                return plain(StatusCode::BAD_GATEWAY, "the machine is gone\n".to_owned());
+            };
+            let port = public_port(&machine.config);
+            match (&machine.container, port) {
+                (Some(ports), Some(port)) => match ports.get(&port) {
+                    Some(outside) => proxy::pass(*outside, request).await,
+                    None => plain(StatusCode::BAD_GATEWAY, format!("the container does not publish port {port}\n")),
+                },
+                (None, Some(port)) if responder::listens(&machine, port) => {
+                    let scripted = fly.scripted(&app, request.uri().path());
+                    responder::respond(&app, &machine, fly.now().elapsed, scripted.as_ref(), request)
+                }
+                // What fly-proxy says of an app that listens elsewhere; it is 502 to the public.
+                _ => plain(StatusCode::BAD_GATEWAY, "instance refused connection. is your app listening on 0.0.0.0?\n".to_owned()),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Returns the port inside the machine that public HTTP goes to: of the first service with an `http` handler, else of the first service.
+fn public_port(config: &Value) -> Option<u16> {
+    let services = config::list(config, "services");
+    let speaks_http = |service: &&Value| {
+        config::list(service, "ports").iter().any(|port| config::list(port, "handlers").iter().any(|handler| handler == "http"))
+    };
+    let service = services.iter().find(speaks_http).or_else(|| services.first())?;
+    service.get("internal_port")?.as_u64().and_then(|port| u16::try_from(port).ok())
+}
+
+impl Inner {
+    /// Works out who serves `app` now and tells the edges.
+    pub(super) fn reroute(self: &Arc<Self>, app: &str) {
+        let mut backends = lock(&self.routing);
+        let now = self.now();
+        let mut pool: Vec<Arc<dyn Backend>> = Vec::new();
+        {
+            let mut state = lock(&self.state);
+            let Some(app) = state.apps.get_mut(app) else { return };
+            for machine in app.machines.values_mut() {
+                if machine.died.is_some() {
+                    backends.remove(&machine.id);
+                } else if machine.routable() {
+                    machine.routed_at.get_or_insert(now.elapsed);
+                    let backend = backends.entry(machine.id.clone()).or_insert_with(|| {
+                        Arc::new(MachineBackend { fly: Arc::downgrade(self), app: app.name.clone(), id: machine.id.clone() })
+                    });
+                    pool.push(Arc::clone(backend) as Arc<dyn Backend>);
+                }
+            }
+        }
+        self.ground.traffic.set(&format!("{app}{PUBLIC_SUFFIX}"), pool);
+    }
+}

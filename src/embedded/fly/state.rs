@@ -1,0 +1,162 @@
+//! The plain state of the embedded Fly: apps and what they own, tokens, releases.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::machine::Machine;
+use super::responder::BehaviourRule;
+
+/// What a token may touch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything in the organisation with this slug.
+    Org(String),
+    /// One app by name, as `fly tokens create deploy` makes it.
+    App(String),
+}
+
+/// A token that the embedded Fly knows.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub text: String,
+    pub scope: Scope,
+    pub owner: String,
+}
+
+/// A secret; its value leaves only towards machines.
+#[derive(Debug, Clone)]
+pub(super) struct Secret {
+    pub value: String,
+    pub digest: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A release record, as `POST /api/v1/releases` makes it.
+#[derive(Debug, Clone)]
+pub(super) struct Release {
+    pub id: String,
+    pub version: u64,
+    pub status: String,
+    pub strategy: String,
+    pub image: String,
+    pub definition: Value,
+    pub metadata: Value,
+    pub created_at: Timestamp,
+}
+
+/// A volume.
+#[derive(Debug, Clone)]
+pub(super) struct Volume {
+    pub id: String,
+    pub name: String,
+    pub region: String,
+    pub size_gb: u64,
+    pub encrypted: bool,
+    pub attached: Option<String>,
+    pub snapshot_retention: u64,
+    pub auto_backup_enabled: bool,
+    pub created_at: Timestamp,
+    pub snapshots: Vec<(String, Timestamp)>,
+}
+
+/// A public or private address.
+#[derive(Debug, Clone)]
+pub(super) struct Address {
+    pub id: String,
+    pub kind: String,
+    pub ip: String,
+    pub region: String,
+    pub shared: bool,
+    pub created_at: Timestamp,
+}
+
+/// A line of an app's log.
+#[derive(Debug, Clone)]
+pub(super) struct LogLine {
+    pub at: Timestamp,
+    pub machine: String,
+    pub region: String,
+    pub level: &'static str,
+    pub message: String,
+}
+
+/// An app.
+#[derive(Debug, Clone)]
+pub(super) struct App {
+    pub id: String,
+    pub number: u64,
+    pub name: String,
+    pub org: String,
+    pub network: String,
+    pub deployed: bool,
+    pub machines: BTreeMap<String, Machine>,
+    pub volumes: BTreeMap<String, Volume>,
+    pub secrets: BTreeMap<String, Secret>,
+    pub secrets_version: u64,
+    pub addresses: Vec<Address>,
+    /// Oldest first.
+    pub releases: Vec<Release>,
+    pub logs: Vec<LogLine>,
+    pub behaviours: Vec<BehaviourRule>,
+}
+
+impl App {
+    /// Returns the machines that are not gone.
+    pub(super) fn living(&self) -> impl Iterator<Item = &Machine> {
+        self.machines.values().filter(|machine| machine.died.is_none())
+    }
+
+    /// Returns `pending`, `deployed` or `suspended`. Source: fly-go's `App.Deployed`, which takes the last two for deployed.
+    pub(super) fn status(&self) -> &'static str {
+        if !self.deployed {
+            "pending"
+        } else if self.living().next().is_none() {
+            "suspended"
+        } else {
+            "deployed"
+        }
+    }
+
+    /// Returns whether a machine called `name` exists.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.living().any(|machine| machine.name == name)
+    }
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub apps: BTreeMap<String, App>,
+    pub tokens: Vec<Token>,
+    /// Counts machines, apps and builds: a source of numbers that are never used twice.
+    pub counter: u64,
+    /// Counts builds.
+    pub builds: u64,
+}
+
+impl State {
+    /// Returns the next number.
+    pub(super) fn number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub(super) fn machine(&self, app: &str, id: &str) -> Option<&Machine> {
+        self.apps.get(app)?.machines.get(id)
+    }
+
+    pub(super) fn machine_mut(&mut self, app: &str, id: &str) -> Option<&mut Machine> {
+        self.apps.get_mut(app)?.machines.get_mut(id)
+    }
+}
+
+/// A moment in both of the world's times.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub elapsed: Duration,
+    pub wall: Timestamp,
+}

@@ -1,0 +1,1013 @@
+//! What a run tells, in every form: from one stream of events with fixed times.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cutover::event::{Event, EventKind, GateOutcome, Level, Outcome, Phase, Serving, Side, Stream, TargetSummary, Verdict};
+use cutover::http::Platform;
+use cutover::id::{Chance, Name, ReleaseId};
+use cutover::mask::Masker;
+use cutover::report::actions::{ActionsLog, harmless};
+use cutover::report::comment::{Links, MAX_CHARACTERS, comment};
+use cutover::report::html::html;
+use cutover::report::json::JsonLines;
+use cutover::report::markdown;
+use cutover::report::outputs::{outputs, render_outputs};
+use cutover::report::summary::{MAX_BYTES, summary};
+use cutover::report::terminal::Terminal;
+use cutover::report::{Receipt, Report, Sink, Sinks};
+
+/// Texts by which somebody could try to be more than text.
+const HOSTILE: &[&str] = &[
+    "@everyone look at #1 and acme/other#7 and GH-9",
+    "[click](https://evil.example) ![x](https://evil.example/x.png) <https://evil.example> www.evil.example https://evil.example",
+    "<img src=x onerror=alert(1)><script>alert(1)</script><!-- cutover:end -->",
+    "a | b\n| c | d |\n\n# heading\n```\nfence",
+    "::error::fake ::set-output name=x::y",
+    "##[set-output name=url]evil",
+    "x\r::error file=a::b\r\n::stop-commands::t",
+    "\u{1b}]0;title\u{7}\u{1b}[2J\u{1b}[31mred\u{1b}[0m\u{202e}gnp.exe",
+    "`code` ``more`` \\` $x^2$ &lt; :smile: *b* _i_ ~s~",
+];
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn events(kinds: Vec<(u64, EventKind)>) -> Vec<Event> {
+    let began: jiff::Timestamp = "2026-03-04T05:06:07Z".parse().unwrap();
+    let event = |(at, kind)| {
+        let elapsed = Duration::from_millis(at);
+        Event { at: began + elapsed, elapsed, kind }
+    };
+    kinds.into_iter().map(event).collect()
+}
+
+fn begun(trigger: &str) -> EventKind {
+    EventKind::RunStarted {
+        product: name("autoswe"),
+        environment: Some(name("production")),
+        commit: "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d".to_owned(),
+        trigger: trigger.to_owned(),
+    }
+}
+
+fn gate(gate: &str, began: u64, took: u64, outcome: GateOutcome, last: &[&str]) -> Vec<(u64, EventKind)> {
+    vec![
+        (began, EventKind::GateStarted { gate: name(gate), attempt: 1 }),
+        (
+            began + took,
+            EventKind::GateFinished {
+                gate: name(gate),
+                outcome,
+                duration: Duration::from_millis(took),
+                attempts: 1,
+                last_lines: last.iter().map(|line| (*line).to_owned()).collect(),
+            },
+        ),
+    ]
+}
+
+fn target(target: &str, platform: Platform, thing: &str) -> TargetSummary {
+    TargetSummary {
+        name: name(target),
+        platform,
+        thing: thing.to_owned(),
+        url: Some(format!("https://{thing}.example")),
+        before: Some("v12".to_owned()),
+        after: Some("v13".to_owned()),
+        carried: false,
+    }
+}
+
+fn phase(phase: Phase, began: u64, took: u64, targets: &[&str], failure: Option<&str>) -> Vec<(u64, EventKind)> {
+    let duration = Duration::from_millis(took);
+    let failure = failure.map(str::to_owned);
+    let mut all = vec![(began, EventKind::PhaseStarted { phase })];
+    for target in targets {
+        let failure = failure.clone();
+        all.push((began + took, EventKind::TargetFinished { target: name(target), phase, duration, failure }));
+    }
+    all.push((began + took, EventKind::PhaseFinished { phase, duration, failure }));
+    all
+}
+
+fn settled(target: &str, thing: &str, serves: Side) -> EventKind {
+    EventKind::TargetSettled {
+        target: name(target),
+        before: Some("v12".to_owned()),
+        after: Some("v13".to_owned()),
+        serves,
+        url: Some(format!("https://{thing}.example")),
+        proven_from_outside: serves == Side::After,
+    }
+}
+
+fn ended(outcome: Outcome, exit_code: u8, serving: Serving) -> EventKind {
+    EventKind::RunFinished {
+        outcome,
+        exit_code,
+        serving,
+        failure: None,
+        hints: Vec::new(),
+        requests: [(Platform::Fly, 31), (Platform::Vercel, 14)].into(),
+    }
+}
+
+fn made() -> Vec<(u64, EventKind)> {
+    let mut all = vec![(0, begun("push to main"))];
+    all.extend(gate("test", 10, 4_200, GateOutcome::Passed, &[]));
+    all.push((20, EventKind::BuildStarted { image: name("server"), builder: "buildx".to_owned() }));
+    let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".to_owned();
+    let duration = Duration::from_millis(9_480);
+    all.push((9_500, EventKind::BuildFinished { image: name("server"), result: Ok(digest), size: Some(23_456_789), duration }));
+    all.push((
+        9_600,
+        EventKind::ReleaseStarted {
+            release: ReleaseId::from_text("r-20260304-050617-abcdef"),
+            environment: name("production"),
+            targets: vec![target("api", Platform::Fly, "autoswe-api"), target("web", Platform::Vercel, "autoswe-web")],
+        },
+    ));
+    all
+}
+
+fn finished() -> Vec<Event> {
+    let mut all = made();
+    all.extend(phase(Phase::Prepare, 9_700, 6_000, &["api", "web"], None));
+    all.push((
+        15_800,
+        EventKind::Checked {
+            target: name("web"),
+            check: "GET /".to_owned(),
+            phase: Phase::Verify,
+            verdict: Verdict::Pass,
+            detail: "200 in 31 ms".to_owned(),
+        },
+    ));
+    all.extend(phase(Phase::Verify, 15_700, 1_200, &["api", "web"], None));
+    all.extend(phase(Phase::CutOver, 16_900, 800, &["api", "web"], None));
+    all.extend(phase(Phase::Watch, 17_700, 10_000, &[], None));
+    all.push((28_000, settled("api", "autoswe-api", Side::After)));
+    all.push((28_000, settled("web", "autoswe-web", Side::After)));
+    all.push((
+        28_100,
+        EventKind::ReleaseFinished {
+            release: ReleaseId::from_text("r-20260304-050617-abcdef"),
+            outcome: Outcome::Finished,
+            serving: Serving::After,
+            skew_ms: Some(640),
+            failure: None,
+            hints: Vec::new(),
+        },
+    ));
+    all.push((28_200, ended(Outcome::Finished, 0, Serving::After)));
+    events(all)
+}
+
+fn rolled_back() -> Vec<Event> {
+    let mut all = made();
+    all.extend(phase(Phase::Prepare, 9_700, 6_000, &["api", "web"], None));
+    let refused = "GET / of web answered 500 three times of three";
+    all.push((
+        16_000,
+        EventKind::Checked {
+            target: name("web"),
+            check: "GET /".to_owned(),
+            phase: Phase::Verify,
+            verdict: Verdict::Fail,
+            detail: "500 three times of three".to_owned(),
+        },
+    ));
+    all.extend(phase(Phase::Verify, 15_700, 1_200, &["web"], Some(refused)));
+    all.extend(phase(Phase::RollBack, 16_900, 700, &["web", "api"], None));
+    all.push((18_000, settled("api", "autoswe-api", Side::Before)));
+    all.push((18_000, settled("web", "autoswe-web", Side::Before)));
+    all.push((
+        18_100,
+        EventKind::ReleaseFinished {
+            release: ReleaseId::from_text("r-20260304-050617-abcdef"),
+            outcome: Outcome::RolledBack,
+            serving: Serving::Before,
+            skew_ms: None,
+            failure: Some(format!("verify of web: {refused}")),
+            hints: Vec::new(),
+        },
+    ));
+    all.push((18_200, ended(Outcome::RolledBack, 3, Serving::Before)));
+    events(all)
+}
+
+fn gates_failed(trigger: &str, lines: &[&str]) -> Vec<Event> {
+    let mut all = vec![(0, begun(trigger))];
+    all.extend(gate("lint", 0, 900, GateOutcome::Passed, &[]));
+    for line in lines {
+        let (gate, since) = (name("unit"), Duration::from_millis(1_250));
+        all.push((1_300, EventKind::GateLine { gate, stream: Stream::Stdout, since, line: (*line).to_owned() }));
+    }
+    all.extend(gate("unit", 50, 3_000, GateOutcome::Failed { code: 101 }, lines));
+    let because = "unit failed".to_owned();
+    let outcome = GateOutcome::NotStarted { because };
+    all.push((
+        3_060,
+        EventKind::GateFinished { gate: name("e2e"), outcome, duration: Duration::ZERO, attempts: 0, last_lines: Vec::new() },
+    ));
+    all.push((3_100, ended(Outcome::GatesFailed, 1, Serving::Before)));
+    events(all)
+}
+
+fn stuck() -> Vec<Event> {
+    let mut all = made();
+    all.extend(phase(Phase::CutOver, 16_900, 800, &["web"], Some("web: promote was refused with 409")));
+    all.push((18_000, settled("api", "autoswe-api", Side::After)));
+    all.push((18_000, settled("web", "autoswe-web", Side::Unknown)));
+    all.push((
+        18_100,
+        EventKind::ReleaseFinished {
+            release: ReleaseId::from_text("r-20260304-050617-abcdef"),
+            outcome: Outcome::Stuck,
+            serving: Serving::Unknown,
+            skew_ms: Some(1_000),
+            failure: Some("cut-over of web: promote was refused with 409".to_owned()),
+            hints: vec![
+                "cutover status production".to_owned(),
+                "cutover recover production".to_owned(),
+                "Vercel must serve v12 on web.".to_owned(),
+            ],
+        },
+    ));
+    all.push((18_200, ended(Outcome::Stuck, 4, Serving::Unknown)));
+    events(all)
+}
+
+fn links() -> Links {
+    Links {
+        run: Some("https://github.com/acme/autoswe/actions/runs/812/attempts/1".to_owned()),
+        commit: Some("https://github.com/acme/autoswe/commit/".to_owned()),
+    }
+}
+
+/// Memory that a sink writes to and a test reads.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Paper {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn told(sink: impl FnOnce(Box<dyn Write + Send>) -> Box<dyn Sink>, events: &[Event]) -> String {
+    let paper = Paper::default();
+    let mut sinks = Sinks::new(Masker::new(), vec![sink(Box::new(paper.clone()))]);
+    for event in events {
+        sinks.on(event);
+    }
+    sinks.end();
+    paper.text()
+}
+
+fn terminal(events: &[Event], quiet: bool) -> String {
+    told(|out| Box::new(Terminal::plain(out, quiet)), events)
+}
+
+fn actions(events: &[Event]) -> String {
+    told(|out| Box::new(ActionsLog::new(out, false)), events)
+}
+
+#[test]
+fn the_terminal_tells_a_release() {
+    insta::assert_snapshot!(terminal(&finished(), false), @"
+    autoswe → production
+    push to main · 1a2b3c4d5e6f
+    ▸ gate test started
+    ✓ gate test passed 4.2 s
+    ▸ image server is built by buildx
+    ✓ image server is 0123456789ab, 23.4 MB 9.4 s
+
+    release r-20260304-050617-abcdef
+      api fly autoswe-api v12 → v13
+      web vercel autoswe-web v12 → v13
+    prepare
+      ✓ api 6.0 s
+      ✓ web 6.0 s
+    ✓ prepare 6.0 s
+      ✓ web GET / 200 in 31 ms
+    verify
+      ✓ api 1.2 s
+      ✓ web 1.2 s
+    ✓ verify 1.2 s
+    cut over
+      ✓ api 0.8 s
+      ✓ web 0.8 s
+    ✓ cut over 0.8 s
+    watch
+    ✓ watch 10 s
+
+    ✓ production serves the new release on 2 targets.
+      live now    The new release, on every target.
+                  api https://autoswe-api.example
+                  web https://autoswe-web.example
+      to undo it  cutover rollback production
+      took        28 s, the targets changed over within 0.6 s
+    ");
+}
+
+#[test]
+fn the_terminal_ends_a_failure_with_what_failed_what_is_live_and_what_to_type() {
+    insta::assert_snapshot!(terminal(&rolled_back(), true), @"
+      ✗ web GET / 500 three times of three
+      ✗ web: GET / of web answered 500 three times of three 1.2 s
+    ✗ verify: GET / of web answered 500 three times of three 1.2 s
+
+    ✗ The release to production failed, and everything was rolled back.
+      what failed verify of web: GET / of web answered 500 three times of three
+      live now    What served before, on every target.
+                  api https://autoswe-api.example
+                  web https://autoswe-web.example
+      what to do  cutover release production
+      took        18 s
+    ");
+    insta::assert_snapshot!(terminal(&gates_failed("push to main", &["thread 'adds' panicked at src/lib.rs:7"]), true), @"
+    ✗ gate unit failed with exit code 101 3.0 s
+      │ thread 'adds' panicked at src/lib.rs:7
+    – gate e2e not started: unit failed
+
+    ✗ 1 of 3 gates failed: unit. Nothing was touched.
+      what failed unit failed with exit code 101
+      live now    What served before this run.
+      what to do  cutover gates unit
+      took        3.1 s
+    ");
+    insta::assert_snapshot!(terminal(&stuck(), true), @"
+      ✗ web: web: promote was refused with 409 0.8 s
+    ✗ cut over: web: promote was refused with 409 0.8 s
+
+    ✗ The release to production is stuck: a person is needed.
+      what failed cut-over of web: promote was refused with 409
+      live now    api serves the new release; what web serves is not known.
+                  api https://autoswe-api.example
+                  web https://autoswe-web.example
+      what to do  cutover status production
+                  cutover recover production
+                  Vercel must serve v12 on web.
+      took        18 s, the targets changed over within 1.0 s
+    ");
+}
+
+#[test]
+fn quiet_says_nothing_but_the_end_of_what_went_well() {
+    insta::assert_snapshot!(terminal(&finished(), true), @"
+
+    ✓ production serves the new release on 2 targets.
+      live now    The new release, on every target.
+                  api https://autoswe-api.example
+                  web https://autoswe-web.example
+      to undo it  cutover rollback production
+      took        28 s, the targets changed over within 0.6 s
+    ");
+}
+
+#[test]
+fn the_log_of_actions_has_groups_results_and_annotations() {
+    let log = anstream::adapter::strip_str(&actions(&rolled_back())).to_string();
+    insta::assert_snapshot!(log, @"
+    autoswe → production
+    push to main · 1a2b3c4d5e6f
+    ::group::gates and images
+    ▸ gate test started
+    ✓ gate test passed 4.2 s
+    ▸ image server is built by buildx
+    ✓ image server is 0123456789ab, 23.4 MB 9.4 s
+    ::endgroup::
+    ✓ gate test passed 4.2 s
+    ✓ image server is 0123456789ab, 23.4 MB 9.4 s
+
+    release r-20260304-050617-abcdef
+      api fly autoswe-api v12 → v13
+      web vercel autoswe-web v12 → v13
+    ::group::prepare
+      ✓ api 6.0 s
+      ✓ web 6.0 s
+    ✓ prepare 6.0 s
+    ::endgroup::
+    ✓ prepare 6.0 s
+    ::group::verify
+      ✗ web GET / 500 three times of three
+      ✗ web: GET / of web answered 500 three times of three 1.2 s
+    ✗ verify: GET / of web answered 500 three times of three 1.2 s
+    ::endgroup::
+    ✗ verify: GET / of web answered 500 three times of three 1.2 s
+    ::group::roll back
+      ✓ web 0.7 s
+      ✓ api 0.7 s
+    ✓ roll back 0.7 s
+    ::endgroup::
+    ✓ roll back 0.7 s
+
+    ✗ The release to production failed, and everything was rolled back.
+      what failed verify of web: GET / of web answered 500 three times of three
+      live now    What served before, on every target.
+                  api https://autoswe-api.example
+                  web https://autoswe-web.example
+      what to do  cutover release production
+      took        18 s
+    ::error title=cutover::The release to production failed, and everything was rolled back.%0AWhat failed: verify of web: GET / of web answered 500 three times of three%0ALive now: What served before, on every target.%0AWhat to do: cutover release production
+    ");
+}
+
+#[test]
+fn no_output_of_a_gate_is_a_workflow_command() {
+    let log = actions(&gates_failed("push to ::error::main\r::warning::x", HOSTILE));
+    for line in log.split(['\r', '\n']) {
+        assert!(!line.contains("##["), "{line:?}");
+        let ours = ["::group::", "::endgroup::", "::error title="];
+        assert!(!line.trim_start().starts_with("::") || ours.iter().any(|command| line.starts_with(command)), "{line:?}");
+    }
+    // Of our own commands, only as many as there are failures.
+    assert_eq!(log.matches("\n::error title=").count(), 2, "{log}");
+    assert!(!log.contains('\r'));
+}
+
+#[test]
+fn a_line_stays_as_it_is_unless_it_is_a_command() {
+    assert_eq!(harmless("a::b [##x] 5% ::"), "a::b [##x] 5% ::");
+    assert_eq!(harmless("  ::error::x"), "\u{200b}  ::error::x");
+    assert_eq!(harmless("x ##[error]y"), "x #\u{200b}#[error]y");
+}
+
+#[test]
+fn at_most_ten_errors_are_annotated_and_the_last_is_the_ending() {
+    let mut all = vec![(0, begun("push to main"))];
+    for index in 0..15 {
+        all.extend(gate(&format!("g{index}"), 0, 100, GateOutcome::Failed { code: 1 }, &["no"]));
+    }
+    all.push((200, ended(Outcome::GatesFailed, 1, Serving::Before)));
+    let log = actions(&events(all));
+    assert_eq!(log.matches("::error title=").count(), 10);
+    assert!(log.lines().last().unwrap().starts_with("::error title=cutover::15 of 15 gates failed"), "{log}");
+}
+
+#[test]
+fn the_comment_of_a_release_shows_what_changed_and_how_to_undo_it() {
+    insta::assert_snapshot!(comment(&Report::of(&finished()), &links()), @"
+    ### ✅ production serves the new release on 2 targets.
+
+    **Live now:** The new release, on every target.
+
+    | target | on | before → after | live now |
+    |---|---|---|---|
+    | api | fly `autoswe-api` | `v12` → `v13` | ✅ new release, proven from outside · [open](https://autoswe-api.example/) |
+    | web | vercel `autoswe-web` | `v12` → `v13` | ✅ new release, proven from outside · [open](https://autoswe-web.example/) |
+
+    The targets changed over within 0.6 s.
+
+    **To undo it:** `cutover rollback production` on your machine, or run the workflow by hand with the action `rollback`.
+
+    1 check passed.
+
+    | gate | outcome | time | attempts |
+    |---|---|--:|--:|
+    | test | ✅ passed | 4.2 s | 1 |
+
+    | image | digest | size | built by | time |
+    |---|---|--:|---|--:|
+    | server | `0123456789ab` | 23.4 MB | buildx | 9.4 s |
+
+    Timings: prepare 6.0 s · verify 1.2 s · cut over 0.8 s · watch 10 s.
+
+    ```mermaid
+    gantt
+        dateFormat x
+        axisFormat %M:%S
+        section gates
+        test :10, 4200ms
+        section images
+        server :20, 9480ms
+        section release
+        prepare :9700, 6000ms
+        verify :15700, 1200ms
+        cut over :16900, 800ms
+        watch :17700, 10000ms
+        section api
+        prepare :9700, 6000ms
+        verify :15700, 1200ms
+        cut over :16900, 800ms
+        section web
+        prepare :9700, 6000ms
+        verify :15700, 1200ms
+        cut over :16900, 800ms
+    ```
+
+    <sub>commit [`1a2b3c4d5e6f`](https://github.com/acme/autoswe/commit/1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d) · release `r-20260304-050617-abcdef` · started by push to main · 28 s · [log and summary](https://github.com/acme/autoswe/actions/runs/812/attempts/1)</sub>
+    ");
+}
+
+#[test]
+fn the_comment_of_a_failure_begins_with_what_to_do() {
+    insta::assert_snapshot!(comment(&Report::of(&rolled_back()), &links()), @"
+    ### ❌ The release to production failed, and everything was rolled back.
+
+    **What to do**
+
+    - `cutover release production`
+
+    **What failed:** verify of web: GET / of web answered 500 three times of three
+
+    **Live now:** What served before, on every target.
+
+    | target | on | before → after | live now |
+    |---|---|---|---|
+    | api | fly `autoswe-api` | `v12` → `v13` | what served before · [open](https://autoswe-api.example/) |
+    | web | vercel `autoswe-web` | `v12` → `v13` | what served before · [open](https://autoswe-web.example/) |
+
+    Checks: 0 passed, 1 did not.
+
+    | target | check | in | verdict | seen |
+    |---|---|---|---|---|
+    | web | `GET /` | verify | ❌ fail | 500 three times of three |
+
+    | gate | outcome | time | attempts |
+    |---|---|--:|--:|
+    | test | ✅ passed | 4.2 s | 1 |
+
+    | image | digest | size | built by | time |
+    |---|---|--:|---|--:|
+    | server | `0123456789ab` | 23.4 MB | buildx | 9.4 s |
+
+    Timings: prepare 6.0 s · verify 1.2 s · roll back 0.7 s.
+
+    ```mermaid
+    gantt
+        dateFormat x
+        axisFormat %M:%S
+        section gates
+        test :10, 4200ms
+        section images
+        server :20, 9480ms
+        section release
+        prepare :9700, 6000ms
+        verify :crit, 15700, 1200ms
+        roll back :16900, 700ms
+        section api
+        prepare :9700, 6000ms
+        roll back :16900, 700ms
+        section web
+        prepare :9700, 6000ms
+        verify :crit, 15700, 1200ms
+        roll back :16900, 700ms
+    ```
+
+    <sub>commit [`1a2b3c4d5e6f`](https://github.com/acme/autoswe/commit/1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d) · release `r-20260304-050617-abcdef` · started by push to main · 18 s · [log and summary](https://github.com/acme/autoswe/actions/runs/812/attempts/1)</sub>
+    ");
+    insta::assert_snapshot!(comment(&Report::of(&stuck()), &links()), @"
+    ### ❌ The release to production is stuck: a person is needed.
+
+    **What to do**
+
+    - `cutover status production`
+    - `cutover recover production`
+    - Vercel must serve v12 on web.
+
+    **What failed:** cut-over of web: promote was refused with 409
+
+    **Live now:** api serves the new release; what web serves is not known.
+
+    | target | on | before → after | live now |
+    |---|---|---|---|
+    | api | fly `autoswe-api` | `v12` → `v13` | ✅ new release, proven from outside · [open](https://autoswe-api.example/) |
+    | web | vercel `autoswe-web` | `v12` → `v13` | ⚠️ not known · [open](https://autoswe-web.example/) |
+
+    The targets changed over within 1.0 s.
+
+    | gate | outcome | time | attempts |
+    |---|---|--:|--:|
+    | test | ✅ passed | 4.2 s | 1 |
+
+    | image | digest | size | built by | time |
+    |---|---|--:|---|--:|
+    | server | `0123456789ab` | 23.4 MB | buildx | 9.4 s |
+
+    Timings: cut over 0.8 s.
+
+    ```mermaid
+    gantt
+        dateFormat x
+        axisFormat %M:%S
+        section gates
+        test :10, 4200ms
+        section images
+        server :20, 9480ms
+        section release
+        cut over :crit, 16900, 800ms
+        section web
+        cut over :crit, 16900, 800ms
+    ```
+
+    <sub>commit [`1a2b3c4d5e6f`](https://github.com/acme/autoswe/commit/1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d) · release `r-20260304-050617-abcdef` · started by push to main · 18 s · [log and summary](https://github.com/acme/autoswe/actions/runs/812/attempts/1)</sub>
+    ");
+}
+
+#[test]
+fn the_comment_of_failed_gates_shows_them_first_with_their_last_lines() {
+    let report = Report::of(&gates_failed("pull request #12 (from a fork)", &["assertion failed: left == right", "```", "  left: 4"]));
+    insta::assert_snapshot!(comment(&report, &Links::default()), @"
+    ### ❌ 1 of 3 gates failed: unit. Nothing was touched.
+
+    **What to do**
+
+    - `cutover gates unit`
+
+    **What failed:** unit failed with exit code 101
+
+    **Live now:** What served before this run.
+
+    ❌ **unit** failed with exit code 101 after 3.0 s
+
+    <details open><summary>The last 3 lines</summary>
+
+    ````text
+    assertion failed: left == right
+    ```
+      left: 4
+    ````
+
+    </details>
+
+    | gate | outcome | time | attempts |
+    |---|---|--:|--:|
+    | unit | ❌ failed with exit code 101 | 3.0 s | 1 |
+    | lint | ✅ passed | 0.9 s | 1 |
+    | e2e | ▫️ not started: unit failed |  | 0 |
+
+    ```mermaid
+    gantt
+        dateFormat x
+        axisFormat %M:%S
+        section gates
+        lint :0, 900ms
+        unit :crit, 50, 3000ms
+    ```
+
+    <sub>commit `1a2b3c4d5e6f` · started by pull request \\#\u{200b}12 (from a fork) · 3.1 s</sub>
+    ");
+}
+
+#[test]
+fn hostile_text_stays_text_in_markdown() {
+    for (index, hostile) in HOSTILE.iter().enumerate() {
+        let text = markdown::text(hostile);
+        assert!(!text.contains(['\n', '\r', '\u{1b}', '\u{202e}']), "{index}: {text:?}");
+        for (mark, _) in text.match_indices(['<', '[', ']', '`', '*', '_', '|', '>', '&', '$', '~']) {
+            assert!(text[..mark].ends_with('\\'), "{index}: an unescaped {:?} in {text:?}", &text[mark..]);
+        }
+        for (mark, _) in text.match_indices('@') {
+            assert!(text[mark + 1..].starts_with('\u{200b}'), "{index}: a mention in {text:?}");
+        }
+        assert!(!text.contains("https:") && !text.contains("www.evil"), "{index}: a link in {text:?}");
+        let code = markdown::code(hostile);
+        assert!(!code.contains('\n'), "{index}: {code:?}");
+        let cell = markdown::cell_code(hostile);
+        assert!(cell.match_indices('|').all(|(bar, _)| cell[..bar].ends_with('\\')), "{index}: {cell:?}");
+    }
+    insta::assert_snapshot!(markdown::text("@octocat #12 GH-3 a_b *c* | www.x.org"), @"@\u{200b}octocat \\#\u{200b}12 GH\u{200b}-3 a\\_b \\*c\\* \\| www\\.x.org");
+    insta::assert_snapshot!(markdown::code("a ``b` c"), @"```a ``b` c```");
+    insta::assert_snapshot!(markdown::link("open", "https://x.example/a b)c|<d>"), @"[open](https://x.example/a%20b%29c%7C%3Cd%3E)");
+    insta::assert_snapshot!(markdown::link("open", "javascript:alert(1)"), @"open");
+}
+
+#[test]
+fn no_line_of_a_log_ends_its_block() {
+    let block = markdown::block(["```", "````text", "~~~", "<!-- cutover:end -->", "</details>"]);
+    insta::assert_snapshot!(block, @"
+    `````text
+    ```
+    ````text
+    ~~~
+    <!\u{2011}- cutover:end -->
+    </details>
+    `````
+    ");
+}
+
+#[test]
+fn the_comment_keeps_its_limit_by_leaving_the_least_important_out() {
+    let long = "x".repeat(480);
+    let lines: Vec<&str> = std::iter::repeat_n(long.as_str(), 3_000).collect();
+    let mut all = vec![(0, begun("push to main"))];
+    for index in 0..120 {
+        all.extend(gate(&format!("gate-with-a-rather-long-name-{index}"), 0, 100, GateOutcome::Failed { code: 1 }, &lines[..60]));
+        all.push((100, EventKind::Notice { level: Level::Note, code: "x::y", text: "a note ".repeat(40) }));
+    }
+    all.push((200, ended(Outcome::GatesFailed, 1, Serving::Before)));
+    let report = Report::of(&events(all));
+    let markdown = comment(&report, &links());
+    assert!(markdown.chars().count() <= MAX_CHARACTERS, "{}", markdown.chars().count());
+    assert!(markdown.starts_with("### ❌ 120 of 120 gates failed"));
+    assert!(markdown.contains("left out for want of room; everything is [on the run's page]"), "{}", &markdown[..2_000]);
+    assert!(summary(&report, &links()).len() <= MAX_BYTES);
+}
+
+#[test]
+fn the_summary_has_a_picture_of_the_times() {
+    let summary = summary(&Report::of(&finished()), &links());
+    let picture: String = summary
+        .lines()
+        .skip_while(|line| *line != "```mermaid")
+        .take_while(|line| *line != "```")
+        .map(|line| format!("{line}\n"))
+        .collect();
+    insta::assert_snapshot!(picture, @"
+    ```mermaid
+    gantt
+        dateFormat x
+        axisFormat %M:%S
+        section gates
+        test :10, 4200ms
+        section images
+        server :20, 9480ms
+        section release
+        prepare :9700, 6000ms
+        verify :15700, 1200ms
+        cut over :16900, 800ms
+        watch :17700, 10000ms
+        section api
+        prepare :9700, 6000ms
+        verify :15700, 1200ms
+        cut over :16900, 800ms
+        section web
+        prepare :9700, 6000ms
+        verify :15700, 1200ms
+        cut over :16900, 800ms
+    ");
+}
+
+#[test]
+fn the_page_runs_nothing_and_fetches_nothing() {
+    let events = gates_failed(HOSTILE[2], HOSTILE);
+    let page = html(&Report::of(&events));
+    assert!(!page.contains("<script"), "{page}");
+    assert!(!page.contains("<img"), "{page}");
+    assert!(page.contains("default-src 'none'"));
+    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"));
+}
+
+#[test]
+fn the_receipt_is_what_the_schema_says() {
+    let committed: serde_json::Value = serde_json::from_str(include_str!("../src/report/receipt.schema.json")).unwrap();
+    assert_eq!(Receipt::schema(), committed, "run `cutover schema receipt > src/report/receipt.schema.json`");
+    let validator = jsonschema::validator_for(&committed).unwrap();
+    for run in [finished(), rolled_back(), gates_failed("push to main", HOSTILE), stuck()] {
+        let receipt = serde_json::to_value(Receipt::of(&Report::of(&run)).unwrap()).unwrap();
+        assert!(validator.is_valid(&receipt), "{:?}", validator.iter_errors(&receipt).map(|error| error.to_string()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_receipt_holds_what_the_run_did() {
+    let receipt = Receipt::of(&Report::of(&rolled_back())).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&receipt).unwrap(), @r#"
+    {
+      "version": 1,
+      "product": "autoswe",
+      "release": "r-20260304-050617-abcdef",
+      "environment": "production",
+      "commit": "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d",
+      "trigger": "push to main",
+      "started": "2026-03-04T05:06:07Z",
+      "duration_ms": 18200,
+      "outcome": "rolled_back",
+      "exit_code": 3,
+      "serving": "before",
+      "skew_ms": null,
+      "failure": "verify of web: GET / of web answered 500 three times of three",
+      "hints": [],
+      "gates": [
+        {
+          "name": "test",
+          "outcome": "passed",
+          "words": "passed",
+          "duration_ms": 4200,
+          "attempts": 1,
+          "started_ms": 10,
+          "last_lines": []
+        }
+      ],
+      "images": [
+        {
+          "name": "server",
+          "builder": "buildx",
+          "digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+          "failure": null,
+          "size": 23456789,
+          "started_ms": 20,
+          "duration_ms": 9480
+        }
+      ],
+      "targets": [
+        {
+          "name": "api",
+          "platform": "fly",
+          "thing": "autoswe-api",
+          "before": "v12",
+          "after": "v13",
+          "serves": "before",
+          "url": "https://autoswe-api.example",
+          "proven_from_outside": false,
+          "carried": false,
+          "steps": [
+            {
+              "name": "prepare",
+              "duration_ms": 6000,
+              "started_ms": 9700,
+              "failure": null
+            },
+            {
+              "name": "roll-back",
+              "duration_ms": 700,
+              "started_ms": 16900,
+              "failure": null
+            }
+          ]
+        },
+        {
+          "name": "web",
+          "platform": "vercel",
+          "thing": "autoswe-web",
+          "before": "v12",
+          "after": "v13",
+          "serves": "before",
+          "url": "https://autoswe-web.example",
+          "proven_from_outside": false,
+          "carried": false,
+          "steps": [
+            {
+              "name": "prepare",
+              "duration_ms": 6000,
+              "started_ms": 9700,
+              "failure": null
+            },
+            {
+              "name": "verify",
+              "duration_ms": 1200,
+              "started_ms": 15700,
+              "failure": "GET / of web answered 500 three times of three"
+            },
+            {
+              "name": "roll-back",
+              "duration_ms": 700,
+              "started_ms": 16900,
+              "failure": null
+            }
+          ]
+        }
+      ],
+      "phases": [
+        {
+          "name": "prepare",
+          "duration_ms": 6000,
+          "started_ms": 9700,
+          "failure": null
+        },
+        {
+          "name": "verify",
+          "duration_ms": 1200,
+          "started_ms": 15700,
+          "failure": "GET / of web answered 500 three times of three"
+        },
+        {
+          "name": "roll-back",
+          "duration_ms": 700,
+          "started_ms": 16900,
+          "failure": null
+        }
+      ],
+      "checks": [
+        {
+          "target": "web",
+          "check": "GET /",
+          "phase": "verify",
+          "verdict": "fail",
+          "detail": "500 three times of three"
+        }
+      ],
+      "requests": {
+        "fly": 31,
+        "vercel": 14
+      },
+      "notices": []
+    }
+    "#);
+}
+
+#[test]
+fn a_receipt_is_written_whole_read_back_and_refused_when_its_names_are_not_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.json");
+    let report = Report::of(&finished());
+    Receipt::of(&report).unwrap().write(&path).unwrap();
+    assert_eq!(Receipt::read(&path).unwrap().into_report(), report);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left there");
+    let forged = std::fs::read_to_string(&path).unwrap().replace("\"test\"", "\"<img src=x>\"");
+    std::fs::write(&path, forged).unwrap();
+    insta::assert_snapshot!(Receipt::read(&path).unwrap_err().to_string().replace(&folder.path().display().to_string(), "[TEMP_DIR]"), @r#"[TEMP_DIR]/r.json is no receipt of version 1: "<img src=x>" is no name"#);
+    assert!(Receipt::of(&Report::default()).is_err(), "a run that has not ended has no receipt");
+}
+
+#[test]
+fn reports_of_several_jobs_become_one() {
+    let mut gates = Report::of(&gates_failed("push to main", &["no"]));
+    gates.outcome = Some(Outcome::Finished);
+    gates.gates.retain(|gate| gate.name.as_str() == "lint");
+    let mut release = Report::of(&finished());
+    release.gates.clear();
+    release.started = release.started.map(|started| started + Duration::from_secs(60));
+    let whole = Report::merged(vec![gates, release]);
+    assert_eq!(whole.outcome, Some(Outcome::Finished));
+    assert_eq!(whole.gates.len(), 1);
+    assert_eq!(whole.targets.len(), 2);
+    assert_eq!(whole.phases[0].started_ms, 69_700);
+    assert_eq!(whole.requests[&Platform::Fly], 62);
+}
+
+#[test]
+fn no_value_of_an_output_defines_another_one() {
+    let report = Report::of(&finished());
+    let names: Vec<_> = outputs(&report).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    insta::assert_snapshot!(names.join("\n"), @r#"
+    outcome=finished
+    release=r-20260304-050617-abcdef
+    urls={"api":"https://autoswe-api.example","web":"https://autoswe-web.example"}
+    url_api=https://autoswe-api.example
+    url_web=https://autoswe-web.example
+    "#);
+    let chance = Chance::seeded(1);
+    let hostile = vec![("release".to_owned(), "x\noutcome=finished\nEOF\n".to_owned()), ("bad\nname".to_owned(), "y".to_owned())];
+    let text = render_outputs(&hostile, &chance);
+    let mut lines = text.lines();
+    let delimiter = lines.next().unwrap().strip_prefix("release<<").unwrap().to_owned();
+    assert!(delimiter.starts_with("ghadelimiter_") && delimiter.len() == 39);
+    assert_eq!(lines.next_back(), Some(delimiter.as_str()));
+    assert!(lines.all(|line| line != delimiter));
+}
+
+#[test]
+fn secrets_are_masked_before_any_escaping_can_hide_them() {
+    let masker = Masker::new();
+    let secret = cutover::mask::Secret::new("s3cret_with*marks");
+    let _ = masker.learn(&secret);
+    let paper = Paper::default();
+    let sinks: Vec<Box<dyn Sink>> = vec![
+        Box::new(Terminal::plain(Box::new(paper.clone()), false)),
+        Box::new(ActionsLog::new(Box::new(paper.clone()), false)),
+        Box::new(JsonLines::new(paper.clone())),
+    ];
+    let mut sinks = Sinks::new(masker, sinks);
+    let line = "token=s3cret_with*marks";
+    let mut run = gates_failed(line, &[line]);
+    run.insert(1, events(vec![(1, EventKind::Notice { level: Level::Warning, code: "x::y", text: line.to_owned() })]).remove(0));
+    for event in &run {
+        sinks.on(event);
+    }
+    let report = sinks.end();
+    let receipt = serde_json::to_string(&Receipt::of(&report).unwrap()).unwrap();
+    for text in [paper.text(), comment(&report, &links()), summary(&report, &links()), html(&report), receipt] {
+        assert!(!text.contains("s3cret"), "{text}");
+        assert!(text.contains("token="), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_reports_elsewhere_gets_the_report_once_the_run_has_ended() {
+    let mut sinks = Sinks::new(Masker::new(), Vec::new());
+    let tally = sinks.tally();
+    let waiting = tokio::spawn(async move { tally.finished().await });
+    for event in &finished() {
+        sinks.on(event);
+    }
+    assert_eq!(waiting.await.unwrap(), Report::of(&finished()));
+}
+
+#[test]
+fn the_json_stream_is_one_value_a_line() {
+    let paper = Paper::default();
+    let mut sinks = Sinks::new(Masker::new(), vec![Box::new(JsonLines::new(paper.clone()))]);
+    for event in &gates_failed("push to main", HOSTILE) {
+        sinks.on(event);
+    }
+    let text = paper.text();
+    let values: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(values.len(), gates_failed("push to main", HOSTILE).len());
+    insta::assert_snapshot!(text.lines().next().unwrap(), @r#"{"at":"2026-03-04T05:06:07Z","elapsed":0,"kind":{"event":"run_started","product":"autoswe","environment":"production","commit":"1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d","trigger":"push to main"}}"#);
+}
