@@ -43,7 +43,10 @@ use self::client::VercelClient;
 pub use self::endpoints::VercelEndpoints;
 use self::hints::Hints;
 use self::wire::{Domain, Project};
-use super::*;
+use super::{
+    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Revision,
+    RevisionDigest, Scope, Settings, Target,
+};
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::shutdown::Level;
@@ -224,7 +227,7 @@ impl Target for VercelTarget {
         let memory = self.memory();
         let name = memory.name.as_deref().or((!self.settings.project.starts_with("prj_")).then_some(self.settings.project.as_str()));
         let host = memory.host.clone().or_else(|| name.map(|name| format!("{name}.vercel.app")));
-        host.map(|host| format!("https://{host}"))
+        host.map(|host| format!("https://{host}/"))
     }
 
     async fn preflight(&self, scope: &Scope) -> Result<Vec<Problem>, PlatformError> {
@@ -249,8 +252,9 @@ impl Target for VercelTarget {
 
     fn prepared_url(&self, revision: &Revision) -> Option<(String, Vec<(String, String)>)> {
         let url = Hints::of(revision)?.url?;
-        let bypass = self.settings.bypass.as_ref().map(|secret| ("x-vercel-protection-bypass".to_owned(), secret.expose_secret().to_owned()));
-        Some((format!("https://{url}"), bypass.into_iter().collect()))
+        let bypass =
+            self.settings.bypass.as_ref().map(|secret| ("x-vercel-protection-bypass".to_owned(), secret.expose_secret().to_owned()));
+        Some((format!("https://{url}/"), bypass.into_iter().collect()))
     }
 
     async fn serve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {

@@ -27,14 +27,14 @@ impl VercelTarget {
                     slots.insert("variables".to_owned(), self.variables().await?);
                 }
             }
-            Artifact::Commit { sha, .. } => match &self.settings.source {
+            Artifact::Commit { sha, .. } => {
                 // A hook's deployments carry no stamp of ours: their commit is all that can be read back.
-                VercelSource::Hook { .. } => return Ok(of_hooked(sha)),
-                _ => {
-                    slots.insert("form".to_owned(), "git".to_owned());
-                    slots.insert("variables".to_owned(), self.variables().await?);
+                if matches!(self.settings.source, VercelSource::Hook { .. }) {
+                    return Ok(of_hooked(sha));
                 }
-            },
+                slots.insert("form".to_owned(), "git".to_owned());
+                slots.insert("variables".to_owned(), self.variables().await?);
+            }
             Artifact::Image { .. } => {
                 let text = "Vercel serves no image: ship a directory (`dir`), or let Vercel build the commit (`git`)".to_owned();
                 return Err(self.error("digest", PlatformErrorKind::Impossible(text)));
@@ -47,7 +47,9 @@ impl VercelTarget {
     async fn variables(&self) -> Result<String, PlatformError> {
         let variables = match self.client.production_variables(&self.settings.project).await {
             Ok(variables) => variables,
-            Err(PlatformError { kind: PlatformErrorKind::Forbidden(_) | PlatformErrorKind::NotFound(_), .. }) => return Ok("unreadable".to_owned()),
+            Err(PlatformError { kind: PlatformErrorKind::Forbidden(_) | PlatformErrorKind::NotFound(_), .. }) => {
+                return Ok("unreadable".to_owned());
+            }
             Err(error) => return Err(error),
         };
         let mut known: Vec<Value> =

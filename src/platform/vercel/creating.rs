@@ -28,13 +28,13 @@ const LOOKUP_WINDOW: Duration = Duration::from_secs(5);
 const LOOKUP_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a deployment is made from.
-enum From<'a> {
+enum Contents<'a> {
     Files(&'a Upload),
-    Git(GitSource),
+    Git(&'a GitSource),
 }
 
 impl VercelTarget {
-    pub(super) async fn from_files(
+    pub(super) async fn made_of_files(
         &self,
         scope: &Scope,
         project: &Project,
@@ -59,10 +59,10 @@ impl VercelTarget {
         let form = if upload.archived { " as an archive" } else { "" };
         scope.step(&self.settings.target, format!("{} files{form}", upload.files));
         let meta = stamp::of(scope, revision, artifact, None);
-        self.create_once(scope, project, revision, &meta, &From::Files(&upload)).await
+        self.create_once(scope, project, revision, &meta, &Contents::Files(&upload)).await
     }
 
-    pub(super) async fn from_git(
+    pub(super) async fn made_of_commit(
         &self,
         scope: &Scope,
         project: &Project,
@@ -82,7 +82,7 @@ impl VercelTarget {
             self.error("create_deployment", PlatformErrorKind::Impossible(text))
         })?;
         let meta = stamp::of(scope, revision, sha, Some(branch));
-        self.create_once(scope, project, revision, &meta, &From::Git(source)).await
+        self.create_once(scope, project, revision, &meta, &Contents::Git(&source)).await
     }
 
     /// Creates the deployment; after a lost answer it is looked up by its stamp before anything is sent again.
@@ -92,11 +92,11 @@ impl VercelTarget {
         project: &Project,
         revision: &RevisionDigest,
         meta: &BTreeMap<&'static str, String>,
-        from: &From<'_>,
+        from: &Contents<'_>,
     ) -> Result<Deployment, PlatformError> {
         let files = match from {
-            From::Files(upload) => Some(upload.entries.iter().map(listed).collect()),
-            From::Git(_) => None,
+            Contents::Files(upload) => Some(upload.entries.iter().map(listed).collect()),
+            Contents::Git(_) => None,
         };
         let body = CreateDeployment {
             name: &project.name,
@@ -106,13 +106,13 @@ impl VercelTarget {
             auto_assign_custom_domains: false,
             meta,
             files,
-            git_source: if let From::Git(source) = from { Some(source) } else { None },
+            git_source: if let Contents::Git(source) = from { Some(*source) } else { None },
         };
         let thing = format!("project {}", project.name);
         let (mut rounds, mut creations) = (0, 0);
         loop {
             self.may_go_on(scope)?;
-            match self.client.create_deployment(&body, matches!(from, From::Files(_)), &thing).await {
+            match self.client.create_deployment(&body, matches!(from, Contents::Files(_)), &thing).await {
                 Ok(Created::Deployment(made)) => return Ok(*made),
                 Ok(Created::MissingFiles(missing)) => {
                     if rounds == ROUNDS {
@@ -151,8 +151,8 @@ impl VercelTarget {
     }
 
     /// Uploads the contents that the platform does not have, each once and streamed from the disk.
-    async fn upload_missing(&self, scope: &Scope, from: &From<'_>, missing: &[String]) -> Result<(), PlatformError> {
-        let From::Files(upload) = from else {
+    async fn upload_missing(&self, scope: &Scope, from: &Contents<'_>, missing: &[String]) -> Result<(), PlatformError> {
+        let Contents::Files(upload) = from else {
             let text = "files are missing for a deployment that has none".to_owned();
             return Err(self.error("create_deployment", PlatformErrorKind::Unexpected(text)));
         };
@@ -175,7 +175,9 @@ impl VercelTarget {
         let sha = entry.sha.as_deref().unwrap_or_default();
         let sent = self.client.upload(sha, entry.size, entry.body(), &format!("file {}", entry.file)).await;
         sent.map_err(|error| match error.kind {
-            PlatformErrorKind::Refused(_) => error.hint("a file that changes while it is uploaded is refused: nothing may write to the directory meanwhile"),
+            PlatformErrorKind::Refused(_) => {
+                error.hint("a file that changes while it is uploaded is refused: nothing may write to the directory meanwhile")
+            }
             _ => error,
         })
     }

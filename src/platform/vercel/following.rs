@@ -48,7 +48,8 @@ impl VercelTarget {
     async fn failed_build(&self, scope: &Scope, deployment: &Deployment) -> PlatformError {
         let lines = self.client.last_log_lines(deployment.id(), LOG_LINES).await.unwrap_or_default();
         if !lines.is_empty() {
-            let text = format!("The last lines of the log of {}:\n{}", deployment.url.as_deref().unwrap_or(deployment.id()), lines.join("\n"));
+            let text =
+                format!("The last lines of the log of {}:\n{}", deployment.url.as_deref().unwrap_or(deployment.id()), lines.join("\n"));
             scope.events.notice(Level::Warning, "vercel::build-log", text);
         }
         let kind = PlatformErrorKind::Unhealthy(format!("the deployment ended as {}", deployment.reason()));

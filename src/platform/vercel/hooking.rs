@@ -17,7 +17,7 @@ use crate::platform::{PlatformError, PlatformErrorKind, Scope};
 const SLACK_MS: i64 = 5_000;
 
 impl VercelTarget {
-    pub(super) async fn by_hook(
+    pub(super) async fn made_by_hook(
         &self,
         scope: &Scope,
         project: &Project,
@@ -60,8 +60,8 @@ impl VercelTarget {
         scope.step(&self.settings.target, "the hook was called: waiting for its deployment");
         loop {
             let found = self.of_hook(project, hook, since_ms).await?;
-            if let Some(made) = found.iter().position(|deployment| deployment.meta(stamp::COMMIT) == Some(sha)) {
-                return found.into_iter().nth(made).ok_or_else(|| self.error("trigger_hook", PlatformErrorKind::Cancelled));
+            if let Some(made) = found.iter().find(|deployment| deployment.meta(stamp::COMMIT) == Some(sha)) {
+                return Ok(made.clone());
             }
             if let Some(other) = found.iter().find_map(|deployment| deployment.meta(stamp::COMMIT)) {
                 let text = format!("the hook built {other}, not {sha}: {branch} has moved on, and a hook builds the head of its branch");
@@ -82,7 +82,9 @@ impl VercelTarget {
         let Some(since) = since_ms else { return Ok(None) };
         let found = self.of_hook(project, hook, since).await?;
         let usable = |deployment: &Deployment| {
-            deployment.meta(stamp::COMMIT) == Some(sha) && deployment.progress() != Progress::Failed && deployment.has_served() != Some(true)
+            deployment.meta(stamp::COMMIT) == Some(sha)
+                && deployment.progress() != Progress::Failed
+                && deployment.has_served() != Some(true)
         };
         Ok(found.into_iter().find(usable))
     }
@@ -92,7 +94,8 @@ impl VercelTarget {
         let listed = self.client.deployments(&project.id, &ListQuery { since_ms: Some(since_ms), ..ListQuery::default() }).await?;
         let recent = |deployment: &&Deployment| deployment.created_at.is_none_or(|at| at as i64 >= since_ms);
         let named = |deployment: &&Deployment| deployment.meta(stamp::HOOK) == Some(&hook.id);
-        let unnamed = |deployment: &&Deployment| deployment.meta(stamp::HOOK).is_none() && deployment.source.as_deref() == Some("git-deploy-hook");
+        let unnamed =
+            |deployment: &&Deployment| deployment.meta(stamp::HOOK).is_none() && deployment.source.as_deref() == Some("git-deploy-hook");
         let mut found: Vec<Deployment> = listed.iter().filter(recent).filter(named).cloned().collect();
         if found.is_empty() {
             found = listed.iter().filter(recent).filter(unnamed).cloned().collect();

@@ -26,8 +26,12 @@ impl VercelTarget {
                 release: made.and_then(|deployment| deployment.meta(stamp::RELEASE)).map(str::to_owned),
             });
         }
-        if let Some(value) = project.auto_assign_custom_domains {
-            observed.settings.insert(AUTO_ASSIGN.to_owned(), value.into());
+        // Left out where nobody ever changed it; it begins as true.
+        let assigns = project.auto_assign_custom_domains.unwrap_or(true);
+        observed.settings.insert(AUTO_ASSIGN.to_owned(), assigns.into());
+        if !assigns {
+            let text = "automatic domains are off: a person or a rollback has pinned what serves";
+            observed.facts.insert("pinned".to_owned(), text.to_owned());
         }
         let left = stamped.iter().filter(|deployment| self.is_left_over(deployment, &project));
         observed.leftovers = left.map(|deployment| self.revision(deployment, &project)).collect();

@@ -40,20 +40,31 @@ impl VercelTarget {
         let mut problems = Vec::new();
         let name = &project.name;
         if project.rolling_release.as_ref().is_some_and(|config| !config.is_null() && config != false) {
-            let text = format!("The project {name} has rolling releases: a promotion would be spread over stages instead of moving all users at once.");
-            let hint = "turn Rolling Releases off in the project's settings (Build and Deployment), or leave this target out of the release";
+            let text = format!(
+                "The project {name} has rolling releases: a promotion would be spread over stages instead of moving all users at once."
+            );
+            let hint =
+                "turn Rolling Releases off in the project's settings (Build and Deployment), or leave this target out of the release";
             problems.push(self.problem(true, "vercel::rolling-release", text, Some(hint.to_owned())));
         }
         if project.paused {
             let hint = "resume it in the project's settings".to_owned();
-            problems.push(self.problem(true, "vercel::paused", format!("The project {name} is paused: nothing of it answers."), Some(hint)));
+            problems.push(self.problem(
+                true,
+                "vercel::paused",
+                format!("The project {name} is paused: nothing of it answers."),
+                Some(hint),
+            ));
         }
         let kind = project.sso_protection.as_ref().and_then(|sso| sso.get("deploymentType")?.as_str());
         // "preview" alone leaves the addresses of production deployments open (vercel.md 9).
-        let guarded = kind.is_some_and(|kind| kind != "preview") || project.password_protection.as_ref().is_some_and(|value| !value.is_null());
+        let guarded =
+            kind.is_some_and(|kind| kind != "preview") || project.password_protection.as_ref().is_some_and(|value| !value.is_null());
         if guarded && self.settings.bypass.is_none() {
-            let text = format!("Deployment Protection guards the deployments of {name}: a prepared deployment answers checks with a login page.");
-            let hint = "make a secret under Protection Bypass for Automation in the project's settings, and set VERCEL_AUTOMATION_BYPASS_SECRET";
+            let text =
+                format!("Deployment Protection guards the deployments of {name}: a prepared deployment answers checks with a login page.");
+            let hint =
+                "make a secret under Protection Bypass for Automation in the project's settings, and set VERCEL_AUTOMATION_BYPASS_SECRET";
             problems.push(self.problem(false, "vercel::protected", text, Some(hint.to_owned())));
         }
         problems
@@ -96,7 +107,8 @@ impl VercelTarget {
         };
         let VercelSource::Hook { url } = &self.settings.source else { return None };
         let Some(hook) = Hook::parse(url.expose_secret()) else {
-            let text = "The deploy hook's address is not one: it looks like https://api.vercel.com/v1/integrations/deploy/prj_…/….".to_owned();
+            let text =
+                "The deploy hook's address is not one: it looks like https://api.vercel.com/v1/integrations/deploy/prj_…/….".to_owned();
             return Some(self.problem(true, "vercel::hook-invalid", text, None));
         };
         if hook.project != project.id {
@@ -135,7 +147,10 @@ impl VercelTarget {
     /// A hostname that is not verified is moved by no promotion: fatal where it is the one that users type.
     fn unverified(&self, domain: &Domain) -> Problem {
         let public = self.settings.url.as_deref().and_then(|url| Url::parse(url).ok()).and_then(|url| url.host_str().map(str::to_owned));
-        let hint = domain.verification.first().map(|proof| format!("add the {} record {} with the value {}", proof.r#type, proof.domain, proof.value));
+        let hint = domain
+            .verification
+            .first()
+            .map(|proof| format!("add the {} record {} with the value {}", proof.r#type, proof.domain, proof.value));
         let text = format!("The domain {} is not verified, so it will not show what this release serves.", domain.name);
         self.problem(public.as_deref() == Some(&domain.name), "vercel::domain-not-verified", text, hint)
     }

@@ -11,9 +11,9 @@ impl VercelTarget {
         let digest = self.would_be(artifact).await?;
         let project = self.project().await?;
         let made = match (artifact, &self.settings.source) {
-            (Artifact::Commit { sha, branch }, VercelSource::Hook { url }) => self.by_hook(scope, &project, url, sha, branch).await?,
-            (Artifact::Commit { sha, branch }, _) => self.from_git(scope, &project, &digest, sha, branch).await?,
-            (Artifact::Directory { path, digest: files }, _) => self.from_files(scope, &project, &digest, path, files).await?,
+            (Artifact::Commit { sha, branch }, VercelSource::Hook { url }) => self.made_by_hook(scope, &project, url, sha, branch).await?,
+            (Artifact::Commit { sha, branch }, _) => self.made_of_commit(scope, &project, &digest, sha, branch).await?,
+            (Artifact::Directory { path, digest: files }, _) => self.made_of_files(scope, &project, &digest, path, files).await?,
             (Artifact::Image { .. }, _) => {
                 return Err(self.error("prepare", PlatformErrorKind::Impossible("Vercel serves no image".to_owned())));
             }

@@ -39,7 +39,7 @@ impl VercelTarget {
     ) -> Result<Option<&'static str>, PlatformError> {
         let id = deployment.id();
         let of_project = deployment.project_id.as_deref().is_none_or(|of| of == project.id);
-        if !of_project || !(self.is_stamped(scope, revision, deployment) || self.is_hooked(deployment)) {
+        if !of_project || !(Self::is_stamped(scope, revision, deployment) || self.is_hooked(deployment)) {
             return Ok(Some("it is not of this product and environment"));
         }
         if project.serves(id) {
@@ -57,7 +57,7 @@ impl VercelTarget {
         Ok(leads.then_some("a production hostname leads to it"))
     }
 
-    fn is_stamped(&self, scope: &Scope, revision: &Revision, deployment: &Deployment) -> bool {
+    fn is_stamped(scope: &Scope, revision: &Revision, deployment: &Deployment) -> bool {
         stamp::is_ours(deployment.all_meta(), scope) && deployment.meta(stamp::RELEASE) == revision.release.as_deref()
     }
 

@@ -251,9 +251,14 @@ impl Deployment {
         if self.checks_failed() {
             return "its checks failed".to_owned();
         }
-        let said = [self.error_message.as_deref(), self.ready_state_reason.as_deref(), self.alias_error.as_ref().map(|error| error.message.as_str())];
+        let said = [
+            self.error_message.as_deref(),
+            self.ready_state_reason.as_deref(),
+            self.alias_error.as_ref().map(|error| error.message.as_str()),
+        ];
         let said = said.into_iter().flatten().find(|text| !text.is_empty());
-        let code = self.error_code.as_deref().or(self.alias_error.as_ref().map(|error| error.code.as_str())).filter(|code| !code.is_empty());
+        let code =
+            self.error_code.as_deref().or(self.alias_error.as_ref().map(|error| error.code.as_str())).filter(|code| !code.is_empty());
         match (code, said) {
             (Some(code), Some(said)) => format!("{} ({code}: {said})", self.state()),
             (Some(text), None) | (None, Some(text)) => format!("{} ({text})", self.state()),

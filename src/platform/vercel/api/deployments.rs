@@ -68,7 +68,11 @@ impl VercelClient {
     }
 
     /// Returns the newest deployments of a project that fit, newest first. Asks version 6 and, where that is gone, version 7 (vercel.md 4).
-    pub(in crate::platform::vercel) async fn deployments(&self, project: &str, wanted: &ListQuery<'_>) -> Result<Vec<Deployment>, PlatformError> {
+    pub(in crate::platform::vercel) async fn deployments(
+        &self,
+        project: &str,
+        wanted: &ListQuery<'_>,
+    ) -> Result<Vec<Deployment>, PlatformError> {
         let since = wanted.since_ms.map(|at| at.to_string());
         let meta: Vec<(String, &str)> = wanted.meta.iter().map(|(key, value)| (format!("meta-{key}"), *value)).collect();
         let mut query = vec![("projectId", project), ("limit", PAGE)];
@@ -103,7 +107,8 @@ impl VercelClient {
         let call = self.call("read_log", Method::GET, &["v3", "deployments", id, "events"], &query);
         let events: Vec<Value> = self.read(call, &format!("log of {id}")).await?;
         let text = |event: &Value| {
-            let said = event.get("type").and_then(Value::as_str).is_none_or(|kind| matches!(kind, "command" | "stdout" | "stderr" | "fatal"));
+            let said =
+                event.get("type").and_then(Value::as_str).is_none_or(|kind| matches!(kind, "command" | "stdout" | "stderr" | "fatal"));
             let text = event.get("text").or_else(|| event.get("payload")?.get("text"))?.as_str()?.trim_end();
             (said && !text.is_empty()).then(|| text.to_owned())
         };

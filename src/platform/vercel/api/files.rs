@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderName};
 use http::Method;
+use http::header::{CONTENT_TYPE, HeaderName};
 
 use crate::http::Body;
 use crate::platform::PlatformError;

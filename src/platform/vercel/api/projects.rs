@@ -32,7 +32,8 @@ impl VercelClient {
 
     /// Returns the deployment that a hostname leads to. The published answer is a list, vendor's clients read one object; both are understood.
     pub(in crate::platform::vercel) async fn leads_to(&self, host: &str) -> Result<Option<String>, PlatformError> {
-        let answer: Value = self.read(self.call("get_alias", Method::GET, &["v4", "aliases", host], &[]), &format!("hostname {host}")).await?;
+        let answer: Value =
+            self.read(self.call("get_alias", Method::GET, &["v4", "aliases", host], &[]), &format!("hostname {host}")).await?;
         let alias = answer.as_array().and_then(|list| list.first()).unwrap_or(&answer);
         Ok(alias.get("deploymentId").and_then(Value::as_str).map(str::to_owned))
     }

@@ -39,7 +39,12 @@ pub(in crate::platform::vercel) enum Moved {
 
 impl VercelClient {
     /// Asks for the job; nothing has moved when it answers. Never repeated by the transport (vercel.md 8).
-    pub(in crate::platform::vercel) async fn request_move(&self, verb: Verb, project: &str, deployment: &str) -> Result<Moved, PlatformError> {
+    pub(in crate::platform::vercel) async fn request_move(
+        &self,
+        verb: Verb,
+        project: &str,
+        deployment: &str,
+    ) -> Result<Moved, PlatformError> {
         let (operation, version, word) = match verb {
             Verb::Promote => ("promote", "v10", "promote"),
             Verb::RollBack => ("rollback", "v9", "rollback"),

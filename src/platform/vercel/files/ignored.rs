@@ -8,9 +8,32 @@ use super::FilesError;
 
 /// What the vendor's client leaves out (vercel.md 2.6).
 const DEFAULTS: &[&str] = &[
-    ".hg", ".git", ".gitmodules", ".svn", ".cache", ".next", ".now", ".vercel", ".npmignore", ".dockerignore", ".gitignore", ".*.swp",
-    ".DS_Store", ".wafpicke-*", ".lock-wscript", ".env.local", ".env.*.local", ".venv", ".yarn/cache", ".pnp*", "npm-debug.log", "config.gypi",
-    "node_modules", "__pycache__", "venv", "CVS",
+    ".hg",
+    ".git",
+    ".gitmodules",
+    ".svn",
+    ".cache",
+    ".next",
+    ".now",
+    ".vercel",
+    ".npmignore",
+    ".dockerignore",
+    ".gitignore",
+    ".*.swp",
+    ".DS_Store",
+    ".wafpicke-*",
+    ".lock-wscript",
+    ".env.local",
+    ".env.*.local",
+    ".venv",
+    ".yarn/cache",
+    ".pnp*",
+    "npm-debug.log",
+    "config.gypi",
+    "node_modules",
+    "__pycache__",
+    "venv",
+    "CVS",
 ];
 
 /// What we leave out besides: a plain site is published as it is, and these are read by tools or are secrets. An ignore file may take them
@@ -26,7 +49,10 @@ impl Rules {
     pub(super) fn of(directory: &Path) -> Result<Self, FilesError> {
         let mut builder = GitignoreBuilder::new("");
         let mut add = |line: &str, path: &Path| {
-            builder.add_line(None, line).map(drop).map_err(|error| FilesError::BadPattern { path: path.to_owned(), reason: error.to_string() })
+            builder
+                .add_line(None, line)
+                .map(drop)
+                .map_err(|error| FilesError::BadPattern { path: path.to_owned(), reason: error.to_string() })
         };
         DEFAULTS.iter().chain(OURS).try_for_each(|line| add(line, directory))?;
         if directory.join("Cargo.toml").is_file() {

@@ -57,11 +57,12 @@ fn output_in(directory: &Path) -> Option<PathBuf> {
     if inner.join("config.json").is_file() {
         return Some(inner);
     }
-    // A site may have a config.json of its own: only the version and one of the two directories make it a Build Output tree.
+    // A site may have a config.json of its own: only the version and its place or its directories make it a Build Output tree.
     let text = std::fs::read(directory.join("config.json")).ok()?;
     let version = serde_json::from_slice::<Value>(&text).ok()?.get("version")?.as_u64();
     let has = |name: &str| directory.join(name).is_dir();
-    (version == Some(3) && (has("static") || has("functions"))).then(|| directory.to_owned())
+    let named = directory.ends_with(".vercel/output") || has("static") || has("functions");
+    (version == Some(3) && named).then(|| directory.to_owned())
 }
 
 /// Refuses an output whose build failed or was for another environment; `vercel build` writes that down (vercel.md 2.6).

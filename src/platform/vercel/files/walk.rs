@@ -17,7 +17,10 @@ pub(super) struct Found {
 /// What it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
-    File { path: PathBuf, executable: bool },
+    File {
+        path: PathBuf,
+        executable: bool,
+    },
     /// A symbolic link, sent as what it says.
     Link(String),
     EmptyDirectory,
