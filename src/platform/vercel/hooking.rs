@@ -26,7 +26,7 @@ impl VercelTarget {
         branch: &str,
     ) -> Result<Deployment, PlatformError> {
         let hook = Hook::parse(url.expose_secret())
-            .ok_or_else(|| self.error("trigger_hook", PlatformErrorKind::Impossible("the deploy hook's address is not one".to_owned())))?;
+            .ok_or_else(|| self.error("trigger_deploy_hook", PlatformErrorKind::Impossible("the deploy hook's address is not one".to_owned())))?;
         if let Some(made) = self.hooked(project, &hook, sha, began_ms(scope)).await? {
             scope.step(&self.settings.target, format!("found its deployment {}", made.id()));
             return Ok(made);
@@ -65,13 +65,13 @@ impl VercelTarget {
             }
             if let Some(other) = found.iter().find_map(|deployment| deployment.meta(stamp::COMMIT)) {
                 let text = format!("the hook built {other}, not {sha}: {branch} has moved on, and a hook builds the head of its branch");
-                return Err(self.error("trigger_hook", PlatformErrorKind::Conflict(text)).hint("release the newer commit instead"));
+                return Err(self.error("trigger_deploy_hook", PlatformErrorKind::Conflict(text)).hint("release the newer commit instead"));
             }
             if began.elapsed() >= limit {
                 let kind = PlatformErrorKind::TimedOut { what: "a deployment by the hook".to_owned(), limit };
                 let hint = "no build was made: the build step was ignored, an equal one exists, `github.enabled` is false in vercel.json, or the \
                             hook was revoked";
-                return Err(self.error("trigger_hook", kind).hint(hint));
+                return Err(self.error("trigger_deploy_hook", kind).hint(hint));
             }
             self.pause(scope, std::time::Duration::from_millis(500)).await?;
         }

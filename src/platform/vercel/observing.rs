@@ -51,7 +51,8 @@ impl VercelTarget {
     /// Returns whether a deployment of ours serves nobody and never did. A failed build of Vercel's is kept, since its log explains it.
     pub(super) fn is_left_over(&self, deployment: &Deployment, project: &Project) -> bool {
         let kept = deployment.progress() == Progress::Failed && !matches!(self.settings.source, VercelSource::Directory);
-        !kept && deployment.has_served() != Some(true) && !project.serves(deployment.id())
+        let served = deployment.has_served().unwrap_or(!deployment.is_no_candidate());
+        !kept && !served && !project.serves(deployment.id())
     }
 
     pub(super) fn revision(&self, deployment: &Deployment, project: &Project) -> Revision {

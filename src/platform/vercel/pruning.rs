@@ -45,7 +45,7 @@ impl VercelTarget {
         if project.serves(id) {
             return Ok(Some("it serves"));
         }
-        if deployment.has_served() != Some(true) {
+        if deployment.has_served() == Some(false) {
             return Ok(None);
         }
         let failed = scope.phase == Phase::RollBack && deployment.meta(stamp::RELEASE) == Some(scope.release.as_str());

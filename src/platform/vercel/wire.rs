@@ -167,8 +167,8 @@ pub(super) struct Deployment {
     pub(super) error_code: Option<String>,
     pub(super) error_message: Option<String>,
     pub(super) ready_state_reason: Option<String>,
-    /// A boolean or a moment.
-    alias_assigned: Option<Value>,
+    /// Shown in lists.
+    is_rollback_candidate: Option<bool>,
     pub(super) alias_error: Option<AliasError>,
     checks: Option<Value>,
     pub(super) inspector_url: Option<String>,
@@ -234,16 +234,20 @@ impl Deployment {
     }
 
     /// Returns whether it has ever had production traffic, or `None` where the platform does not say.
+    ///
+    /// `aliasAssigned` does not tell: the vendor's client waits for it on deployments that never served.
     pub(super) fn has_served(&self) -> Option<bool> {
         match self.ready_substate.as_deref() {
             Some("STAGED") => Some(false),
             Some("PROMOTED" | "ROLLING") => Some(true),
             _ if self.progress() != Progress::Ready => Some(false),
-            _ => match &self.alias_assigned {
-                None | Some(Value::Null | Value::Bool(false)) => None,
-                Some(_) => Some(true),
-            },
+            _ => self.is_rollback_candidate.filter(|candidate| *candidate),
         }
+    }
+
+    /// Returns whether a list says that it cannot be rolled back to.
+    pub(super) fn is_no_candidate(&self) -> bool {
+        self.is_rollback_candidate == Some(false)
     }
 
     /// Returns why it failed, in the platform's words.

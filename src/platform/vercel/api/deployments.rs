@@ -104,7 +104,7 @@ impl VercelClient {
     /// Returns the last `count` lines of a deployment's log, oldest first. Both documented shapes of an event are read (vercel.md 5).
     pub(in crate::platform::vercel) async fn last_log_lines(&self, id: &str, count: usize) -> Result<Vec<String>, PlatformError> {
         let query = [("direction", "backward"), ("follow", "0"), ("limit", "100"), ("builds", "1")];
-        let call = self.call("read_log", Method::GET, &["v3", "deployments", id, "events"], &query);
+        let call = self.call("list_events", Method::GET, &["v3", "deployments", id, "events"], &query);
         let events: Vec<Value> = self.read(call, &format!("log of {id}")).await?;
         let text = |event: &Value| {
             let said =

@@ -13,7 +13,7 @@ impl VercelClient {
     ///
     /// No credential is sent: the address is the secret. Never repeated: each trigger is a build (vercel.md 3).
     pub(in crate::platform::vercel) async fn trigger_hook(&self, hook: &Url, thing: &str) -> Result<Option<i64>, PlatformError> {
-        let mut call = Call::new(Platform::Vercel, "trigger_hook", Method::POST, self.hook_address(hook));
+        let mut call = Call::new(Platform::Vercel, "trigger_deploy_hook", Method::POST, self.hook_address(hook));
         call.secret_url = true;
         let hooked: Hooked = self.read(call, thing).await?;
         Ok(hooked.job.created_at.map(|at| at as i64))

@@ -47,7 +47,7 @@ impl VercelClient {
     ) -> Result<Moved, PlatformError> {
         let (operation, version, word) = match verb {
             Verb::Promote => ("promote", "v10", "promote"),
-            Verb::RollBack => ("rollback", "v9", "rollback"),
+            Verb::RollBack => ("roll_back", "v9", "rollback"),
         };
         let call = self.call(operation, Method::POST, &[version, "projects", project, word, deployment], &[]).json(&json!({}));
         let thing = format!("deployment {deployment}");
@@ -62,9 +62,9 @@ impl VercelClient {
 
     /// Returns the hostnames that the last job of this kind could not move (vendor's client).
     pub(in crate::platform::vercel) async fn failed_hosts(&self, verb: Verb, project: &str) -> Result<Vec<String>, PlatformError> {
-        let word = if verb == Verb::Promote { "promote" } else { "rollback" };
+        let (operation, word) = if verb == Verb::Promote { ("list_promoted_hosts", "promote") } else { ("list_rolled_back_hosts", "rollback") };
         let query = [("failedOnly", "true"), ("limit", "20")];
-        let call = self.call("list_moved_hosts", Method::GET, &["v9", "projects", project, word, "aliases"], &query);
+        let call = self.call(operation, Method::GET, &["v9", "projects", project, word, "aliases"], &query);
         let page: MovedHosts = self.read(call, &format!("project {project}")).await?;
         Ok(page.aliases.into_iter().filter(|host| host.status == "failed").map(|host| host.alias).collect())
     }
