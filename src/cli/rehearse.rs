@@ -122,7 +122,7 @@ fn break_target(embedded: &Embedded, root: &Path, view: &Manifest, name: &Name, 
 }
 
 /// Returns the commit of the folder, or one that stands for it where git knows none.
-async fn commit(root: &Path) -> String {
+pub(super) async fn commit(root: &Path) -> String {
     let sha = Checkout::read(root).await.sha().map(str::to_owned);
     sha.unwrap_or_else(|| NO_COMMIT.replace('0', "c"))
 }

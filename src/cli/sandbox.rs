@@ -6,7 +6,7 @@ use std::io::Write as _;
 use super::arguments::Sandbox;
 use super::run::{Base, manifest};
 use super::world::{Beginning, Embedded};
-use super::{Ended, Failure, Format, manifest_in, pretty, put};
+use super::{Ended, Failure, Format, manifest_in, pretty, put, rehearse};
 use crate::exit;
 use crate::shutdown::{Level, Shutdown};
 
@@ -16,7 +16,11 @@ pub(super) async fn run(base: Base, arguments: Sandbox) -> Ended {
     let product = loaded.as_ref().map(|loaded| (loaded.root.as_path(), &loaded.manifest));
     let beginning = Beginning { earlier: arguments.earlier, engine: arguments.engine, open: product.is_none(), port: arguments.port };
     let embedded = Embedded::begin(product, beginning).await?;
-    embedded.seed_github("main", &"c".repeat(40), 7, false);
+    let sha = match product {
+        Some((root, _)) => rehearse::commit(root).await,
+        None => "c".repeat(40),
+    };
+    embedded.seed_github("main", &sha, 7, false);
     let shutdown = Shutdown::default();
     shutdown.listen().map_err(|error| Failure::preflight(format!("signals cannot be heard: {error}")))?;
     match base.format {
