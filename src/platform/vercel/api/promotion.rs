@@ -62,7 +62,8 @@ impl VercelClient {
 
     /// Returns the hostnames that the last job of this kind could not move (vendor's client).
     pub(in crate::platform::vercel) async fn failed_hosts(&self, verb: Verb, project: &str) -> Result<Vec<String>, PlatformError> {
-        let (operation, word) = if verb == Verb::Promote { ("list_promoted_hosts", "promote") } else { ("list_rolled_back_hosts", "rollback") };
+        let (operation, word) =
+            if verb == Verb::Promote { ("list_promoted_hosts", "promote") } else { ("list_rolled_back_hosts", "rollback") };
         let query = [("failedOnly", "true"), ("limit", "20")];
         let call = self.call(operation, Method::GET, &["v9", "projects", project, word, "aliases"], &query);
         let page: MovedHosts = self.read(call, &format!("project {project}")).await?;
