@@ -683,3 +683,22 @@ fn registries_are_named_as_in_references() {
     assert!(Registry::new(transport, "not a host", None).is_err());
     assert_eq!(Login::fly(&Secret::new("FlyV1 fm2_a,fm2_b\n")).secret.expose(), "fm2_a,fm2_b");
 }
+
+#[tokio::test]
+async fn an_image_is_pushed_to_the_embedded_registry_as_to_flys() {
+    use cutover::embedded::registry::Registry as Embedded;
+    use cutover::embedded::{World, fly};
+    let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+    let world = World::in_process(clock, Chance::seeded(7));
+    let embedded = Embedded::add_to(&world).unwrap();
+    let fly = fly::Fly::add_to(&world, &embedded, fly::Switches::default());
+    fly.seed_token("FlyV1 fm2_org", &fly::Scope::Org("acme".into()), "ci@example.com");
+    fly.seed_app("autoswe", "acme", &[]);
+    let transport = Transport::new(Arc::new(crate::support::wire::InProcess(world.clone())), clock, Arc::new(Chance::seeded(1)));
+    let registry = Registry::new(transport, "registry.fly.io", Some(Login::fly(&Secret::new("FlyV1 fm2_org")))).unwrap();
+    let (_directory, archive) = archive();
+    let pushed = registry.push("autoswe", "r-1", &archive, &Shutdown::default(), &|_| {}).await.unwrap();
+    assert_eq!(pushed.reference, format!("registry.fly.io/autoswe@{}", archive.digest));
+    assert_eq!(embedded.find("autoswe", "r-1").as_deref(), Some(archive.digest.as_str()));
+    assert_eq!(registry.push("autoswe", "r-1", &archive, &Shutdown::default(), &|_| {}).await.unwrap().sent, 0);
+}

@@ -17,13 +17,13 @@ use super::reporting::Telling;
 use super::run::{Base, Ready, manifest};
 use super::stage::{self, Builds, Stage};
 use super::world::{Beginning, Embedded, GITHUB_TOKEN, REPOSITORY};
-use super::{Ended, Failure, manifest_in};
+use super::{Ended, Failure, manifest_in, targets};
 use crate::clock::Clock;
 use crate::embedded::fly::{Behaviour, Which};
 use crate::embedded::vercel::Fate;
 use crate::event::{Events, Level, Phase};
 use crate::id::{Chance, Name};
-use crate::manifest::{Loaded, Manifest, TargetPlatform};
+use crate::manifest::{FlyStrategy, Loaded, Manifest, TargetPlatform};
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::trigger::{Checkout, NO_COMMIT, Trigger};
@@ -45,9 +45,9 @@ pub(super) async fn run(base: Base, arguments: Rehearse) -> Ended {
     let state = tempfile::tempdir().map_err(|error| Failure::preflight(format!("a temporary folder cannot be made: {error}")))?;
     let sha = commit(&loaded.root).await;
     embedded.seed_commit(&loaded.manifest, &branch, &sha);
-    embedded.seed_github(&branch, &sha, PULL_REQUEST);
+    embedded.seed_github(&branch, &sha, PULL_REQUEST, arguments.event == RehearsedEvent::PullRequest);
     for (target, phase) in &arguments.fail {
-        break_target(&embedded, &view, target, *phase);
+        break_target(&embedded, &loaded.root, &view, target, *phase, arguments.first)?;
     }
     let ready = ready(&base, &loaded, &embedded, &environment, &branch, &sha, arguments.event, state.path())?;
     let ask = ask::ask(&ready.stage.trigger, &loaded.manifest, None, false).map_err(|misfit| Failure::usage(misfit.to_string()))?;
@@ -60,7 +60,7 @@ pub(super) async fn run(base: Base, arguments: Rehearse) -> Ended {
     };
     let ended = ready.run(named.as_ref(), &arguments.output, async |stage| conduct::conduct(stage, &ask, &Options::default()).await).await;
     if !base.quiet && base.format == super::Format::Text {
-        tell_github(&embedded);
+        tell_github(&embedded, &sha);
     }
     if let Some(path) = &arguments.tape {
         embedded.write_tape(path).map_err(|error| Failure::usage(format!("the tape {} cannot be written: {error}", path.display())))?;
@@ -91,12 +91,16 @@ fn check_failures(view: &Manifest, failures: &[(Name, Phase)]) -> Result<(), Fai
 }
 
 /// Makes a target fail in a phase, by the embedded platform's own switches.
-fn break_target(embedded: &Embedded, view: &Manifest, name: &Name, phase: Phase) {
-    let Some(target) = view.targets.get(name) else { return };
+fn break_target(embedded: &Embedded, root: &Path, view: &Manifest, name: &Name, phase: Phase, first: bool) -> Result<(), Failure> {
+    let Some(target) = view.targets.get(name) else { return Ok(()) };
     match &target.platform {
         TargetPlatform::Fly(fly) => {
-            let app = embedded.app_of(name, fly);
+            let config = targets::fly_config(root, name, fly).map_err(|fault| Failure::usage(fault.to_string()))?;
+            let app = fly.app.clone().or(config.app).unwrap_or_default();
+            let rolling = fly.strategy.is_some_and(|strategy| strategy != FlyStrategy::Bluegreen);
             match phase {
+                // Machines that are replaced in place are never cordoned: there the new one crashes instead.
+                Phase::CutOver if rolling => embedded.fly.behave(&app, Which::FromNowOn, Behaviour::CrashesAtStart(1)),
                 Phase::Prepare => embedded.fly.behave(&app, Which::FromNowOn, Behaviour::CrashesAtStart(1)),
                 Phase::Verify => embedded.fly.behave(&app, Which::FromNowOn, Behaviour::NeverHealthy),
                 Phase::CutOver => embedded.refuse_registration(&app),
@@ -110,10 +114,11 @@ fn break_target(embedded: &Embedded, view: &Manifest, name: &Name, phase: Phase)
                 Phase::CutOver => Fate::FAILS_TO_PROMOTE,
                 _ => Fate::FAILS_IN_PRODUCTION,
             };
-            embedded.break_next_deployment(&vercel.project, fate);
+            embedded.break_next_deployment(&vercel.project, fate, first);
         }
         TargetPlatform::Render(_) => {}
     }
+    Ok(())
 }
 
 /// Returns the commit of the folder, or one that stands for it where git knows none.
@@ -244,9 +249,9 @@ fn tell_circumstances(events: &Events, containers: bool, arguments: &Rehearse) {
 }
 
 /// Says what the embedded GitHub was left with.
-fn tell_github(embedded: &Embedded) {
+fn tell_github(embedded: &Embedded, sha: &str) {
     let mut out = anstream::stderr();
-    let seen = embedded.github_seen(PULL_REQUEST);
+    let seen = embedded.github_seen(PULL_REQUEST, sha);
     // Nowhere is left to say that standard error is gone.
     let _ = writeln!(out, "\nOn the embedded GitHub: {seen}.");
 }

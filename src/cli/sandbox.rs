@@ -16,7 +16,7 @@ pub(super) async fn run(base: Base, arguments: Sandbox) -> Ended {
     let product = loaded.as_ref().map(|loaded| (loaded.root.as_path(), &loaded.manifest));
     let beginning = Beginning { earlier: arguments.earlier, engine: arguments.engine, open: product.is_none(), port: arguments.port };
     let embedded = Embedded::begin(product, beginning).await?;
-    embedded.seed_github("main", &"c".repeat(40), 7);
+    embedded.seed_github("main", &"c".repeat(40), 7, false);
     let shutdown = Shutdown::default();
     shutdown.listen().map_err(|error| Failure::preflight(format!("signals cannot be heard: {error}")))?;
     match base.format {

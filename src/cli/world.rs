@@ -8,9 +8,10 @@ use super::{Failure, targets};
 use crate::clock::Clock;
 use crate::embedded::fly::container::ContainerEngine;
 use crate::embedded::fly::{self, Earlier, Fly, Scope};
-use crate::embedded::github::{self, GitHub};
+use crate::embedded::fault::{Answer, Effect, Rule, Times};
+use crate::embedded::github::{self, CommitSeed, GitHub, Level, PullSeed, RepositorySeed, Token};
 use crate::embedded::registry::{self, Registry};
-use crate::embedded::vercel::{self, ProjectSeed, Tree, Vercel};
+use crate::embedded::vercel::{self, Fate, ProjectSeed, Tree, Vercel};
 use crate::embedded::world::{Addresses, World};
 use crate::id::{Chance, Name};
 use crate::manifest::{
@@ -239,6 +240,62 @@ impl Embedded {
             self.vercel.switch(|switches| switches.open_to_anyone = true);
             registry.allow_anyone();
         }
+    }
+
+    /// Fills the embedded GitHub: the repository, the commit on its branch, and the pull request that it came from (or that it is the head of).
+    pub(super) fn seed_github(&self, branch: &str, sha: &str, number: u64, open: bool) {
+        let full_name = format!("{}/{}", REPOSITORY.0, REPOSITORY.1);
+        // What the job that releases asks for in the workflow that README shows.
+        let write = [("contents", Level::Write), ("deployments", Level::Write), ("pull_requests", Level::Write), ("statuses", Level::Write)];
+        self.github.seed_token(GITHUB_TOKEN, Token::of_job(&[&write[..], &[("actions", Level::Read)]].concat()));
+        self.github.seed_repository(&RepositorySeed { default_branch: branch.to_owned(), ..RepositorySeed::new(&full_name) });
+        let seed = |sha: Option<&str>, message: &str| CommitSeed { sha: sha.map(str::to_owned), message: message.to_owned(), ..CommitSeed::default() };
+        self.github.seed_commit(&full_name, branch, seed(None, "The commit before"));
+        let (on, merge) = if open { ("topic", None) } else { (branch, Some(sha.to_owned())) };
+        self.github.seed_commit(&full_name, on, CommitSeed { parents: None, ..seed(Some(sha), "The rehearsed commit") });
+        let pull = PullSeed {
+            title: "The rehearsed change".to_owned(),
+            author: "rehearsal".to_owned(),
+            head_branch: "topic".to_owned(),
+            head_sha: Some(sha.to_owned()),
+            base_branch: branch.to_owned(),
+            merge_commit: merge,
+            number: i64::try_from(number).ok(),
+            fork: None,
+        };
+        self.github.seed_pull(&full_name, pull);
+    }
+
+    /// Returns in one line what the embedded GitHub was left with.
+    pub(super) fn github_seen(&self, number: u64, sha: &str) -> String {
+        let full_name = format!("{}/{}", REPOSITORY.0, REPOSITORY.1);
+        let comments = self.github.comments(&full_name, i64::try_from(number).unwrap_or_default());
+        let deployments = self.github.deployments(&full_name);
+        let deployment = deployments.last().map_or_else(
+            || "no deployment".to_owned(),
+            |last| format!("deployment to {} is {}", last.environment, last.states.last().map_or("without a state", String::as_str)),
+        );
+        let statuses = self.github.statuses(&full_name, sha);
+        let status = statuses.last().map_or_else(|| "no commit status".to_owned(), |(context, state, _)| format!("status {context} is {state}"));
+        let noun = if comments.len() == 1 { "comment" } else { "comments" };
+        format!("{} {noun} on pull request #{number}, {deployment}, {status}", comments.len())
+    }
+
+    /// Makes Fly refuse to register any machine of an app from now on.
+    pub(super) fn refuse_registration(&self, app: &str) {
+        let body = r#"{"error":"registration is refused, as the rehearsal asked for"}"#;
+        let answer = Answer::Status { code: 422, body: body.to_owned(), headers: Vec::new() };
+        if let Some(rule) = Rule::at(&format!("fly.uncordon_machine[{app}]"), Effect::None, answer) {
+            self.world.ground().faults.set(rule.times(Times::Forever));
+        }
+    }
+
+    /// Sets the fate of the deployment that a release of `project` makes; on a first release a placeholder is made before it.
+    pub(super) fn break_next_deployment(&self, project: &str, fate: Fate, first: bool) {
+        if first {
+            self.vercel.next(project, Fate::default());
+        }
+        self.vercel.next(project, fate);
     }
 
     /// Tells the simulated connected repository of a commit, so that git-source deployments and hooks build something.

@@ -13,7 +13,7 @@ use crate::process::{Bounds, Command, Ended, Line, StartError, run};
 use crate::shutdown::Shutdown;
 
 /// How long a build may take.
-pub const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
+const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// How many of a failed builder's last lines are kept.
 const LAST_LINES: usize = 30;
