@@ -17,3 +17,4 @@ mod mask;
 mod report;
 mod support;
 mod trigger;
+mod vercel;

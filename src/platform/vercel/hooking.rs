@@ -25,8 +25,9 @@ impl VercelTarget {
         sha: &str,
         branch: &str,
     ) -> Result<Deployment, PlatformError> {
-        let hook = Hook::parse(url.expose_secret())
-            .ok_or_else(|| self.error("trigger_deploy_hook", PlatformErrorKind::Impossible("the deploy hook's address is not one".to_owned())))?;
+        let hook = Hook::parse(url.expose_secret()).ok_or_else(|| {
+            self.error("trigger_deploy_hook", PlatformErrorKind::Impossible("the deploy hook's address is not one".to_owned()))
+        })?;
         if let Some(made) = self.hooked(project, &hook, sha, began_ms(scope)).await? {
             scope.step(&self.settings.target, format!("found its deployment {}", made.id()));
             return Ok(made);
