@@ -46,7 +46,8 @@ fn scene() -> Scene {
     github.seed_token("job", Token::of_job(&ALL));
     github.seed_token("reader", Token::of_job(&[("contents", Level::Read)]));
     github.seed_token("person", Token::of_person("alma"));
-    let first = github.seed_commit(REPOSITORY, "main", commit("first", &[("a.txt", Some("one\ntwo\n")), ("dir/b.txt", Some("b\n"))])).unwrap();
+    let first =
+        github.seed_commit(REPOSITORY, "main", commit("first", &[("a.txt", Some("one\ntwo\n")), ("dir/b.txt", Some("b\n"))])).unwrap();
     let main = github.seed_commit(REPOSITORY, "main", commit("second", &[("c.txt", Some("c\n"))])).unwrap();
     let mut seed = commit("topic", &[("a.txt", Some("one\nTWO\nthree\n")), ("dir/b.txt", None), ("moved/b.txt", Some("b\n"))]);
     seed.parents = Some(vec![main.clone()]);
@@ -171,7 +172,8 @@ async fn listings_page_by_their_links() {
         let page: Vec<Value> = serde_json::from_slice(answer.body()).unwrap();
         found.extend(page.into_iter().map(|comment| comment["body"].as_str().unwrap().to_owned()));
         let links = answer.headers().get("link").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-        let link = links.split(", ").find_map(|link| link.strip_suffix(">; rel=\"next\"").map(|link| link.trim_start_matches('<').to_owned()));
+        let link =
+            links.split(", ").find_map(|link| link.strip_suffix(">; rel=\"next\"").map(|link| link.trim_start_matches('<').to_owned()));
         next = link.map(|link| link.strip_prefix("https://api.github.com").unwrap().to_owned());
     }
     assert_eq!(found, ["0", "1", "2", "3", "4"]);
@@ -180,9 +182,7 @@ async fn listings_page_by_their_links() {
 #[tokio::test(start_paused = true)]
 async fn deployments_follow_the_vendors_rules() {
     let scene = scene();
-    let new = |reference: &str, environment: &str| {
-        json!({ "ref": reference, "environment": environment, "auto_merge": false, "required_contexts": [], "payload": { "cutover": 1 } })
-    };
+    let new = |reference: &str, environment: &str| json!({ "ref": reference, "environment": environment, "auto_merge": false, "required_contexts": [], "payload": { "cutover": 1 } });
     let (status, one) = scene.call("POST", "/deployments", Some(new("topic", "preview-1"))).await;
     assert_eq!((status, &one["sha"], &one["production_environment"]), (201, &scene.topic.as_str().into(), &false.into()));
     assert_eq!(scene.call("POST", "/deployments", Some(new("nowhere", "preview-1"))).await.0, 422);
@@ -258,7 +258,11 @@ async fn statuses_and_check_runs_have_their_limits() {
     assert_eq!(scene.get(&own).await["output"]["annotations_count"], 100, "further ones are added");
     assert_eq!(scene.call("PATCH", &own, Some(output((1..=51).map(note).collect()))).await.0, 422);
     assert_eq!(scene.call("PATCH", &own, Some(json!({ "output": { "title": "t" } }))).await.0, 422);
-    assert_eq!(scene.call("PATCH", &own, Some(json!({ "output": { "title": "t", "summary": "é".repeat(32_768) } }))).await.0, 422, "bytes count");
+    assert_eq!(
+        scene.call("PATCH", &own, Some(json!({ "output": { "title": "t", "summary": "é".repeat(32_768) } }))).await.0,
+        422,
+        "bytes count"
+    );
     assert_eq!(scene.call("PATCH", &own, Some(json!({ "status": "completed" }))).await.0, 422);
     let (_, done) = scene.call("PATCH", &own, Some(json!({ "conclusion": "success" }))).await;
     assert_eq!(done["status"], "completed");
@@ -273,9 +277,13 @@ async fn pull_requests_commits_and_contents_are_found() {
     let pull = scene.get("/pulls/1").await;
     assert_eq!((&pull["state"], &pull["head"]["sha"], &pull["commits"]), (&"open".into(), &scene.topic.as_str().into(), &1.into()));
     let files = scene.get("/pulls/1/files").await;
-    let names: Vec<_> = files.as_array().unwrap().iter().map(|file| (file["filename"].as_str().unwrap(), file["status"].as_str().unwrap())).collect();
+    let names: Vec<_> =
+        files.as_array().unwrap().iter().map(|file| (file["filename"].as_str().unwrap(), file["status"].as_str().unwrap())).collect();
     assert_eq!(names, [("a.txt", "modified"), ("moved/b.txt", "renamed")]);
-    assert_eq!((&files[0]["additions"], &files[0]["deletions"], &files[1]["previous_filename"]), (&2.into(), &1.into(), &"dir/b.txt".into()));
+    assert_eq!(
+        (&files[0]["additions"], &files[0]["deletions"], &files[1]["previous_filename"]),
+        (&2.into(), &1.into(), &"dir/b.txt".into())
+    );
     let compared = scene.get("/compare/main...topic").await;
     assert_eq!((&compared["status"], &compared["ahead_by"]), (&"ahead".into(), &1.into()));
     assert_eq!(scene.get(&format!("/compare/{}...main", scene.first)).await["files"][0]["filename"], "c.txt");
@@ -288,7 +296,13 @@ async fn pull_requests_commits_and_contents_are_found() {
 
     scene.github.switch(|switches| switches.pulls_lag = Duration::from_secs(5));
     let squashed = scene.github.seed_commit(REPOSITORY, "main", commit("Topic (#2)", &[("e.txt", Some("e\n"))])).unwrap();
-    let merged = PullSeed { title: "Merged".into(), author: "berta".into(), head_branch: "topic".into(), merge_commit: Some(squashed.clone()), ..PullSeed::default() };
+    let merged = PullSeed {
+        title: "Merged".into(),
+        author: "berta".into(),
+        head_branch: "topic".into(),
+        merge_commit: Some(squashed.clone()),
+        ..PullSeed::default()
+    };
     assert_eq!(scene.github.seed_pull(REPOSITORY, merged), Some(2));
     let path = format!("/commits/{squashed}/pulls");
     assert_eq!(scene.get(&path).await, json!([]), "just after the push nothing is known");
@@ -306,7 +320,8 @@ async fn objects_have_the_names_that_git_gives_them() {
     // From `git write-tree` and `git commit-tree` over the same content.
     assert_eq!(tree["sha"], "f54efa2516b690b89ba85e9cd79076ffa8eea611");
     let who = json!({ "name": "alma", "email": "alma@example.com", "date": "2026-01-02T03:04:05Z" });
-    let (_, first) = scene.call("POST", "/git/commits", Some(json!({ "message": "first", "tree": tree["sha"], "parents": [], "author": who }))).await;
+    let (_, first) =
+        scene.call("POST", "/git/commits", Some(json!({ "message": "first", "tree": tree["sha"], "parents": [], "author": who }))).await;
     assert_eq!(first["sha"], "77ca4ece6da7b4ceda39922a4d3e6cc6e377aabb");
     let next = json!({ "message": "{\"sequence\":1}", "tree": tree["sha"], "parents": [first["sha"]], "author": who });
     assert_eq!(scene.call("POST", "/git/commits", Some(next)).await.1["sha"], "3b1b940ef95880d21c6430b10de1e6e1e4fcfca9");
@@ -349,7 +364,14 @@ async fn a_ref_moves_forward_only_and_may_be_read_late() {
 #[tokio::test(start_paused = true)]
 async fn runs_and_jobs_end_and_workflows_are_started() {
     let scene = scene();
-    let run = RunSeed { id: 7001, workflow: "release.yml".into(), event: "push".into(), branch: "main".into(), sha: scene.main.clone(), attempt: 2 };
+    let run = RunSeed {
+        id: 7001,
+        workflow: "release.yml".into(),
+        event: "push".into(),
+        branch: "main".into(),
+        sha: scene.main.clone(),
+        attempt: 2,
+    };
     scene.github.seed_run(REPOSITORY, run);
     scene.github.seed_job(REPOSITORY, JobSeed { id: 9001, run: 7001, attempt: 2, name: "release".into(), runner: Some("runner-1".into()) });
     let jobs = scene.get("/actions/runs/7001/attempts/2/jobs?per_page=100").await;
@@ -392,7 +414,17 @@ async fn rate_limits_are_told_and_kept() {
 #[tokio::test(start_paused = true)]
 async fn every_answer_is_valid_with_unknown_fields_refused() {
     let scene = scene();
-    scene.github.seed_run(REPOSITORY, RunSeed { id: 7001, workflow: "release.yml".into(), event: "push".into(), branch: "main".into(), sha: scene.main.clone(), attempt: 1 });
+    scene.github.seed_run(
+        REPOSITORY,
+        RunSeed {
+            id: 7001,
+            workflow: "release.yml".into(),
+            event: "push".into(),
+            branch: "main".into(),
+            sha: scene.main.clone(),
+            attempt: 1,
+        },
+    );
     scene.github.seed_job(REPOSITORY, JobSeed { id: 9001, run: 7001, attempt: 1, name: "release".into(), runner: None });
     scene.github.seed_workflow(REPOSITORY, "release.yml");
     let body = json!({ "ref": "main", "environment": "production", "auto_merge": false, "required_contexts": [], "payload": { "a": 1 }, "description": "d" });
@@ -406,17 +438,40 @@ async fn every_answer_is_valid_with_unknown_fields_refused() {
     let (_, run) = scene.call("POST", "/check-runs", Some(run)).await;
     scene.call("PATCH", &format!("/check-runs/{}", run["id"]), Some(json!({ "details_url": "https://example.com" }))).await;
     scene.call("POST", &format!("/statuses/{}", scene.topic), Some(json!({ "state": "success", "context": "c" }))).await;
-    let (_, tree) = scene.call("POST", "/git/trees", Some(json!({ "tree": [{ "path": "r", "mode": "100644", "type": "blob", "content": "{}" }] }))).await;
+    let (_, tree) = scene
+        .call("POST", "/git/trees", Some(json!({ "tree": [{ "path": "r", "mode": "100644", "type": "blob", "content": "{}" }] })))
+        .await;
     let (_, record) = scene.call("POST", "/git/commits", Some(json!({ "message": "m", "tree": tree["sha"], "parents": [] }))).await;
     scene.call("POST", "/git/refs", Some(json!({ "ref": "refs/cutover/x", "sha": record["sha"] }))).await;
     scene.call("PATCH", "/git/refs/cutover/x", Some(json!({ "sha": record["sha"], "force": false }))).await;
     scene.call("PATCH", "/git/refs/cutover/x", Some(json!({ "sha": scene.main, "force": false }))).await;
     scene.call("POST", "/actions/workflows/release.yml/dispatches", Some(json!({ "ref": "main", "return_run_details": true }))).await;
     let paths = [
-        "", "/pulls", "/pulls/1", "/pulls/1/files", "/pulls/1/commits", "/issues/1/comments", "/commits/topic", "/commits/topic/status",
-        "/commits/topic/statuses", "/commits/topic/check-runs", "/compare/main...topic", "/contents/a.txt", "/contents/dir", "/deployments",
-        "/environments", "/environments/production", "/git/ref/heads/main", "/git/matching-refs/heads", "/actions/runs", "/actions/runs/7001",
-        "/actions/runs/7001/attempts/1", "/actions/runs/7001/attempts/1/jobs", "/actions/runs/7001/jobs", "/actions/jobs/9001", "//rate_limit",
+        "",
+        "/pulls",
+        "/pulls/1",
+        "/pulls/1/files",
+        "/pulls/1/commits",
+        "/issues/1/comments",
+        "/commits/topic",
+        "/commits/topic/status",
+        "/commits/topic/statuses",
+        "/commits/topic/check-runs",
+        "/compare/main...topic",
+        "/contents/a.txt",
+        "/contents/dir",
+        "/deployments",
+        "/environments",
+        "/environments/production",
+        "/git/ref/heads/main",
+        "/git/matching-refs/heads",
+        "/actions/runs",
+        "/actions/runs/7001",
+        "/actions/runs/7001/attempts/1",
+        "/actions/runs/7001/attempts/1/jobs",
+        "/actions/runs/7001/jobs",
+        "/actions/jobs/9001",
+        "//rate_limit",
     ];
     for path in paths {
         scene.get(path).await;

@@ -6,6 +6,7 @@ mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
 mod fixtures;
+mod fly;
 mod fly_toml;
 mod gates;
 mod github;

@@ -6,7 +6,7 @@ use crate::trigger::{DispatchAction, Permission, Source, Trigger};
 
 /// What a run is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
+pub(super) enum Ask {
     /// Nothing at all, for a reason.
     Nothing {
         /// Why.
@@ -37,7 +37,7 @@ pub enum Ask {
 
 /// Why a trigger and a wish do not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Misfit {
+pub(super) enum Misfit {
     /// The manifest has no such environment.
     #[error("the manifest has no environment {environment}{}", .suggestion.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     UnknownEnvironment {
@@ -65,7 +65,7 @@ pub enum Misfit {
 }
 
 /// Decides what `run` does. `wish` is the environment named on the command line.
-pub fn ask(trigger: &Trigger, manifest: &Manifest, wish: Option<&Name>, dry_run: bool) -> Result<Ask, Misfit> {
+pub(super) fn ask(trigger: &Trigger, manifest: &Manifest, wish: Option<&Name>, dry_run: bool) -> Result<Ask, Misfit> {
     if let Some(name) = wish {
         known(manifest, name)?;
     }
@@ -101,7 +101,7 @@ pub fn ask(trigger: &Trigger, manifest: &Manifest, wish: Option<&Name>, dry_run:
 }
 
 /// Returns `name` if the manifest has it as an environment.
-pub fn known<'n>(manifest: &Manifest, name: &'n Name) -> Result<&'n Name, Misfit> {
+pub(super) fn known<'n>(manifest: &Manifest, name: &'n Name) -> Result<&'n Name, Misfit> {
     if manifest.environments.contains_key(name) {
         return Ok(name);
     }

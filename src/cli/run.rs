@@ -101,14 +101,13 @@ impl Ready {
     where
         F: AsyncFnOnce(&Stage) -> Conclusion,
     {
-        let Self { stage, events, telling } = self;
+        let Self { mut stage, events, telling } = self;
         let listening = Listening::begin(telling, &stage.masker, events);
         let reporter = reporting::github(&stage, environment);
         let told = reporting::on_github(reporter, listening.tally());
         let (conclusion, links) = tokio::join!(work(&stage), told);
         // The last sender goes with the stage's own, so that the listeners hear the end.
-        let deaf = Events::channel(stage.clock).0;
-        let stage = Stage { events: deaf, ..stage };
+        drop(std::mem::replace(&mut stage.events, Events::channel(stage.clock).0));
         let report = listening.end().await;
         reporting::tell_troubles(&reporting::write_files(&stage, &report, &links, output));
         Ok(conclusion.exit_code())

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-
 use super::{Failure, targets};
 use crate::clock::Clock;
+use crate::embedded::fault::{Answer, Effect, Rule, Times};
 use crate::embedded::fly::container::ContainerEngine;
 use crate::embedded::fly::{self, Earlier, Fly, Scope};
-use crate::embedded::fault::{Answer, Effect, Rule, Times};
 use crate::embedded::github::{self, CommitSeed, GitHub, Level, PullSeed, RepositorySeed, Token};
 use crate::embedded::registry::{self, Registry};
 use crate::embedded::vercel::{self, Fate, ProjectSeed, Tree, Vercel};
@@ -246,10 +245,15 @@ impl Embedded {
     pub(super) fn seed_github(&self, branch: &str, sha: &str, number: u64, open: bool) {
         let full_name = format!("{}/{}", REPOSITORY.0, REPOSITORY.1);
         // What the job that releases asks for in the workflow that README shows.
-        let write = [("contents", Level::Write), ("deployments", Level::Write), ("pull_requests", Level::Write), ("statuses", Level::Write)];
+        let write =
+            [("contents", Level::Write), ("deployments", Level::Write), ("pull_requests", Level::Write), ("statuses", Level::Write)];
         self.github.seed_token(GITHUB_TOKEN, Token::of_job(&[&write[..], &[("actions", Level::Read)]].concat()));
         self.github.seed_repository(&RepositorySeed { default_branch: branch.to_owned(), ..RepositorySeed::new(&full_name) });
-        let seed = |sha: Option<&str>, message: &str| CommitSeed { sha: sha.map(str::to_owned), message: message.to_owned(), ..CommitSeed::default() };
+        let seed = |sha: Option<&str>, message: &str| CommitSeed {
+            sha: sha.map(str::to_owned),
+            message: message.to_owned(),
+            ..CommitSeed::default()
+        };
         self.github.seed_commit(&full_name, branch, seed(None, "The commit before"));
         let (on, merge) = if open { ("topic", None) } else { (branch, Some(sha.to_owned())) };
         self.github.seed_commit(&full_name, on, CommitSeed { parents: None, ..seed(Some(sha), "The rehearsed commit") });
@@ -276,7 +280,8 @@ impl Embedded {
             |last| format!("deployment to {} is {}", last.environment, last.states.last().map_or("without a state", String::as_str)),
         );
         let statuses = self.github.statuses(&full_name, sha);
-        let status = statuses.last().map_or_else(|| "no commit status".to_owned(), |(context, state, _)| format!("status {context} is {state}"));
+        let status =
+            statuses.last().map_or_else(|| "no commit status".to_owned(), |(context, state, _)| format!("status {context} is {state}"));
         let noun = if comments.len() == 1 { "comment" } else { "comments" };
         format!("{} {noun} on pull request #{number}, {deployment}, {status}", comments.len())
     }

@@ -89,7 +89,13 @@ impl ContainerEngine {
         let auth = STANDARD.encode(format!("x:{password}"));
         let text = serde_json::json!({ "auths": { registry: { "auth": auth } } }).to_string();
         tokio::fs::write(config.path().join("config.json"), text).await.ok()?;
-        let engine = Self { docker: PathBuf::from("docker"), config, registry: registry.to_owned(), word: word.to_owned(), pulled: Mutex::default() };
+        let engine = Self {
+            docker: PathBuf::from("docker"),
+            config,
+            registry: registry.to_owned(),
+            word: word.to_owned(),
+            pulled: Mutex::default(),
+        };
         engine.call(&["info", "--format", "{{.ServerVersion}}"], QUICK_DEADLINE).await.ok()?;
         engine.sweep().await;
         Some(engine)

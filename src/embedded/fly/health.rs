@@ -72,7 +72,8 @@ impl Inner {
         match &spec.http {
             None => (true, "Success".to_owned()),
             Some(http) => {
-                let response = responder::respond(app, machine, self.now().elapsed, self.scripted(app, path_only(&http.path)).as_ref(), request(http));
+                let response =
+                    responder::respond(app, machine, self.now().elapsed, self.scripted(app, path_only(&http.path)).as_ref(), request(http));
                 judged(response.status())
             }
         }

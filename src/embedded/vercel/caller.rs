@@ -5,9 +5,9 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
-use super::{ProjectSeed, Vercel};
 use super::refusal::Refusal;
 use super::state::{Deployment, Project, State, Token};
+use super::{ProjectSeed, Vercel};
 
 /// A known caller and the scope that it acts in.
 #[derive(Debug, Clone)]

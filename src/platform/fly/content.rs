@@ -52,7 +52,7 @@ fn canonical(key: &str, value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let ordered: BTreeMap<&String, Value> =
-                map.iter().map(|(key, value)| (key, canonical(key, value))).filter(|(_, value)| !is_empty(value)).collect();
+                map.iter().map(|(key, value)| (key, canonical(key, value))).filter(|(key, value)| !is_absent(key, value)).collect();
             Value::Object(ordered.into_iter().map(|(key, value)| (key.clone(), value)).collect::<Map<_, _>>())
         }
         Value::Array(values) => values.iter().map(|value| canonical(key, value)).collect(),
@@ -64,12 +64,15 @@ fn canonical(key: &str, value: &Value) -> Value {
     }
 }
 
-fn is_empty(value: &Value) -> bool {
+/// Returns whether a member says no more than its absence: what Fly adds to a config that it gives back. flyctl too leaves a machine alone
+/// whose config is equal but for these (fly.md 16).
+fn is_absent(key: &str, value: &Value) -> bool {
     match value {
+        Value::Bool(false) => ["tty", "auto_destroy", "force_https", "https"].contains(&key),
         Value::Null => true,
         Value::String(text) => text.is_empty(),
         Value::Array(values) => values.is_empty(),
         Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
+        Value::Bool(true) | Value::Number(_) => false,
     }
 }

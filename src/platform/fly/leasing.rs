@@ -62,7 +62,7 @@ impl FlyTarget {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 Ok(())
             };
-            self.or_cancelled(scope, "create_lease", pause).await?;
+            self.or_cancelled(scope, "acquire_lease", pause).await?;
         }
     }
 
@@ -93,7 +93,7 @@ impl FlyTarget {
             Ok(_) => {
                 self.memory().leases.remove(id);
                 Err(self
-                    .error("refresh_lease", PlatformErrorKind::Conflict(format!("the lease of machine {id} was lost to somebody else"))))
+                    .error("acquire_lease", PlatformErrorKind::Conflict(format!("the lease of machine {id} was lost to somebody else"))))
             }
             // No word is no loss: the next renewal tells.
             Err(error)

@@ -47,16 +47,16 @@ impl FlyTarget {
 
     fn file_problems(&self) -> Vec<Problem> {
         let (app, config) = (&self.settings.app, &self.settings.config);
-        let mut problems: Vec<Problem> =
-            config.warnings.iter().map(|finding| self.problem(false, finding.code, format!("fly.toml:{finding}."), None)).collect();
+        let mut problems = Vec::new();
         if let Some(other) = config.app.as_deref().filter(|other| other != app) {
             let text = format!("fly.toml names app {other}, and this release goes to {app}.");
             let hint = format!("correct `app` in fly.toml unless another app is meant for this environment than {other}");
             problems.push(self.problem(false, "fly::other-app", text, Some(hint)));
         }
         if config.deploy.release_command.is_some() {
-            let text = "release_command is in fly.toml and is not run by this release.".to_owned();
-            problems.push(self.problem(false, "fly::release-command", text, None));
+            let text = "fly.toml has a release_command, and this version of cutover does not run it.".to_owned();
+            let hint = "run it yourself before the release, and take it out of the fly.toml that this release reads".to_owned();
+            problems.push(self.problem(true, "fly::release-command", text, Some(hint)));
         }
         problems
     }

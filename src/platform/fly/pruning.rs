@@ -15,6 +15,8 @@ use crate::platform::{PlatformError, PlatformErrorKind, Revision, Scope};
 
 /// How long a process has to end when its config does not say; Fly's default.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the end of a machine that was told to be destroyed is waited for.
+const DESTROY_MARGIN: Duration = Duration::from_secs(30);
 /// How much longer than its kill time-out a machine may take to be stopped before it is destroyed all the same.
 const STOP_MARGIN: Duration = Duration::from_secs(30);
 
@@ -36,6 +38,8 @@ impl FlyTarget {
             self.await_stopped(&machine).await?;
         }
         self.client.destroy_machine(app, &machine.id).await?;
+        // Its name and its address are taken until it is really gone; what takes longer than this goes all the same.
+        self.client.wait_once(app, &machine.id, &["destroyed"], None, DESTROY_MARGIN).await?;
         self.memory().cordoned.remove(&machine.id);
         self.memory().unseen.remove(&machine.id);
         Ok(())

@@ -25,6 +25,12 @@ use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scop
 /// How long a registration may take to be seen when read again.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long an update that is under way is waited for.
+const SETTLE_LIMIT: Duration = Duration::from_secs(120);
+
+/// States in which an update is refused.
+const REPLACING: [&str; 3] = ["replacing", "updating", "creating"];
+
 /// What stands between what is and one revision serving. Pure.
 #[derive(Debug, Default)]
 struct Moves {
@@ -134,9 +140,10 @@ impl FlyTarget {
         }
         scope.step(&self.settings.target, format!("taking {} old machines out of routing", moves.cordon.len()));
         self.each(&moves.cordon, async |machine| {
-            self.client.cordon_machine(app, &machine.id, self.nonce(&machine.id).as_deref()).await?;
+            let cordoned = self.client.cordon_machine(app, &machine.id, self.nonce(&machine.id).as_deref()).await;
             self.memory().cordoned.insert(machine.id.clone(), Instant::now());
-            Ok(())
+            // A machine on a dead host serves nobody; it is cordoned as well as can be.
+            if machine.host_is_well() { cordoned } else { Ok(()) }
         })
         .await
     }
@@ -195,15 +202,38 @@ impl FlyTarget {
                 .error("update_machine", PlatformErrorKind::Conflict(why))
                 .hint("look at it with `fly machine status`, then release again"));
         }
+        if REPLACING.contains(&machine.state.as_str()) {
+            self.await_settled(hint).await?;
+        }
         let config = self.config_of(scope, revision, hints, hint, machine).await?;
-        let body =
-            UpdateMachine { config, skip_launch: !hint.launched, current_version: machine.instance_id.clone(), min_secrets_version: None };
+        let body = UpdateMachine {
+            config,
+            skip_launch: !hint.launched,
+            skip_service_registration: machine.cordoned,
+            current_version: machine.instance_id.clone(),
+            min_secrets_version: None,
+        };
         let version = self.update(hint, &body).await?;
         if hint.launched {
             let awaited = Awaited { id: hint.id.clone(), after: machine.newest_event(), version };
             Box::pin(self.await_healthy(scope, &[awaited])).await?;
         }
         Ok(())
+    }
+
+    /// Waits while a machine is being replaced: Fly refuses an update meanwhile ("concurrent update in progress", fly.md 6).
+    async fn await_settled(&self, hint: &MachineHint) -> Result<(), PlatformError> {
+        let until = Instant::now() + SETTLE_LIMIT;
+        loop {
+            let machine = self.client.get_machine(&self.settings.app, &hint.id).await?;
+            if machine.is_none_or(|machine| !REPLACING.contains(&machine.state.as_str())) {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(self.timed_out("await_settled", format!("the end of an earlier update of machine {}", hint.id), SETTLE_LIMIT));
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Returns the config that a machine gets: its own earlier one, read from Fly, or what was rendered for it, made again.
@@ -280,7 +310,8 @@ impl FlyTarget {
         loop {
             let fleet = self.fleet().await?;
             let moves = Moves::plan(&fleet, hints, true);
-            if moves.uncordon.is_empty() && moves.cordon.is_empty() && moves.change.is_empty() {
+            let left = moves.cordon.iter().filter(|machine| machine.host_is_well()).count();
+            if moves.uncordon.is_empty() && left == 0 && moves.change.is_empty() {
                 return Ok(observed(scope, &fleet));
             }
             if Instant::now() >= until {

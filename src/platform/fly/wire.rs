@@ -138,12 +138,11 @@ impl Machine {
         self.host_status.is_empty() || self.host_status == "ok"
     }
 
-    /// Returns the image's digest, by the platform's word or by the reference in the config.
+    /// Returns the image's digest: the one that the config asks for, else the platform's word. They may differ for an image of several
+    /// architectures, where the platform may name the one that it runs.
     pub fn image_digest(&self) -> Option<String> {
-        if !self.image_ref.digest.is_empty() {
-            return Some(self.image_ref.digest.clone());
-        }
-        self.image().split_once('@').map(|(_, digest)| digest.to_owned())
+        let asked = self.image().split_once('@').map(|(_, digest)| digest.to_owned());
+        asked.or_else(|| Some(self.image_ref.digest.clone()).filter(|digest| !digest.is_empty()))
     }
 
     /// Returns the image reference in the config; empty when unknown.
@@ -193,6 +192,9 @@ pub(super) struct CreateMachine {
 pub(super) struct UpdateMachine {
     pub(super) config: MachineConfig,
     pub(super) skip_launch: bool,
+    /// Set for a machine that is not registered: whether an update would register it is nowhere said.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) skip_service_registration: bool,
     /// The version that we think it has: Fly refuses when it has another.
     pub(super) current_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]

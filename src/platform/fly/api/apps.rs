@@ -27,14 +27,14 @@ impl FlyClient {
 
     /// Lists an app's addresses.
     pub(in crate::platform::fly) async fn addresses(&self, app: &str) -> Result<Vec<Address>, PlatformError> {
-        let call = self.flaps("list_ips", Method::GET, &["apps", app, "ip_assignments"]);
+        let call = self.flaps("list_addresses", Method::GET, &["apps", app, "ip_assignments"]);
         let addresses: Addresses = self.read(call, &format!("the addresses of app {app}")).await?;
         Ok(addresses.ips)
     }
 
     /// Gives an app an address of `kind`: `v6`, `shared_v4`, … Not repeated after a lost answer: list first.
     pub(in crate::platform::fly) async fn assign_address(&self, app: &str, kind: &str) -> Result<(), PlatformError> {
-        let call = paced(self.flaps("assign_ip", Method::POST, &["apps", app, "ip_assignments"]), app).json(&json!({"type": kind}));
+        let call = paced(self.flaps("assign_address", Method::POST, &["apps", app, "ip_assignments"]), app).json(&json!({"type": kind}));
         self.ask(call, &format!("the addresses of app {app}")).await.map(drop)
     }
 

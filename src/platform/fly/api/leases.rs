@@ -44,9 +44,8 @@ impl FlyClient {
         ttl: u32,
         nonce: Option<&str>,
     ) -> Result<Lease, PlatformError> {
-        let operation = if nonce.is_some() { "refresh_lease" } else { "create_lease" };
-        let mut call = self.machine(operation, Method::POST, app, id, &["lease"], nonce);
-        call.url.query_pairs_mut().append_pair("ttl", &ttl.to_string());
+        let mut call = self.machine("acquire_lease", Method::POST, app, id, &["lease"], nonce);
+        call = call.json(&serde_json::json!({"ttl": ttl, "description": "cutover moves this machine to another release"}));
         if nonce.is_some() {
             call = call.repeatable();
         }

@@ -38,7 +38,7 @@ impl FlyClient {
 
     /// Returns the last lines that a machine wrote, at most `most`; none when the token may not read them (deploy tokens often may not).
     pub(in crate::platform::fly) async fn last_lines(&self, app: &str, id: &str, most: usize) -> Vec<String> {
-        let mut call = self.logs("read_logs", &["apps", app, "logs"]);
+        let mut call = self.logs("list_logs", &["apps", app, "logs"]);
         call.url.query_pairs_mut().append_pair("instance", id);
         let logs: Logs = self.read(call, &format!("the logs of app {app}")).await.unwrap_or_default();
         let lines = logs.data.into_iter().map(|entry| entry.attributes);

@@ -36,7 +36,7 @@ impl FlyClient {
         limit: Duration,
     ) -> Result<Waited, PlatformError> {
         let seconds = limit.min(Self::LONGEST_WAIT).as_secs().max(1);
-        let mut call = self.machine("wait", Method::GET, app, id, &["wait"], None);
+        let mut call = self.machine("wait_machine", Method::GET, app, id, &["wait"], None);
         {
             let mut query = call.url.query_pairs_mut();
             for state in states {
@@ -62,7 +62,7 @@ impl FlyClient {
             408 | 500..=599 => Ok(Waited::NotYet),
             404 => Ok(Waited::Gone),
             400 => Ok(Waited::Elsewhere),
-            _ => Err(refusal("wait", &thing, &answer)),
+            _ => Err(refusal("wait_machine", &thing, &answer)),
         }
     }
 }
