@@ -18,3 +18,4 @@ mod mask;
 mod report;
 mod support;
 mod trigger;
+mod vercel;
