@@ -1,4 +1,4 @@
 //! What several capabilities' tests share.
 
-pub mod openapi;
-pub mod wire;
+pub(crate) mod openapi;
+pub(crate) mod wire;

@@ -9,7 +9,7 @@ use http::header::HOST;
 
 /// Carries calls into a world.
 #[derive(Clone)]
-pub struct InProcess(pub World);
+pub(crate) struct InProcess(pub(crate) World);
 
 impl std::fmt::Debug for InProcess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
