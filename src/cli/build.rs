@@ -266,7 +266,7 @@ async fn resolve(stage: &Stage, target: &AnyTarget, reference: &str) -> Result<A
 
 /// Returns what a target would ship as far as it can be known without building: for a plan.
 pub(crate) fn foreseen(stage: &Stage, environment: &Name, target: &AnyTarget) -> Artifact {
-    let unbuilt = |what: &str| format!("({what})");
+    let unbuilt = |what: &str| what.to_owned();
     match shipped(stage, environment, std::slice::from_ref(target.name())).into_iter().next().map(|(_, named)| named.platform) {
         Some(TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. })) => {
             match read_directory(stage, target.name(), &path) {

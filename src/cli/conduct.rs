@@ -129,10 +129,12 @@ fn caveats(stage: &Stage) -> Vec<String> {
 async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
     let context = stage.context(environment, stage.trigger.to_string());
     let mut journal = open_journal(stage, environment)?;
-    let all = targets::of(stage, environment, &[]).map_err(unusable)?;
+    // An unfinished release may need every target to be brought to its end; else only what is released is asked for credentials.
+    let needed = if journal.state().open.is_some() { &[][..] } else { &options.only[..] };
+    let all = targets::of(stage, environment, needed).map_err(unusable)?;
     preflight::run(stage, &context, &all, &journal, options.older).await?;
     recover_first(&context, &mut journal, &all).await?;
-    let chosen = targets::of(stage, environment, &options.only).map_err(unusable)?;
+    let chosen: Vec<AnyTarget> = all.into_iter().filter(|target| options.only.is_empty() || options.only.contains(target.name())).collect();
     if !options.skip_gates && options.artifacts.is_none() {
         gates::run(stage, Some(environment), &[]).await.map_err(Conclusion::untouched)?;
     }

@@ -49,7 +49,19 @@ pub(crate) fn of(stage: &Stage, environment: &Name, only: &[Name]) -> Result<Vec
         return Err(Unusable::new(unknown, format!("{environment} has no such target")).hint(format!("it has {}", known.join(", "))));
     }
     let wanted = view.targets.iter().filter(|(name, _)| only.is_empty() || only.contains(name));
-    wanted.map(|(name, target)| one(stage, name, target)).collect()
+    let (mut targets, mut faults): (Vec<AnyTarget>, Vec<Unusable>) = (Vec::new(), Vec::new());
+    for (name, target) in wanted {
+        match one(stage, name, target) {
+            Ok(target) => targets.push(target),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    // Every missing token is told at once: a person fixes them in one go.
+    let Some(first) = faults.first() else { return Ok(targets) };
+    let reason =
+        faults.iter().enumerate().map(|(at, fault)| if at == 0 { fault.reason.clone() } else { fault.to_string() }).collect::<Vec<_>>();
+    let hints = faults.iter().flat_map(|fault| fault.hints.clone()).collect();
+    Err(Unusable { target: first.target.clone(), reason: reason.join("\n"), hints })
 }
 
 fn one(stage: &Stage, name: &Name, target: &Named) -> Result<AnyTarget, Unusable> {
