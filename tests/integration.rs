@@ -19,3 +19,4 @@ mod release;
 mod report;
 mod support;
 mod trigger;
+mod vercel;

@@ -127,6 +127,7 @@ fn rehearsed(timing: Timing) -> Timing {
         watch: timing.watch.min(Duration::from_secs(2)),
         verify_limit: Duration::from_secs(30),
         proof_limit: Duration::from_secs(10),
+        failing_limit: Duration::from_secs(1),
         pause: Duration::from_millis(50),
         back_limit: Duration::from_secs(30),
         ..timing

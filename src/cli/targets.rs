@@ -78,6 +78,8 @@ fn fly_target(stage: &Stage, name: &Name, target: &Named, fly: &FlyManifest) -> 
         strategy: fly.strategy.map(strategy),
         secrets: target.secrets.clone(),
         drain_margin: Some(stage.settings.drain_margin),
+        // In a rehearsal nothing is far away: what is not well within this time never will be.
+        wait_deadline: stage.rehearsal.then_some(std::time::Duration::from_secs(12)),
         smoke_margin: stage.rehearsal.then_some(std::time::Duration::from_secs(1)),
         public_url: target.url.clone(),
         ..FlySettings::new(name.clone(), app, config)

@@ -1,52 +1,67 @@
 //! A project on Vercel, by its REST API and without Node.
 //!
-//! A release makes a production deployment without its domains (`autoAssignCustomDomains: false`), asks it at its own address, and promotes it;
-//! what served before comes back by Vercel's rollback call. Both are jobs at Vercel: they are confirmed by the project's live target, never by
-//! a 201. Promotion turns the project's automatic assignment of domains on and rollback turns it off; the setting is saved by `observe` and put
-//! back by `restore`. Source of every protocol fact: Vercel's OpenAPI document and the behaviour of its command line, where not said otherwise.
+//! A release makes a *production* deployment whose domains are not assigned (a preview could not be promoted: the vendor would build it
+//! anew), asks it at its own address, then has it promoted. The way back is the rollback call: what served before is still there. Both only
+//! *request* a job; it is done when the project's own word on its production says so, never when the request was accepted. Promotion turns
+//! `autoAssignCustomDomains` on and rollback turns it off, which decides whether later pushes go live; a release saves it and puts it back.
+//!
+//! | file | concept |
+//! |---|---|
+//! | [`endpoints`], `scope`, `client`, `wire`, `api` | where, in whose name, how a call leaves, what is said, which calls |
+//! | [`files`] | what is uploaded |
+//! | `stamp`, `hints`, `content` | what marks a deployment as ours, how it is found again, its identity by content |
+//! | `observing`, `preflight`, `preparing`, `creating`, `hooking`, `following`, `serving`, `job`, `pruning` | the verbs |
+//!
+//! Deployments that had production traffic are never removed when a release finishes: they are what the vendor can roll back to. Source of
+//! every protocol fact: the Vercel reference by its sections, the published OpenAPI document, the vendor's client.
 
+mod api;
 mod client;
-mod deploying;
-mod files;
+mod content;
+mod creating;
+pub mod endpoints;
+pub mod files;
+mod following;
+mod hints;
+mod hooking;
+mod job;
 mod observing;
+mod preflight;
+mod preparing;
+mod pruning;
+mod scope;
 mod serving;
-mod upload;
-pub mod wire;
+mod stamp;
+mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use url::Url;
 
 use self::client::VercelClient;
-use self::wire::{Deployment, Project};
+pub use self::endpoints::VercelEndpoints;
+use self::hints::Hints;
+use self::wire::{Domain, Project};
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Content, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem,
-    Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Revision,
+    RevisionDigest, Scope, Settings, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
+use crate::shutdown::Level;
 
-/// Where Vercel's API is.
-#[derive(Debug, Clone)]
-pub struct VercelEndpoints {
-    /// The base: `https://api.vercel.com`, or what `VERCEL_API_URL` says.
-    pub api: Url,
-}
-
-/// How a deployment comes to be.
+/// What a target deploys.
 #[derive(Debug, Clone)]
 pub enum VercelSource {
-    /// The files of a directory are uploaded.
+    /// The files of a directory.
     Directory,
-    /// Vercel builds the commit from the repository that the project is connected to.
+    /// A commit that Vercel builds from the connected repository.
     Git {
-        /// The branch; the release's own when `None`.
+        /// The branch; the artifact's when `None`.
         branch: Option<String>,
     },
-    /// A deploy hook starts a build of its branch.
+    /// A commit that Vercel builds because a deploy hook was called.
     Hook {
         /// The hook's address, which is a secret.
         url: SecretString,
@@ -60,25 +75,37 @@ pub struct VercelSettings {
     pub target: Name,
     /// The project's name or id (`prj_…`).
     pub project: String,
-    /// The team's id (`team_…`) or slug; a user's id or `None` means the token's own account.
+    /// The team's id (`team_…`) or slug; an account's id, or nothing, means the token's own account.
     pub team: Option<String>,
-    /// How a deployment comes to be.
+    /// What is deployed.
     pub source: VercelSource,
-    /// The public address, where it is not the project's first production domain.
+    /// The public address, where it is another than the project's first production domain.
     pub url: Option<String>,
-    /// The secret that opens a protected deployment to checks.
+    /// What opens Deployment Protection: the project's "Protection Bypass for Automation".
     pub bypass: Option<SecretString>,
-    /// How long a build may take.
-    pub build_deadline: Duration,
-    /// How long a promotion or rollback may take, earlier unfinished ones included.
+    /// Environment variables that production deployments must have, by name.
+    pub variables: Vec<String>,
+    /// Whether `vercel.json` says `git.deploymentEnabled: false`, so that a push deploys nothing by itself. The API does not show this.
+    pub git_deployments_disabled: bool,
+    /// How long a deployment may take to be ready.
+    pub ready_deadline: Duration,
+    /// How long a promotion or rollback may take.
     pub job_deadline: Duration,
+    /// How long after a hook's call its deployment may take to appear.
+    pub hook_deadline: Duration,
+    /// Above how many files one archive is sent.
+    pub archive_above: usize,
 }
 
 impl VercelSettings {
-    /// How long a build may take unless set; Vercel itself ends builds after 45 minutes.
-    pub const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
-    /// How long a promotion may take unless set: the vendor's command line gives up after three minutes.
+    /// How long a deployment may take unless anybody says otherwise: the longest build of every plan (vercel.md 8), and a margin for its queue.
+    pub const READY_DEADLINE: Duration = Duration::from_secs(50 * 60);
+    /// How long a promotion may take unless anybody says otherwise; the vendor's client's limit.
     pub const JOB_DEADLINE: Duration = Duration::from_secs(180);
+    /// How long a hook's deployment may take to appear; no hit after it means that no build was made (vercel.md 3).
+    pub const HOOK_DEADLINE: Duration = Duration::from_secs(60);
+    /// Above how many files one archive is sent: single uploads have daily quotas (vercel.md 2.5).
+    pub const ARCHIVE_ABOVE: usize = 500;
 
     /// Returns settings with every default.
     pub fn new(target: Name, project: impl Into<String>, team: Option<String>, source: VercelSource) -> Self {
@@ -89,8 +116,12 @@ impl VercelSettings {
             source,
             url: None,
             bypass: None,
-            build_deadline: Self::BUILD_DEADLINE,
+            variables: Vec::new(),
+            git_deployments_disabled: false,
+            ready_deadline: Self::READY_DEADLINE,
             job_deadline: Self::JOB_DEADLINE,
+            hook_deadline: Self::HOOK_DEADLINE,
+            archive_above: Self::ARCHIVE_ABOVE,
         }
     }
 }
@@ -100,64 +131,68 @@ impl VercelSettings {
 pub struct VercelTarget {
     settings: VercelSettings,
     client: VercelClient,
-    /// The project's production hostnames, once read.
-    hosts: Mutex<Vec<String>>,
+    memory: Mutex<Memory>,
 }
 
-/// What a revision on Vercel is found again by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Hints {
-    deployment: String,
-    url: String,
-    project: String,
-}
-
-/// The names under which a deployment's metadata says whose it is.
-mod stamp {
-    pub(super) const PRODUCT: &str = "cutoverProduct";
-    pub(super) const ENVIRONMENT: &str = "cutoverEnvironment";
-    pub(super) const RELEASE: &str = "cutoverRelease";
-    pub(super) const REVISION: &str = "cutoverRevision";
+/// What one process remembers; everything in it can be read again.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The hostname under which production answers, as the project's domains say.
+    host: Option<String>,
+    /// The project's name, where it was given by id.
+    name: Option<String>,
 }
 
 impl VercelTarget {
-    /// Returns the project as a target.
+    /// Returns the project as a target; nothing is asked yet.
     pub fn new(settings: VercelSettings, endpoints: VercelEndpoints, token: SecretString, transport: Transport) -> Self {
-        let client = VercelClient::new(endpoints.api, token, settings.team.clone(), transport, settings.project.clone());
-        Self { settings, client, hosts: Mutex::default() }
+        let client = VercelClient::new(endpoints, token, settings.team.as_deref(), transport);
+        Self { settings, client, memory: Mutex::default() }
     }
 
-    fn hosts(&self) -> MutexGuard<'_, Vec<String>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the project as it is now.
+    async fn project(&self) -> Result<Project, PlatformError> {
+        let project = self.client.project(&self.settings.project).await.map_err(|error| match error.kind {
+            PlatformErrorKind::NotFound(_) => error.hint(self.client.scope_hint()),
+            _ => error,
+        })?;
+        if project.id.is_empty() {
+            return Err(self.error("get_project", PlatformErrorKind::Unexpected("the project has no id".to_owned())));
+        }
+        self.client.learn_scope(&project.account_id);
+        self.memory().name = Some(project.name.clone()).filter(|name| !name.is_empty());
+        Ok(project)
+    }
+
+    /// Returns the hostnames of the project under which production answers; verified or not.
+    async fn production_domains(&self, project: &Project) -> Result<Vec<Domain>, PlatformError> {
+        let domains: Vec<_> = self.client.domains(&project.id).await?.into_iter().filter(Domain::is_production).collect();
+        let verified = || domains.iter().filter(|domain| domain.verified != Some(false));
+        // A team's own name is what its users type; the vendor's is there always.
+        let own = verified().find(|domain| !domain.name.ends_with(".vercel.app")).or_else(|| verified().next());
+        if let Some(domain) = own {
+            self.memory().host = Some(domain.name.clone());
+        }
+        Ok(domains)
     }
 
     fn error(&self, operation: &'static str, kind: PlatformErrorKind) -> PlatformError {
         PlatformError::new(Platform::Vercel, operation, format!("project {}", self.settings.project), kind)
     }
 
-    fn hints(&self, revision: &Revision) -> Result<Hints, PlatformError> {
-        serde_json::from_value(revision.hints.clone())
-            .map_err(|error| self.error("read_revision", PlatformErrorKind::Unexpected(format!("the record names no deployment: {error}"))))
-    }
-
-    /// Returns a deployment as a revision: by the digest of its stamp, or, where it is not ours, by its own id, which never changes.
-    fn revision(&self, deployment: &Deployment, project: &Project) -> Revision {
-        let stamped = deployment.meta.get(stamp::REVISION).and_then(|value| value.as_str());
-        let digest = stamped
-            .map_or_else(|| RevisionDigest::of(format!("vercel deployment {}", deployment.id).as_bytes()), RevisionDigest::from_text);
-        let hints = Hints { deployment: deployment.id.clone(), url: deployment.url.clone(), project: project.id.clone() };
-        Revision {
-            digest,
-            artifact: None,
-            label: deployment.url.clone(),
-            release: deployment.meta.get(stamp::RELEASE).and_then(|value| value.as_str()).map(str::to_owned),
-            hints: serde_json::to_value(hints).unwrap_or_default(),
+    /// Waits; ends with `Cancelled` when the scope is told to end.
+    async fn pause(&self, scope: &Scope, pause: Duration) -> Result<(), PlatformError> {
+        // Several targets that wait for the same platform do not ask it in step.
+        let jitter = self.client.transport.chance().below(pause.as_millis() as u64 / 4 + 1);
+        tokio::select! {
+            biased;
+            () = scope.shutdown.at_least(Level::Drain) => Err(self.error("wait", PlatformErrorKind::Cancelled)),
+            () = tokio::time::sleep(pause + Duration::from_millis(jitter)) => Ok(()),
         }
-    }
-
-    fn is_ours(deployment: &Deployment, scope: &Scope) -> bool {
-        let says = |name: &str, value: &str| deployment.meta.get(name).and_then(|seen| seen.as_str()) == Some(value);
-        says(stamp::PRODUCT, scope.product.as_str()) && says(stamp::ENVIRONMENT, scope.environment.as_str())
     }
 }
 
@@ -181,87 +216,63 @@ impl Target for VercelTarget {
             back: Back::Instantly,
             gap: None,
             unserve: false,
-            side_effects: vec![wire::AUTO_ASSIGN.to_owned()],
+            side_effects: vec![observing::AUTO_ASSIGN.to_owned()],
         }
     }
 
     fn public_url(&self) -> Option<String> {
-        if self.settings.url.is_some() {
-            return self.settings.url.clone();
+        if let Some(url) = &self.settings.url {
+            return Some(url.clone());
         }
-        let hosts = self.hosts();
-        let own = hosts.iter().find(|host| !host.ends_with(".vercel.app")).or_else(|| hosts.first());
-        match own {
-            Some(host) => Some(format!("https://{host}/")),
-            // Before the project is read: the host name that Vercel gives every project of that name first.
-            None if !self.settings.project.starts_with("prj_") => Some(format!("https://{}.vercel.app/", self.settings.project)),
-            None => None,
-        }
+        let memory = self.memory();
+        let name = memory.name.as_deref().or((!self.settings.project.starts_with("prj_")).then_some(self.settings.project.as_str()));
+        let host = memory.host.clone().or_else(|| name.map(|name| format!("{name}.vercel.app")));
+        host.map(|host| format!("https://{host}/"))
     }
 
     async fn preflight(&self, scope: &Scope) -> Result<Vec<Problem>, PlatformError> {
-        self.look_ahead(scope).await
+        self.problems(scope).await
     }
 
     async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError> {
-        self.look(scope).await
+        self.observed(scope).await
     }
 
-    async fn digest_of(&self, artifact: &Artifact, _before: &Observed) -> Result<RevisionDigest, PlatformError> {
-        Ok(content(artifact).digest())
+    async fn digest_of(&self, artifact: &Artifact, _: &Observed) -> Result<RevisionDigest, PlatformError> {
+        self.would_be(artifact).await
     }
 
-    async fn prepare(&self, scope: &Scope, artifact: &Artifact, before: &Observed, _gets: &[PlainGet]) -> Result<Revision, PlatformError> {
-        self.deploy(scope, artifact, before).await
+    async fn prepare(&self, scope: &Scope, artifact: &Artifact, before: &Observed, _: &[PlainGet]) -> Result<Revision, PlatformError> {
+        self.prepare_revision(scope, artifact, before).await
     }
 
-    async fn probe(&self, _scope: &Scope, revision: &Revision) -> Result<Health, PlatformError> {
-        let deployment = self.client.deployment(&self.hints(revision)?.deployment).await?;
-        Ok(match deployment.state() {
-            "READY" => Health::Healthy,
-            "ERROR" | "CANCELED" | "DELETED" | "BLOCKED" => Health::Unhealthy(deployment.reason()),
-            other => Health::Unknown(format!("the deployment is {other}")),
-        })
+    async fn probe(&self, _: &Scope, revision: &Revision) -> Result<Health, PlatformError> {
+        self.probe_revision(revision).await
     }
 
     fn prepared_url(&self, revision: &Revision) -> Option<(String, Vec<(String, String)>)> {
-        let hints = self.hints(revision).ok()?;
-        let bypass = self.settings.bypass.iter().map(|secret| ("x-vercel-protection-bypass".to_owned(), secret.expose_secret().to_owned()));
-        Some((format!("https://{}/", hints.url), bypass.collect()))
+        let url = Hints::of(revision)?.url?;
+        let bypass =
+            self.settings.bypass.as_ref().map(|secret| ("x-vercel-protection-bypass".to_owned(), secret.expose_secret().to_owned()));
+        Some((format!("https://{url}/"), bypass.into_iter().collect()))
     }
 
     async fn serve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
-        self.point_production_at(scope, &self.hints(revision)?).await?;
-        self.look(scope).await
+        self.serve_revision(scope, revision).await
     }
 
-    async fn unserve(&self, _scope: &Scope, _revision: &Revision) -> Result<Observed, PlatformError> {
-        Err(self.error("unserve", PlatformErrorKind::Impossible("a project cannot go back to serving nothing".to_owned())))
+    async fn unserve(&self, _: &Scope, _: &Revision) -> Result<Observed, PlatformError> {
+        let text = "a project cannot go back to serving nothing; a first release serves a placeholder first".to_owned();
+        Err(self.error("unserve", PlatformErrorKind::Impossible(text)))
     }
 
     async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError> {
-        self.remove(scope, revisions).await
+        self.prune_revisions(scope, revisions).await
     }
 
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
-        let Some(saved) = settings.get(wire::AUTO_ASSIGN).and_then(serde_json::Value::as_bool) else { return Ok(()) };
-        let project = self.client.project().await?;
-        if project.auto_assign_custom_domains == Some(saved) {
-            return Ok(());
-        }
-        scope.step(&self.settings.target, format!("putting {} back to {saved}", wire::AUTO_ASSIGN));
-        self.client.set_auto_assign(&project.id, saved).await
+        self.restore_settings(scope, settings).await
     }
 
-    async fn release_holds(&self, _scope: &Scope) {}
-}
-
-/// Returns what goes into a revision's digest. The file that shows the digest, and the metadata that stamps it, are our own marks and left out.
-fn content(artifact: &Artifact) -> Content {
-    let kind = match artifact {
-        Artifact::Directory { .. } => "files",
-        Artifact::Commit { .. } => "commit",
-        Artifact::Image { .. } => "image",
-    };
-    Content { artifact: artifact.digest().to_owned(), slots: [("kind".to_owned(), kind.to_owned())].into() }
+    async fn release_holds(&self, _: &Scope) {}
 }

@@ -1,199 +1,284 @@
-//! What is uploaded: a directory as a Build Output tree, with the file that shows its revision.
+//! What is uploaded: a directory read once, every file known by its digest, no content held in memory.
 //!
-//! A directory that holds `.vercel/output`, or is one, goes up as it is. Any other is plain static files, wrapped so that Vercel builds nothing.
-//! Contents are hashed while they are read, and never held in memory whole; only the few files that cutover makes itself are.
+//! A directory that holds `.vercel/output`, or is one, is uploaded as it was built. Any other is a plain static site; it is wrapped into a Build
+//! Output tree, so that Vercel builds nothing. Either way `/.well-known/cutover.json` is added, by which the public address shows its
+//! revision. Above a number of files one archive is sent instead, because single uploads have daily quotas (vercel.md 2.5).
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read};
+mod archive;
+mod config;
+mod functions;
+mod hash;
+mod ignored;
+mod layout;
+mod walk;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use serde_json::{Value, json};
-use sha1::{Digest, Sha1};
+use tempfile::TempPath;
 
+pub use self::layout::Form;
+use self::layout::Layout;
+use self::walk::{Found, Kind};
+use crate::http::Body;
 use crate::platform::RevisionDigest;
 
-/// Where a Build Output tree lies below a deployment's root.
-const OUTPUT: &str = ".vercel/output";
-/// Where an uploaded directory shows its revision, below the static files.
-const WELL_KNOWN: &str = ".well-known/cutover.json";
-/// What the vendor's command line never uploads (its source, `getVercelIgnore`), and what holds secrets by convention.
-const IGNORED: &[&str] = &[
-    ".hg",
-    ".git",
-    ".gitmodules",
-    ".svn",
-    ".cache",
-    ".next",
-    ".now",
-    ".vercel",
-    ".npmignore",
-    ".dockerignore",
-    ".gitignore",
-    ".DS_Store",
-    ".lock-wscript",
-    ".env.local",
-    ".venv",
-    ".pnp.js",
-    "npm-debug.log",
-    "config.gypi",
-    "node_modules",
-    "__pycache__",
-    "venv",
-    "CVS",
-    ".env",
-    ".vercelignore",
-    ".cutover",
-];
+/// Where a site shows its revision, below its root.
+pub const MARK: &str = ".well-known/cutover.json";
+/// The most entries of one create call (report: terraform-provider-vercel#289).
+pub const MOST_ENTRIES: usize = 15_000;
 
-/// One file of an upload.
+/// What is read and how.
 #[derive(Debug, Clone)]
-pub(super) struct Upload {
-    /// Its path below the deployment's root, with `/`.
-    pub(super) name: String,
-    /// SHA-1 of its content, forty lower-case hex digits.
-    pub(super) sha1: String,
-    /// Its size in bytes.
-    pub(super) size: u64,
-    /// Its `st_mode`.
-    pub(super) mode: u32,
-    /// Where its content is.
-    pub(super) content: Source,
+pub struct ReadDirectory {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The project's root directory below the repository's; names in the upload begin with it (vercel.md 10).
+    pub root: Option<String>,
+    /// What the mark shows.
+    pub revision: RevisionDigest,
+    /// Above how many files an archive is made.
+    pub archive_above: usize,
+}
+
+/// A directory, ready to be sent.
+#[derive(Debug)]
+pub struct Upload {
+    /// What the create call lists, in the order of names.
+    pub entries: Vec<Entry>,
+    /// Whether it was built or is wrapped.
+    pub form: Form,
+    /// How many files the site has, the mark and the configuration included.
+    pub files: usize,
+    /// Whether the entries are parts of an archive.
+    pub archived: bool,
+    /// What the reader should know, in whole sentences.
+    pub notes: Vec<String>,
+    // The archive is removed with this.
+    _archive: Option<TempPath>,
+}
+
+/// One entry of the create call.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The name from the deploy root on, with `/` between its parts.
+    pub file: String,
+    /// The SHA-1 of the content, 40 lower-case hex digits; `None` for an empty directory.
+    pub sha: Option<String>,
+    /// How large it is, in bytes.
+    pub size: u64,
+    /// The file's type and permissions as `st_mode`.
+    pub mode: u32,
+    /// Where the content is.
+    pub content: Content,
 }
 
 /// Where a content is.
-#[derive(Debug, Clone)]
-pub(super) enum Source {
-    /// In a file on disk.
-    File(PathBuf),
-    /// In memory: made here, or the target of a link.
-    Bytes(Bytes),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// In a file, from here on.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Where it begins, in bytes.
+        offset: u64,
+    },
+    /// In memory: what is ours, and targets of links.
+    Memory(Bytes),
+    /// There is none.
+    EmptyDirectory,
 }
 
-/// Collects a directory for upload; `root_directory` is the project's, and goes before every path. Blocks while it reads.
-pub(super) fn collect(directory: &Path, root_directory: Option<&str>, revision: &RevisionDigest) -> io::Result<Vec<Upload>> {
-    let prefix = match root_directory.map(|root| root.trim_matches('/')).filter(|root| !root.is_empty() && *root != ".") {
-        Some(root) => format!("{root}/{OUTPUT}"),
-        None => OUTPUT.to_owned(),
-    };
-    let mut files = BTreeMap::new();
-    if let Some(output) = output_of(directory) {
-        walk(&output, &output, &mut files, &|_| false)?;
-        let config = files.get("config.json").and_then(|path: &PathBuf| fs::read(path).ok()).unwrap_or_default();
-        let own = config_with_proof(&config);
-        return uploads(&prefix, files, own, revision);
-    }
-    let mut plain = BTreeMap::new();
-    walk(directory, directory, &mut plain, &ignored)?;
-    let files = plain.into_iter().map(|(name, path)| (format!("static/{name}"), path)).collect();
-    uploads(&prefix, files, Some(json!({ "version": 3 }).to_string().into()), revision)
-}
-
-/// Returns the Build Output tree that a directory holds or is.
-fn output_of(directory: &Path) -> Option<PathBuf> {
-    let inside = directory.join(OUTPUT);
-    if inside.join("config.json").is_file() {
-        return Some(inside);
-    }
-    let config: Value = serde_json::from_slice(&fs::read(directory.join("config.json")).ok()?).ok()?;
-    (config["version"] == 3 && directory.join("static").is_dir()).then(|| directory.to_owned())
-}
-
-/// Returns the tree's `config.json` with a leading route to the proof, where its routes would rewrite the path before the files are asked.
-fn config_with_proof(config: &[u8]) -> Option<Bytes> {
-    let mut config: Value = serde_json::from_slice(config).ok()?;
-    let routes = config["routes"].as_array_mut()?;
-    let first_is_files = routes.first().is_some_and(|route| route["handle"] == "filesystem");
-    if first_is_files || routes.is_empty() {
-        return None;
-    }
-    routes.insert(0, json!({ "src": "^/\\.well-known/cutover\\.json$", "dest": format!("/{WELL_KNOWN}") }));
-    Some(config.to_string().into())
-}
-
-fn uploads(prefix: &str, files: BTreeMap<String, PathBuf>, config: Option<Bytes>, revision: &RevisionDigest) -> io::Result<Vec<Upload>> {
-    let proof = Bytes::from(json!({ "revision": revision.as_str() }).to_string());
-    let mut own = BTreeMap::from([(format!("static/{WELL_KNOWN}"), proof)]);
-    own.extend(config.map(|config| ("config.json".to_owned(), config)));
-    let mut uploads = Vec::with_capacity(files.len() + own.len());
-    for (name, path) in files {
-        if !own.contains_key(&name) {
-            uploads.push(read(format!("{prefix}/{name}"), &path)?);
-        }
-    }
-    for (name, bytes) in own {
-        let (sha1, size) = (hex(&Sha1::digest(&bytes)), bytes.len() as u64);
-        uploads.push(Upload { name: format!("{prefix}/{name}"), sha1, size, mode: 0o100_644, content: Source::Bytes(bytes) });
-    }
-    Ok(uploads)
-}
-
-fn read(name: String, path: &Path) -> io::Result<Upload> {
-    let about = fs::symlink_metadata(path)?;
-    if about.file_type().is_symlink() {
-        // A link is sent as its target's text.
-        let target = Bytes::from(fs::read_link(path)?.to_string_lossy().into_owned());
-        return Ok(Upload {
-            name,
-            sha1: hex(&Sha1::digest(&target)),
-            size: target.len() as u64,
-            mode: 0o120_777,
-            content: Source::Bytes(target),
-        });
-    }
-    let (sha1, size) = digest(fs::File::open(path)?)?;
-    #[cfg(unix)]
-    let executable = std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o111 != 0;
-    #[cfg(not(unix))]
-    let executable = false;
-    Ok(Upload { name, sha1, size, mode: if executable { 0o100_755 } else { 0o100_644 }, content: Source::File(path.to_owned()) })
-}
-
-/// Returns SHA-1 and size of what is read, a piece at a time.
-pub(super) fn digest(mut from: impl Read) -> io::Result<(String, u64)> {
-    let (mut hash, mut size, mut piece) = (Sha1::new(), 0, vec![0; 64 * 1024]);
-    loop {
-        match from.read(&mut piece)? {
-            0 => return Ok((hex(&hash.finalize()), size)),
-            length => {
-                hash.update(&piece[..length]);
-                size += length as u64;
-            }
+impl Entry {
+    /// Returns the content as a body that is streamed from the disk.
+    pub fn body(&self) -> Body {
+        match &self.content {
+            Content::File { path, offset } => Body::File { path: path.clone(), offset: *offset, length: self.size },
+            Content::Memory(bytes) => Body::Bytes(bytes.clone()),
+            Content::EmptyDirectory => Body::Empty,
         }
     }
 }
 
-/// Finds the files below `directory` by their paths below `root`; directories that are links are not entered, since they could lead anywhere.
-fn walk(root: &Path, directory: &Path, files: &mut BTreeMap<String, PathBuf>, skip: &dyn Fn(&str) -> bool) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("the name of {} is not UTF-8, and Vercel takes no other", path.display()),
-            ));
-        };
-        if skip(&name) {
-            continue;
-        }
-        if fs::symlink_metadata(&path)?.is_dir() {
-            walk(root, &path, files, skip)?;
+/// Why a directory cannot be uploaded.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// It cannot be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nothing in it is to be served.
+    #[error("{} holds no file to serve", .0.display())]
+    Empty(PathBuf),
+    /// A name that is not UTF-8 cannot be sent.
+    #[error("the name {} is not UTF-8", .0.display())]
+    NotUnicode(PathBuf),
+    /// A socket, a device or a pipe.
+    #[error("{} is neither a file nor a directory", .0.display())]
+    NotAFile(PathBuf),
+    /// A link to what would not be uploaded, or must not be.
+    #[error("the link {} leads to {}, which is outside of what is uploaded, or does not exist", link.display(), target.display())]
+    LinkLeavesTree {
+        /// The link.
+        link: PathBuf,
+        /// What it says.
+        target: PathBuf,
+    },
+    /// Vercel takes one of them.
+    #[error("{} has both .vercelignore and .nowignore: remove one of them", .0.display())]
+    TwoIgnoreFiles(PathBuf),
+    /// A line of an ignore file is no pattern.
+    #[error("{}: {reason}", path.display())]
+    BadPattern {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file of the Build Output API is not as it must be.
+    #[error("{} is not valid: {reason}", path.display())]
+    InvalidOutput {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// `vercel build` failed and left its output.
+    #[error("{} says that the build failed: {reason}", path.display())]
+    BuildFailed {
+        /// `builds.json`.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The output was built for another environment.
+    #[error("{} was built for {target}, not for production: build it with `vercel build --prod`", path.display())]
+    OtherTarget {
+        /// `builds.json`.
+        path: PathBuf,
+        /// For what.
+        target: String,
+    },
+    /// A function needs a file that is not there.
+    #[error("the function {function} needs {file}, which is not below {}: that must be the directory which the build used as repository root", root.display())]
+    MissingFile {
+        /// The function's `.vc-config.json`.
+        function: String,
+        /// The file as `filePathMap` says.
+        file: String,
+        /// The deploy root.
+        root: PathBuf,
+    },
+    /// The archive cannot be written.
+    #[error("the archive of the upload cannot be written: {0}")]
+    Archive(#[source] io::Error),
+    /// The reading ended without a result.
+    #[error("reading the directory was interrupted")]
+    Interrupted,
+}
+
+impl FilesError {
+    fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Unreadable { path, source }
+    }
+}
+
+impl Upload {
+    /// Reads a directory on a thread of its own.
+    pub async fn read(wanted: ReadDirectory) -> Result<Self, FilesError> {
+        tokio::task::spawn_blocking(move || Self::read_now(&wanted)).await.unwrap_or(Err(FilesError::Interrupted))
+    }
+
+    /// Reads a directory: lists it, then digests each file or packs all of them.
+    pub fn read_now(wanted: &ReadDirectory) -> Result<Self, FilesError> {
+        let layout = Layout::of(&wanted.directory, wanted.root.as_deref())?;
+        let mut notes = Vec::new();
+        let mut found = list(&layout, wanted, &mut notes)?;
+        found.sort_by(|one, other| one.file.cmp(&other.file));
+        let files = found.len();
+        let archived = files > wanted.archive_above.min(MOST_ENTRIES);
+        let (entries, archive) = if archived {
+            let (entries, archive) = archive::pack(&found).map_err(FilesError::Archive)?;
+            (entries, Some(archive))
         } else {
-            let below = path.strip_prefix(root).unwrap_or(&path);
-            let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-            files.insert(parts.join("/"), path);
+            (found.into_iter().map(entry).collect::<Result<_, _>>()?, None)
+        };
+        Ok(Self { entries, form: layout.form, files, archived, notes, _archive: archive })
+    }
+}
+
+/// Returns whether a directory's deployment gets the project's environment variables: those of a site without functions do not.
+pub fn has_functions(directory: &Path) -> bool {
+    layout::has_functions(directory)
+}
+
+/// Returns everything that belongs to the upload, ours included.
+fn list(layout: &Layout, wanted: &ReadDirectory, notes: &mut Vec<String>) -> Result<Vec<Found>, FilesError> {
+    let mut found = match layout.form {
+        Form::Prebuilt => prebuilt(layout, notes)?,
+        Form::Static => plain(layout, notes)?,
+    };
+    let mark = format!("{}static/{MARK}", layout.prefix);
+    if found.iter().any(|one| one.file == mark) {
+        notes.push(format!("The site's own /{MARK} is replaced: it shows the revision."));
+        found.retain(|one| one.file != mark);
+    }
+    let text = serde_json::json!({ "revision": wanted.revision.as_str() }).to_string();
+    found.push(Found::ours(mark, text.into_bytes()));
+    Ok(found)
+}
+
+fn prebuilt(layout: &Layout, notes: &mut Vec<String>) -> Result<Vec<Found>, FilesError> {
+    layout::check_builds(&layout.files)?;
+    let mut found = walk::output(&layout.files, &layout.prefix)?;
+    functions::add_mapped(&mut found, layout)?;
+    let name = format!("{}config.json", layout.prefix);
+    let path = layout.files.join("config.json");
+    let text = std::fs::read(&path).map_err(FilesError::unreadable(&path))?;
+    if let Some((changed, note)) = config::marked(&text).map_err(|reason| FilesError::InvalidOutput { path, reason })? {
+        found.retain(|one| one.file != name);
+        found.push(Found::ours(name, changed));
+        notes.push(note);
+    }
+    Ok(found)
+}
+
+fn plain(layout: &Layout, notes: &mut Vec<String>) -> Result<Vec<Found>, FilesError> {
+    let rules = ignored::Rules::of(&layout.files)?;
+    let mut found = walk::site(&layout.files, &format!("{}static/", layout.prefix), &rules)?;
+    let own = format!("{}static/vercel.json", layout.prefix);
+    if let Some(at) = found.iter().position(|one| one.file == own) {
+        let file = found.remove(at);
+        if let Kind::File { path, .. } = &file.kind
+            && let Some(note) = config::unapplied(path)
+        {
+            notes.push(note);
         }
     }
-    Ok(())
+    if found.is_empty() {
+        return Err(FilesError::Empty(layout.files.clone()));
+    }
+    let not_found = found.iter().any(|one| one.file == format!("{}static/404.html", layout.prefix));
+    found.push(Found::ours(format!("{}config.json", layout.prefix), config::of_static(not_found)));
+    Ok(found)
 }
 
-fn ignored(name: &str) -> bool {
-    let local_settings = name.starts_with(".env.") && name.ends_with(".local");
-    let editor = name.starts_with('.') && Path::new(name).extension().is_some_and(|extension| extension == "swp");
-    IGNORED.contains(&name) || local_settings || editor || name.starts_with(".wafpicke-")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn entry(found: Found) -> Result<Entry, FilesError> {
+    let mode = found.kind.mode();
+    let (sha, size, content) = match found.kind {
+        Kind::File { path, .. } => {
+            let (sha, size) = hash::file(&path).map_err(FilesError::unreadable(&path))?;
+            (Some(sha), size, Content::File { path, offset: 0 })
+        }
+        Kind::Link(target) => (Some(hash::bytes(target.as_bytes())), target.len() as u64, Content::Memory(target.into())),
+        Kind::Ours(bytes) => (Some(hash::bytes(&bytes)), bytes.len() as u64, Content::Memory(bytes.into())),
+        Kind::EmptyDirectory => (None, 0, Content::EmptyDirectory),
+    };
+    Ok(Entry { file: found.file, sha, size, mode, content })
 }

@@ -1,169 +1,140 @@
-//! Serving: production is pointed at a deployment by a job of Vercel's, and believed only when the project's live target says so.
+//! Serve: all production hostnames lead to this deployment, by promotion or by rollback.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::client::Moved;
-use super::wire::{AliasRequest, Project};
-use super::{Hints, PlatformError, PlatformErrorKind, Scope, VercelTarget};
-use crate::shutdown::Level;
+use super::VercelTarget;
+use super::api::{Moved, Verb};
+use super::hints::Hints;
+use super::wire::{Progress, Project};
+use crate::event::Phase;
+use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope};
 
-/// The pause between two looks at a job; a quarter of it is chance, so that several projects do not ask in step.
-const POLL: Duration = Duration::from_millis(400);
-/// How long a job may be missing from the project before the live target alone is believed.
-const ABSENT: Duration = Duration::from_secs(10);
-/// How far Vercel's clock and ours may differ.
-const CLOCK_SLACK_MS: i64 = 30_000;
-/// How often a request that led to nothing is made again.
-const REQUESTS: u32 = 3;
-
-/// What a look at the project says about the job that we wait for.
-enum Seen {
-    /// Production is ours and nothing is at work.
-    Serves,
-    /// A job is at work, or none is seen yet.
-    Wait,
-    /// The job ended without moving production.
-    Failed(AliasRequest),
-}
+/// How often a move is asked for before it is given up: lost answers and other people's jobs use up tries.
+const MOVES: usize = 4;
+/// The shortest and the longest pause between two looks at a job.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 impl VercelTarget {
-    /// Makes a deployment serve production: waits out what is at work, asks, confirms. Asking again when it serves already does nothing.
-    pub(super) async fn point_production_at(&self, scope: &Scope, wanted: &Hints) -> Result<(), PlatformError> {
-        let deadline = Instant::now() + self.settings.job_deadline;
-        let mut failed = None;
-        for _ in 0..REQUESTS {
-            let project = self.settled(scope, deadline).await?;
-            // A job that failed may have moved some hostnames: the live target alone does not show them.
-            let split = project
-                .last_alias_request
-                .as_ref()
-                .is_some_and(|job| job.job_status == "failed" && job.to_deployment_id != wanted.deployment);
-            if project.production() == Some(wanted.deployment.as_str()) && (!split || self.leads_everywhere(&project, wanted).await) {
-                return Ok(());
+    /// Reads before each change: what serves already is left alone, a job under way is waited out whoever began it.
+    pub(super) async fn serve_revision(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
+        let hints = Hints::of(revision)
+            .ok_or_else(|| self.error("serve", PlatformErrorKind::Impossible(format!("{} names no deployment", revision.label))))?;
+        let id = hints.deployment_id.as_str();
+        let mut last = None;
+        for _ in 0..MOVES {
+            let project = self.settled(scope).await?;
+            if self.serves_wholly(&project, id).await? {
+                return self.observed(scope).await;
             }
-            let asked = self.client.transport().clock().now_ms() - CLOCK_SLACK_MS;
-            let earlier = project.last_alias_request.as_ref().map(|job| job.requested_at);
-            scope.step(&self.settings.target, format!("pointing production at {}", wanted.url));
-            match self.ask(wanted).await {
-                Ok(Moved::Accepted | Moved::Conflict) => {}
-                Ok(Moved::Queued) => {
-                    let text = "the promotion waits behind a rolling release; traffic has not moved".to_owned();
-                    return Err(self
-                        .error("promote", PlatformErrorKind::Refused(text))
-                        .hint("complete or abort the rolling release in the project"));
-                }
-                // It may have happened: the project tells, and nothing is repeated blindly.
-                Err(error) if error.ambiguous() => scope.step(&self.settings.target, "the answer was lost; looking what serves"),
+            if scope.phase != Phase::RollBack {
+                self.may_go_on(scope)?;
+            }
+            let verb = self.verb(scope, id).await?;
+            match self.move_to(scope, &project, verb, id).await {
+                Ok(()) => {}
+                Err(error) if error.ambiguous() => last = Some(error),
                 Err(error) => return Err(error),
             }
-            match self.confirm(scope, wanted, asked, earlier, deadline).await? {
-                None => return Ok(()),
-                Some(job) => failed = Some(job),
-            }
-            if scope.shutdown.level() >= Level::Now || failed.as_ref().is_some_and(|job| job.job_status == "failed") {
-                break;
-            }
         }
-        Err(self.not_moved(failed, wanted).await)
+        let project = self.settled(scope).await?;
+        if self.serves_wholly(&project, id).await? {
+            return self.observed(scope).await;
+        }
+        let what = format!("the move of production to {id}");
+        Err(last.unwrap_or_else(|| self.error("serve", PlatformErrorKind::TimedOut { what, limit: self.settings.job_deadline })))
     }
 
-    /// Sends the call that fits: promotion for a deployment that never had traffic, rollback for one that had.
-    async fn ask(&self, wanted: &Hints) -> Result<Moved, PlatformError> {
-        let deployment = self.client.deployment(&wanted.deployment).await?;
-        if deployment.had_traffic() {
-            return self.client.roll_back(&wanted.project, &wanted.deployment).await;
-        }
-        match (deployment.ready_substate.as_deref(), self.client.promote(&wanted.project, &wanted.deployment).await) {
-            // Vercel did not say whether it ever had traffic, and will not promote it: then it had.
-            (None, Err(error)) if matches!(error.kind, PlatformErrorKind::Refused(_)) => {
-                self.client.roll_back(&wanted.project, &wanted.deployment).await
-            }
-            (_, result) => result,
-        }
-    }
-
-    /// Waits until no job is at work on the project, whosever it is.
-    async fn settled(&self, scope: &Scope, deadline: Instant) -> Result<Project, PlatformError> {
+    /// Returns the project once no promotion or rollback of it is under way.
+    async fn settled(&self, scope: &Scope) -> Result<Project, PlatformError> {
+        let began = Instant::now();
+        let limit = self.settings.job_deadline;
+        let mut pause = LOOKS.0;
         let mut told = false;
         loop {
-            let project = self.client.project().await?;
-            let Some(job) = project.last_alias_request.as_ref().filter(|job| job.is_open()) else { return Ok(project) };
+            let project = self.project().await?;
+            let Some(request) = project.running_request() else { return Ok(project) };
             if !told {
-                scope.step(&self.settings.target, format!("waiting for a {} of {} to end", job.r#type, job.to_deployment_id));
+                scope.step(&self.settings.target, format!("{}: waiting for its end", request.in_words()));
                 told = true;
             }
-            self.pause(scope, deadline, "the end of an earlier promotion").await?;
-        }
-    }
-
-    /// Waits until production is the wanted deployment; `Some` is the job that ended without moving it.
-    async fn confirm(
-        &self,
-        scope: &Scope,
-        wanted: &Hints,
-        asked: i64,
-        earlier: Option<i64>,
-        deadline: Instant,
-    ) -> Result<Option<AliasRequest>, PlatformError> {
-        let began = Instant::now();
-        loop {
-            let project = self.client.project().await?;
-            // An older job for the same deployment is not ours: ours was asked for after it.
-            let ours = project.last_alias_request.clone().filter(|job| {
-                job.to_deployment_id == wanted.deployment
-                    && job.requested_at >= asked
-                    && earlier.is_none_or(|earlier| job.requested_at > earlier)
-            });
-            let serves = project.production() == Some(wanted.deployment.as_str());
-            let seen = match ours {
-                Some(job) if job.is_open() => Seen::Wait,
-                Some(job) if job.job_status == "failed" => Seen::Failed(job),
-                Some(_) | None if serves && !project.last_alias_request.as_ref().is_some_and(AliasRequest::is_open) => Seen::Serves,
-                Some(job) if began.elapsed() > ABSENT => Seen::Failed(job),
-                None if began.elapsed() > ABSENT => Seen::Failed(AliasRequest::default()),
-                Some(_) | None => Seen::Wait,
-            };
-            match seen {
-                Seen::Serves => return Ok(None),
-                Seen::Failed(job) => return Ok(Some(job)),
-                Seen::Wait => self.pause(scope, deadline, "the end of the promotion").await?,
+            if began.elapsed() >= limit {
+                let what = format!("the end of another job ({})", request.in_words());
+                return Err(self.error("serve", PlatformErrorKind::TimedOut { what, limit }));
             }
+            self.pause(scope, pause).await?;
+            pause = (pause * 2).min(LOOKS.1);
         }
     }
 
-    async fn pause(&self, scope: &Scope, deadline: Instant, what: &str) -> Result<(), PlatformError> {
-        let jitter = self.client.transport().chance().below(100);
-        let pause = POLL - Duration::from_millis(jitter);
-        if Instant::now() + pause > deadline {
-            let kind = PlatformErrorKind::TimedOut { what: what.to_owned(), limit: self.settings.job_deadline };
-            return Err(self.error("get_project", kind));
+    /// Returns whether the project's production is `id` and every production hostname leads there.
+    ///
+    /// A job that failed leaves the project's own word behind while some hostnames have moved (vercel.md 6.2), so the hostnames are asked
+    /// unless the last job succeeded in moving all of them to `id`.
+    pub(super) async fn serves_wholly(&self, project: &Project, id: &str) -> Result<bool, PlatformError> {
+        if !project.serves(id) {
+            return Ok(false);
         }
-        tokio::select! {
-            biased;
-            // A promotion under way is not abandoned at the first signal: the way back would only have to wait for it.
-            () = scope.shutdown.at_least(Level::Now) => Err(self.error("get_project", PlatformErrorKind::Cancelled)),
-            () = tokio::time::sleep(pause) => Ok(()),
+        let last = project.last_alias_request.as_ref();
+        if last.is_some_and(|request| request.to_deployment_id == id && request.job_status == "succeeded") {
+            return Ok(true);
         }
+        Ok(self.hosts(project).await?.iter().all(|(_, leads_to)| leads_to == id))
     }
 
-    async fn leads_everywhere(&self, project: &Project, wanted: &Hints) -> bool {
-        let hosts = project.targets.get("production").and_then(Option::as_ref).map(|live| live.alias.clone()).unwrap_or_default();
-        for host in hosts.iter().chain(self.hosts().clone().iter()) {
-            if self.client.leads_to(host).await.is_some_and(|deployment| deployment != wanted.deployment) {
-                return false;
+    /// Returns by which call the deployment comes to serve: promotion where it never had production traffic, rollback where it had.
+    async fn verb(&self, scope: &Scope, id: &str) -> Result<Verb, PlatformError> {
+        let Some(deployment) = self.client.deployment(id).await? else {
+            let kind = PlatformErrorKind::NotFound(format!("the deployment {id} was deleted"));
+            return Err(self.error("serve", kind).hint("roll back to an older release, or release this commit again"));
+        };
+        if deployment.progress() == Progress::Failed {
+            return Err(self.error("serve", PlatformErrorKind::Unhealthy(format!("the deployment {id} is {}", deployment.reason()))));
+        }
+        Ok(match deployment.has_served() {
+            Some(true) => Verb::RollBack,
+            Some(false) => Verb::Promote,
+            None if scope.phase == Phase::RollBack => Verb::RollBack,
+            None => Verb::Promote,
+        })
+    }
+
+    /// Asks for the move and follows it. `Ok` means that a look decides what is next, not that it has happened.
+    async fn move_to(&self, scope: &Scope, project: &Project, verb: Verb, id: &str) -> Result<(), PlatformError> {
+        let known = project.last_alias_request.as_ref();
+        scope.step(&self.settings.target, format!("asks for the {} to {id}", verb.in_words()));
+        match self.client.request_move(verb, &project.id, id).await {
+            Ok(Moved::Requested) => self.follow_move(scope, verb, id, known, true).await,
+            Ok(Moved::Queued) => {
+                let text = "the promotion waits behind a rolling release: no traffic has moved".to_owned();
+                let hint = "complete or abort the rolling release in Vercel's dashboard, and turn rolling releases off";
+                Err(self.error("promote", PlatformErrorKind::Conflict(text)).hint(hint))
             }
+            // It serves already, or another job is under way: the next look tells which. A conflict without either is one.
+            Ok(Moved::Conflict(error)) => {
+                let now = self.project().await?;
+                if now.running_request().is_some() || self.serves_wholly(&now, id).await? { Ok(()) } else { Err(error) }
+            }
+            Err(error) if error.ambiguous() => {
+                scope.step(&self.settings.target, "the answer was lost: looking whether the job was made");
+                self.follow_move(scope, verb, id, known, false).await?;
+                Err(error)
+            }
+            Err(error) if verb == Verb::RollBack && matches!(error.kind, PlatformErrorKind::Refused(_)) => {
+                // Plans limit how far back a rollback reaches; a promotion of the same deployment rebuilds nothing either.
+                scope.step(&self.settings.target, format!("the rollback is refused, asking for the promotion: {}", error.kind));
+                match self.client.request_move(Verb::Promote, &project.id, id).await {
+                    Ok(Moved::Requested) => self.follow_move(scope, Verb::Promote, id, known, true).await,
+                    _ => Err(error),
+                }
+            }
+            Err(error) => Err(error),
         }
-        true
     }
 
-    async fn not_moved(&self, job: Option<AliasRequest>, wanted: &Hints) -> PlatformError {
-        let job = job.unwrap_or_default();
-        let hosts = self.client.failed_aliases(&wanted.project, &job.r#type).await;
-        let state = if job.job_status.is_empty() { "was never seen".to_owned() } else { format!("ended as {}", job.job_status) };
-        let which = if hosts.is_empty() { String::new() } else { format!("; not moved: {}", hosts.join(", ")) };
-        let text = format!("production was to serve {}, and the job {state}{which}", wanted.url);
-        self.error("promote", PlatformErrorKind::Refused(text)).hint(format!("vercel inspect {}", wanted.deployment))
+    /// Returns the next pause between looks.
+    pub(super) fn longer(pause: Duration) -> Duration {
+        (pause * 3 / 2).clamp(LOOKS.0, LOOKS.1)
     }
 }
