@@ -15,6 +15,7 @@ mod image;
 mod journal;
 mod manifest;
 mod mask;
+mod release;
 mod report;
 mod support;
 mod trigger;
