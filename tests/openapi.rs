@@ -10,7 +10,31 @@ use crate::support::openapi::Document;
 use crate::support::product::Product;
 
 /// What the documents lack or have otherwise, each with its source.
-const PINNED: [&str; 0] = [];
+const PINNED: [&str; 17] = [
+    // flyctl's own name of `force`.
+    "fly: DELETE /apps/{app_name}/machines/{machine_id}?kill: unknown parameter",
+    // Machines have both on the wire, and flyctl reads them; they are missing from Machine in the document.
+    "fly: GET /apps/{app_name}/machines 200[].cordoned: unknown field",
+    "fly: GET /apps/{app_name}/machines 200[].version: unknown field",
+    "fly: GET /apps/{app_name}/machines/{machine_id} 200.cordoned: unknown field",
+    "fly: GET /apps/{app_name}/machines/{machine_id} 200.version: unknown field",
+    "fly: POST /apps/{app_name}/machines 200.cordoned: unknown field",
+    "fly: POST /apps/{app_name}/machines 200.version: unknown field",
+    // What flyctl writes for a service.
+    "fly: POST /apps/{app_name}/machines request.config.services[].autostop: false is not among the values",
+    "fly: POST /apps/{app_name}/machines request.config.services[].autostop: is not string",
+    "fly: POST /apps/{app_name}/machines request.config.services[].force_instance_key: null is not allowed",
+    // The wrapper that arrives around a lease, which flyctl unwraps.
+    "fly: POST /apps/{app_name}/machines/{machine_id}/lease 201.data: unknown field",
+    "fly: POST /apps/{app_name}/machines/{machine_id}/lease 201.status: unknown field",
+    // The filter by metadata of the vendor's command line (`ls --meta`).
+    "vercel: GET /v6/deployments?meta-cutoverEnvironment: unknown parameter",
+    "vercel: GET /v6/deployments?meta-cutoverProduct: unknown parameter",
+    "vercel: GET /v6/deployments?meta-cutoverRelease: unknown parameter",
+    "vercel: GET /v6/deployments?meta-cutoverRevision: unknown parameter",
+    // A first promotion comes from nothing; the vendor's command line reads it as nullable.
+    "vercel: GET /v9/projects/{idOrName} 200.lastAliasRequest.fromDeploymentId: null is not allowed",
+];
 
 /// Where the vendors' documents are: named by `CUTOVER_SPECS`, or beside the checkout.
 fn documents() -> PathBuf {

@@ -335,7 +335,7 @@ impl Sandbox {
 fn a_wrong_token_is_told_before_anything_is_touched() {
     let sandbox = Sandbox::begin();
     for (variable, wrong) in [("VERCEL_TOKEN", "vercelTokenOfNobody"), ("FLY_API_TOKEN", "fm2_tokenofnobody")] {
-        let mut command = sandbox.command(&WEB);
+        let mut command = sandbox.command(&["release", "production", "--skip-gates"]);
         command.env(variable, wrong);
         let output = output(command);
         assert_eq!(code(&output), 5, "{variable}: {}", told(&output));

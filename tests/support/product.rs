@@ -32,19 +32,19 @@ grace_period = "1s"
 "#;
 
 /// The product; its folder is gone with it. Git knows nothing of it.
-pub struct Product {
+pub(crate) struct Product {
     _folder: tempfile::TempDir,
     path: PathBuf,
 }
 
 impl Product {
     /// Returns a product.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at("small")
     }
 
     /// Returns a product in a folder of this name.
-    pub fn at(name: &str) -> Self {
+    pub(crate) fn at(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         for (file, text) in [
@@ -61,12 +61,12 @@ impl Product {
     }
 
     /// Returns its folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Replaces a text in one of its files, which must hold it.
-    pub fn replace(&self, file: &str, old: &str, new: &str) {
+    pub(crate) fn replace(&self, file: &str, old: &str, new: &str) {
         let path = self.path.join(file);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(old), "{file} holds no {old}");
