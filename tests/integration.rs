@@ -15,6 +15,8 @@ mod image;
 mod journal;
 mod manifest;
 mod mask;
+mod openapi;
+mod rehearse;
 mod release;
 mod report;
 mod support;

@@ -1,4 +1,5 @@
 //! What several capabilities' tests share.
 
 pub(crate) mod openapi;
+pub(crate) mod product;
 pub(crate) mod wire;
