@@ -12,8 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::process::Command;
 
-use super::Inner;
-use super::config;
+use super::{Inner, config, wire};
 use crate::embedded::ground::lock;
 
 /// The label on every container; its value is the world's word.
@@ -255,6 +254,15 @@ async fn finish(mut command: Command, name: &str, deadline: Duration) -> Result<
 }
 
 impl Inner {
+    /// Returns the engine that runs a machine; none for an image that only stands in for one, because nothing could be pulled.
+    pub(super) fn engine_for(&self, app: &str, id: &str) -> Option<Arc<ContainerEngine>> {
+        let engine = lock(&self.engine).clone()?;
+        let state = lock(&self.state);
+        let machine = state.machine(app, id)?;
+        let (_, repository, _) = wire::image_parts(config::text(&machine.config, "image").unwrap_or_default());
+        (!self.registry.is_stand_in(repository, &machine.digest)).then_some(engine)
+    }
+
     /// Returns the name of the container that a machine runs in when started under `epoch`.
     pub(super) fn container_name(&self, id: &str, epoch: u64) -> String {
         let word = lock(&self.engine).as_ref().map(|engine| engine.word.clone()).unwrap_or_default();

@@ -61,7 +61,9 @@ impl Inner {
 
     /// Runs a check once: whether it passes, and what it says.
     async fn run(&self, app: &str, machine: &Machine, spec: &CheckSpec) -> (bool, String) {
-        if let Some(ports) = &machine.container {
+        if let Some(ports) = &machine.container
+            && responder::is_left_alone(machine, self.now().elapsed)
+        {
             let Some(outside) = ports.get(&spec.port) else { return (false, format!("port {} is not published", spec.port)) };
             let asked = tokio::time::timeout(spec.timeout, ask_container(*outside, spec));
             return asked.await.unwrap_or_else(|_| (false, format!("no answer within {} s", spec.timeout.as_secs())));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Inner;
 use super::config;
+use super::container::ContainerEngine;
 use super::machine::{Exit, Machine, MachineState};
 use super::responder::{self, Behaviour};
 use super::state::{LogLine, Now};
@@ -112,8 +113,7 @@ impl Inner {
     }
 
     async fn boot(self: Arc<Self>, app: String, id: String, epoch: u64) {
-        let engine = lock(&self.engine).clone();
-        let contained = match engine {
+        let contained = match self.engine_for(&app, &id) {
             None => None,
             Some(engine) => {
                 let Some(order) = self.container_order(&engine, &app, &id, epoch) else { return };
@@ -139,9 +139,14 @@ impl Inner {
             // Told to stop while it booted: whoever told it waits for the container under this name.
             (None, Some((order, engine, _))) => engine.remove(&order.name).await,
             (None, None) => {}
-            (Some(_), Some((order, engine, _))) => {
+            (Some(behaviour), Some((order, engine, _))) => {
                 self.examine(&app, &id, epoch);
-                let code = engine.wait(&order.name).await;
+                let code = match behaviour {
+                    // A failure that was asked for happens to a real container too.
+                    Behaviour::CrashesAtStart(code) => ended_after(&engine, &order.name, CRASH_AFTER).await.unwrap_or(code),
+                    Behaviour::DiesLater(after, code) => ended_after(&engine, &order.name, after).await.unwrap_or(code),
+                    _ => engine.wait(&order.name).await,
+                };
                 for line in engine.logs(&order.name).await {
                     self.log(&app, &id, "info", &line);
                 }
@@ -341,6 +346,15 @@ impl Inner {
             app.logs.push(LogLine { at, machine: id.to_owned(), region, level, message: message.to_owned() });
         }
     }
+}
+
+/// Ends a container after a while; returns its exit code if it ended by itself before.
+async fn ended_after(engine: &ContainerEngine, name: &str, after: Duration) -> Option<i64> {
+    if let Ok(code) = tokio::time::timeout(after, engine.wait(name)).await {
+        return Some(code);
+    }
+    engine.stop(name, "SIGKILL", Duration::ZERO).await;
+    None
 }
 
 /// A new version of a machine.

@@ -92,6 +92,11 @@ pub(super) fn listens(machine: &Machine, port: u16) -> bool {
     }
 }
 
+/// Returns whether a real container answers for itself `now`: a failure that was asked for is answered in its place.
+pub(super) fn is_left_alone(machine: &Machine, now: Duration) -> bool {
+    !matches!(machine.behaviour, Behaviour::WrongPort(_)) && status(machine, now) == StatusCode::OK
+}
+
 /// Returns the status that the program answers with `now`.
 pub(super) fn status(machine: &Machine, now: Duration) -> StatusCode {
     match &machine.behaviour {

@@ -48,11 +48,11 @@ impl Backend for MachineBackend {
             };
             let port = public_port(&machine.config);
             match (&machine.container, port) {
-                (Some(ports), Some(port)) => match ports.get(&port) {
+                (Some(ports), Some(port)) if responder::is_left_alone(&machine, fly.now().elapsed) => match ports.get(&port) {
                     Some(outside) => proxy::pass(*outside, request).await,
                     None => plain(StatusCode::BAD_GATEWAY, format!("the container does not publish port {port}\n")),
                 },
-                (None, Some(port)) if responder::listens(&machine, port) => {
+                (_, Some(port)) if responder::listens(&machine, port) => {
                     let scripted = fly.scripted(&app, request.uri().path());
                     responder::respond(&app, &machine, fly.now().elapsed, scripted.as_ref(), request)
                 }

@@ -70,7 +70,6 @@ impl Fly {
     pub async fn seed_earlier_release(&self, earlier: &Earlier<'_>) -> Vec<String> {
         let inner = &self.inner;
         let Some(release) = inner.seed_release(earlier) else { return Vec::new() };
-        let contained = lock(&inner.engine).is_some();
         let mut ids = Vec::new();
         for region in earlier.regions {
             let config = config::given_back(&earlier_config(earlier, &release), inner.switches().autostop_as_text);
@@ -78,6 +77,8 @@ impl Fly {
             let named = earlier.image.split_once('@').map(|(_, digest)| digest.to_owned());
             let digest = inner.registry.find(repository, named.as_deref().unwrap_or(tag)).or(named).unwrap_or_default();
             let mut machine = inner.bare_machine(None, (*region).to_owned(), config, digest);
+            // What stands in for an image cannot be pulled: its machine is simulated.
+            let contained = lock(&inner.engine).is_some() && !inner.registry.is_stand_in(repository, &machine.digest);
             let (now, id, epoch) = (inner.now(), machine.id.clone(), machine.epoch);
             if !contained {
                 machine.state = MachineState::Started;

@@ -121,6 +121,13 @@ impl Registry {
         state.tags.entry(repository.to_owned()).or_default().insert(tag.to_owned(), digest.to_owned());
     }
 
+    /// Returns whether an image was said to exist without its content, so that nothing can pull it.
+    pub fn is_stand_in(&self, repository: &str, digest: &str) -> bool {
+        let state = lock(&self.inner.state);
+        let real = state.manifests.get(repository).is_some_and(|manifests| manifests.contains_key(digest));
+        !real && state.stand_ins.get(repository).is_some_and(|digests| digests.contains(digest))
+    }
+
     fn blob_path(&self, digest: &str) -> PathBuf {
         self.directory().join(digest.replace(':', "-"))
     }
