@@ -141,9 +141,17 @@ fn vercel_target(stage: &Stage, name: &Name, target: &Named, vercel: &VercelMani
     let settings = VercelSettings {
         url: target.url.clone(),
         bypass: stage.settings.vercel_bypass.clone(),
+        git_deployments_disabled: matches!(&vercel.source, ManifestSource::Directory(path) if pushes_deploy_nothing(&stage.root, path)),
         ..VercelSettings::new(name.clone(), vercel.project.clone(), team, source)
     };
     Ok(VercelTarget::new(settings, VercelEndpoints { api: stage.settings.vercel_api.clone() }, token, stage.transport.clone()))
+}
+
+/// Returns whether the nearest `vercel.json`, from the shipped directory up to the repository's root, turns deployments by git off.
+fn pushes_deploy_nothing(root: &Path, directory: &Path) -> bool {
+    let nearest = directory.ancestors().map(|folder| root.join(folder).join("vercel.json")).find_map(|path| std::fs::read(path).ok());
+    let config = nearest.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    config.is_some_and(|config| config["git"]["deploymentEnabled"] == false)
 }
 
 fn token(name: &Name, token: Option<&SecretString>, variable: &str, made: &str) -> Result<SecretString, Unusable> {
