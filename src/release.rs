@@ -73,6 +73,8 @@ pub struct Timing {
     pub verify_limit: Duration,
     /// How long the public addresses may take to show the new revision.
     pub proof_limit: Duration,
+    /// How long a public address may keep failing (5xx) after it was given the new revision before it is believed.
+    pub failing_limit: Duration,
     /// The pause between two askings of the same thing.
     pub pause: Duration,
     /// How long one target may take to go back, all tries together.
@@ -88,6 +90,7 @@ impl Default for Timing {
             max_skew: None,
             verify_limit: Duration::from_secs(120),
             proof_limit: Duration::from_secs(60),
+            failing_limit: Duration::from_secs(5),
             pause: Duration::from_millis(250),
             back_limit: Duration::from_secs(120),
             edges: 3,

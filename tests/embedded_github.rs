@@ -1,17 +1,22 @@
 //! The embedded GitHub: comments, statuses, checks, deployments, pull requests, jobs, and the git database as a journal's store.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cutover::clock::Clock;
+use cutover::embedded::fault::{Answer, Effect, Rule};
 use cutover::embedded::github::{CommitSeed, GitHub, JobSeed, Level, PullSeed, RepositorySeed, RunSeed, Token};
 use cutover::embedded::{World, in_process};
-use cutover::id::Chance;
+use cutover::github::{CommitState, CommitStatus, GitHub as Client, Repository, Section, Stamp, StickyOutcome};
+use cutover::http::Transport;
+use cutover::id::{Chance, Name};
 use http::{Request, Response};
 use serde_json::{Value, json};
 
 use crate::support::openapi::Document;
+use crate::support::wire::InProcess;
 
 const REPOSITORY: &str = "alma/shop";
 const ALL: [(&str, Level); 7] = [
@@ -392,6 +397,21 @@ async fn runs_and_jobs_end_and_workflows_are_started() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_sandbox_everything_exists() {
+    let scene = scene();
+    scene.github.switch(|switches| switches.open_to_anyone = true);
+    let sha = "c".repeat(40);
+    let call = async |method: &str, path: &str, body: Value| {
+        scene.call_as("anything", method, &format!("//repos/new/repo{path}"), Some(body)).await.0
+    };
+    assert_eq!(call("POST", &format!("/statuses/{sha}"), json!({ "state": "success" })).await, 201);
+    assert_eq!(call("POST", "/check-runs", json!({ "name": "n", "head_sha": "d".repeat(40) })).await, 201);
+    assert_eq!(call("POST", "/issues/12/comments", json!({ "body": "x" })).await, 201);
+    let deployment = json!({ "ref": "e".repeat(40), "auto_merge": false, "required_contexts": [] });
+    assert_eq!(call("POST", "/deployments", deployment).await, 201);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rate_limits_are_told_and_kept() {
     let scene = scene();
     scene.github.switch(|switches| {
@@ -492,5 +512,35 @@ async fn every_answer_is_valid_with_unknown_fields_refused() {
     }
     assert_eq!(scene.call("GET", "/pulls/99", None).await.0, 404);
     assert_eq!(scene.call("POST", "/issues/1/comments", Some(json!({ "body": "" }))).await.0, 422);
+    scene.judge();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_products_own_client_is_understood_and_sends_what_the_vendor_publishes() {
+    let scene = scene();
+    let ground = scene.world.ground();
+    let transport = Transport::new(Arc::new(InProcess(scene.world.clone())), ground.clock, Arc::new(Chance::seeded(3)));
+    let base = url::Url::parse("https://api.github.com").unwrap();
+    let client = Client::new(transport, base, "job".into(), Repository::parse(REPOSITORY).unwrap());
+    let product = Name::parse("shop").unwrap();
+    let section = |run_id, body: &str| Section {
+        scope: Name::parse("production").unwrap(),
+        stamp: Stamp { run_id, attempt: 1 },
+        body: body.to_owned(),
+    };
+    // The answer to the first comment is lost after its effect: it must be found again, not made twice.
+    ground.faults.set(Rule::at("github.create_comment[alma/shop]#1", Effect::Once, Answer::Lost).unwrap());
+    assert!(matches!(
+        client.put_section(1, &product, &section(1, "one")).await.unwrap(),
+        StickyOutcome::Created(_) | StickyOutcome::Unchanged(_)
+    ));
+    assert!(matches!(client.put_section(1, &product, &section(2, "two")).await.unwrap(), StickyOutcome::Updated(_)));
+    let comments = scene.github.comments(REPOSITORY, 1);
+    assert!(comments.len() == 1 && comments[0].body.contains("two"), "{comments:?}");
+    let status = CommitStatus { state: CommitState::Success, target_url: None, description: "d".repeat(200), context: "cutover".into() };
+    client.set_status(&scene.topic, &status).await.unwrap();
+    assert_eq!(scene.github.statuses(REPOSITORY, &scene.topic)[0].1, "success");
+    assert_eq!(client.pull(1).await.unwrap().number, 1);
+    assert_eq!(client.pull_of_push(&scene.topic, "topic").await.unwrap().map(|pull| pull.number), Some(1));
     scene.judge();
 }

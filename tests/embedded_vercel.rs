@@ -595,13 +595,25 @@ async fn every_answer_of_a_release_is_valid_with_unknown_fields_refused() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "runs the vendor's client, which is not part of the repository"]
 async fn the_vendors_client_deploys_promotes_and_rolls_back() {
+    drive(PROJECT).await;
+}
+
+/// Needs the same.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "runs the vendor's client, which is not part of the repository"]
+async fn the_vendors_client_does_so_in_a_sandbox_that_knows_no_project() {
+    drive("prj_unheardof").await;
+}
+
+async fn drive(project: &str) {
     // The client compares the time of a promotion's request with its own.
     let scene = scene_at(Clock::system());
+    scene.vercel.switch(|switches| switches.open_to_anyone = project != PROJECT);
     let addresses = scene.world.listen(&BTreeMap::new()).await.unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendor/vercel-cli.sh");
     let output = tokio::process::Command::new(script)
         .arg(addresses.base("api.vercel.com").unwrap())
-        .envs([("VERCEL_TOKEN", TOKEN), ("VERCEL_ORG_ID", TEAM), ("VERCEL_PROJECT_ID", PROJECT)])
+        .envs([("VERCEL_TOKEN", TOKEN), ("VERCEL_ORG_ID", TEAM), ("VERCEL_PROJECT_ID", project)])
         .output()
         .await
         .unwrap();

@@ -29,7 +29,7 @@ fn autoswe_moves_its_two_halves_in_two_environments() {
     assert_eq!(fly.app.as_deref(), Some("autoswe-staging"));
     let TargetPlatform::Vercel(vercel) = &staging.targets[&name("web")].platform else { panic!("web is on Vercel") };
     assert_eq!(vercel.project, "autoswe-staging");
-    assert!(staging.targets[&name("api")].verify.iter().any(|check| check.proves_revision()));
+    assert!(staging.targets[&name("api")].verify.iter().any(cutover::manifest::Check::proves_revision));
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn begun() -> Entry {
         thing: "shop".to_owned(),
         before: Observed { serving: vec![Weighted { revision: revision("old"), percent: 100.0 }], ..Observed::default() },
         artifact: None,
+        before_artifact: None,
         capabilities: Capabilities {
             prepare: Preparation::Fully,
             asked_from: AskedFrom::PlatformChecks,
@@ -104,6 +105,8 @@ fn a_release_is_read_back_as_it_was_written() {
     let serving = again.state().serving().unwrap();
     assert_eq!(serving.release.as_str(), "r-1");
     assert_eq!(serving.targets[&name("api")].revision.label, "new");
+    let adopted = again.state().previous().unwrap();
+    assert_eq!(adopted.targets[&name("api")].revision.label, "old", "what served before the first release is a place to go back to");
     let records = Journal::read(&bench.path()).unwrap();
     assert_eq!(fold(&records).unwrap(), state);
     assert_eq!(records.last().unwrap().state, state, "the head alone suffices");

@@ -473,7 +473,7 @@ fn the_comment_of_a_release_shows_what_changed_and_how_to_undo_it() {
 
     The targets changed over within 0.6 s.
 
-    **To undo it:** `cutover rollback production` on your machine, or run the workflow by hand with the action `rollback`.
+    **To undo it:** `cutover rollback production` where the journal is, on the machine that released it.
 
     1 check passed.
 

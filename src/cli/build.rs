@@ -82,11 +82,10 @@ pub(crate) async fn build(stage: &Stage, environment: &Name, only: &[Name]) -> R
     let folder = tempfile::tempdir().map_err(|error| BuildFailure::preflight(format!("a temporary folder cannot be made: {error}")))?;
     let shipped = shipped(stage, environment, only);
     let mut images = BTreeMap::new();
-    for name in shipped.iter().filter_map(|(_, target)| target.image().cloned()) {
-        if !images.contains_key(&name) {
-            let archive = image(stage, &name, folder.path()).await?;
-            images.insert(name, archive);
-        }
+    let named: std::collections::BTreeSet<Name> = shipped.iter().filter_map(|(_, target)| target.image().cloned()).collect();
+    for name in named {
+        let archive = image(stage, &name, folder.path()).await?;
+        images.insert(name, archive);
     }
     let mut directories = BTreeMap::new();
     for (name, target) in &shipped {
@@ -267,7 +266,7 @@ async fn resolve(stage: &Stage, target: &AnyTarget, reference: &str) -> Result<A
 
 /// Returns what a target would ship as far as it can be known without building: for a plan.
 pub(crate) fn foreseen(stage: &Stage, environment: &Name, target: &AnyTarget) -> Artifact {
-    let unbuilt = |what: &str| format!("({what})");
+    let unbuilt = |what: &str| what.to_owned();
     match shipped(stage, environment, std::slice::from_ref(target.name())).into_iter().next().map(|(_, named)| named.platform) {
         Some(TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. })) => {
             match read_directory(stage, target.name(), &path) {
@@ -281,7 +280,7 @@ pub(crate) fn foreseen(stage: &Stage, environment: &Name, target: &AnyTarget) ->
 }
 
 /// Writes artifacts into a folder, for another job to release.
-pub(crate) async fn write(stage: &Stage, environment: &Name, artifacts: &Artifacts, out: &Path) -> Result<(), BuildFailure> {
+pub(crate) fn write(stage: &Stage, environment: &Name, artifacts: &Artifacts, out: &Path) -> Result<(), BuildFailure> {
     let unwritable = |error: io::Error| BuildFailure::preflight(format!("{} cannot be written: {error}", out.display()));
     std::fs::create_dir_all(out).map_err(unwritable)?;
     let mut index = Index {
@@ -309,7 +308,7 @@ pub(crate) async fn write(stage: &Stage, environment: &Name, artifacts: &Artifac
 }
 
 /// Reads what another job wrote; every file must be what the index says, and of this commit and environment.
-pub(crate) async fn read(stage: &Stage, environment: &Name, folder: &Path) -> Result<Artifacts, BuildFailure> {
+pub(crate) fn read(stage: &Stage, environment: &Name, folder: &Path) -> Result<Artifacts, BuildFailure> {
     let path = folder.join(INDEX);
     let text = std::fs::read(&path).map_err(|error| {
         BuildFailure::preflight(format!("{} cannot be read: {error}", path.display())).hint("make it with `cutover build --out DIR`")

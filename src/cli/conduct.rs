@@ -67,7 +67,7 @@ impl Conclusion {
 }
 
 /// Why a run stops short of a release's own ending.
-type Stop = Box<Conclusion>;
+type Stop = Conclusion;
 
 /// Does what was asked, and tells its beginning and its end.
 pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conclusion {
@@ -97,8 +97,8 @@ pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conc
                 Err(outcome) => Conclusion::untouched(outcome),
             }
         }
-        Ask::Release { environment, dry_run } => release(stage, environment, options, *dry_run).await.unwrap_or_else(|stop| *stop),
-        Ask::Rollback { environment, to } => rollback(stage, environment, to.as_deref()).await.unwrap_or_else(|stop| *stop),
+        Ask::Release { environment, dry_run } => release(stage, environment, options, *dry_run).await.unwrap_or_else(|stop| stop),
+        Ask::Rollback { environment, to } => rollback(stage, environment, to.as_deref()).await.unwrap_or_else(|stop| stop),
     };
     tell_end(stage, &conclusion);
     conclusion
@@ -118,7 +118,7 @@ pub(crate) fn tell_end(stage: &Stage, conclusion: &Conclusion) {
 }
 
 fn caveats(stage: &Stage) -> Vec<String> {
-    let sentence = |caveat: &str| format!("{}.", caveat);
+    let sentence = |caveat: &str| format!("{caveat}.");
     match &stage.trigger.source {
         crate::trigger::Source::Person(checkout) if !stage.rehearsal => checkout.caveats().into_iter().map(sentence).collect(),
         _ => Vec::new(),
@@ -129,15 +129,17 @@ fn caveats(stage: &Stage) -> Vec<String> {
 async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
     let context = stage.context(environment, stage.trigger.to_string());
     let mut journal = open_journal(stage, environment)?;
-    let all = targets::of(stage, environment, &[]).map_err(unusable)?;
-    preflight::run(stage, &context, &all, &journal, options.older).await.map_err(Box::new)?;
+    // An unfinished release may need every target to be brought to its end; else only what is released is asked for credentials.
+    let needed = if journal.state().open.is_some() { &[][..] } else { &options.only[..] };
+    let all = targets::of(stage, environment, needed).map_err(unusable)?;
+    preflight::run(stage, &context, &all, &journal, options.older).await?;
     recover_first(&context, &mut journal, &all).await?;
-    let chosen = targets::of(stage, environment, &options.only).map_err(unusable)?;
+    let chosen: Vec<AnyTarget> = all.into_iter().filter(|target| options.only.is_empty() || options.only.contains(target.name())).collect();
     if !options.skip_gates && options.artifacts.is_none() {
-        gates::run(stage, Some(environment), &[]).await.map_err(|outcome| Box::new(Conclusion::untouched(outcome)))?;
+        gates::run(stage, Some(environment), &[]).await.map_err(Conclusion::untouched)?;
     }
     let artifacts = match &options.artifacts {
-        Some(folder) => build::read(stage, environment, folder).await,
+        Some(folder) => build::read(stage, environment, folder),
         None => build::build(stage, environment, &options.only).await,
     };
     let artifacts = artifacts.map_err(failed_build)?;
@@ -152,7 +154,7 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
         );
         return Ok(Conclusion::untouched(Outcome::Carried));
     }
-    Ok(ended(Release::new(context, &mut journal, plan).run().await))
+    Ok(ended(&Release::new(context, &mut journal, plan).run().await))
 }
 
 /// A release of what an earlier release shipped.
@@ -160,7 +162,7 @@ async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result
     let mut journal = open_journal(stage, environment)?;
     let all = targets::of(stage, environment, &[]).map_err(unusable)?;
     let context = stage.context(environment, format!("rollback ({})", stage.trigger));
-    preflight::run(stage, &context, &all, &journal, true).await.map_err(Box::new)?;
+    preflight::run(stage, &context, &all, &journal, true).await?;
     recover_first(&context, &mut journal, &all).await?;
     let state = journal.state();
     let earlier = match to {
@@ -175,7 +177,7 @@ async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result
         };
         let hint =
             if known.is_empty() { "it knows no finished release at all".to_owned() } else { format!("it knows {}", known.join(", ")) };
-        return Err(Box::new(Conclusion::refused(text, vec![hint])));
+        return Err(Conclusion::refused(text, vec![hint]));
     };
     let mut context = context;
     context.commit.clone_from(&earlier.commit);
@@ -193,7 +195,7 @@ async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result
         }
     }
     let plan = Plan::make(&context, moves).await.map_err(refused)?;
-    Ok(ended(Release::new(context, &mut journal, plan).run().await))
+    Ok(ended(&Release::new(context, &mut journal, plan).run().await))
 }
 
 /// Gates and builds, with everything that a release needs written into a folder; no platform is asked.
@@ -206,13 +208,13 @@ pub(crate) async fn build_only(stage: &Stage, environment: &Name, out: &Path, sk
     });
     let work = async {
         if !skip_gates {
-            gates::run(stage, Some(environment), &[]).await.map_err(|outcome| Box::new(Conclusion::untouched(outcome)))?;
+            gates::run(stage, Some(environment), &[]).await.map_err(Conclusion::untouched)?;
         }
         let artifacts = build::build(stage, environment, &[]).await.map_err(failed_build)?;
-        build::write(stage, environment, &artifacts, out).await.map_err(failed_build)?;
+        build::write(stage, environment, &artifacts, out).map_err(failed_build)?;
         Ok(Conclusion::untouched(Outcome::Finished))
     };
-    let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| *stop);
+    let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| stop);
     tell_end(stage, &conclusion);
     conclusion
 }
@@ -233,7 +235,7 @@ pub(crate) async fn recover_only(stage: &Stage, environment: &Name) -> Conclusio
             Recovered::Stuck(..) => Ok(Conclusion::untouched(Outcome::Stuck)),
         }
     };
-    let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| *stop);
+    let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| stop);
     // What was to be recovered is recovered: that is success, whichever side it ended on.
     let conclusion =
         if conclusion.outcome == Outcome::RolledBack { Conclusion { outcome: Outcome::Carried, ..conclusion } } else { conclusion };
@@ -246,12 +248,12 @@ async fn recover_first(context: &Context, journal: &mut Journal, all: &[AnyTarge
     match recover(context, journal, &by_name).await.map_err(refused)? {
         Recovered::Stuck(release, failures) => {
             let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            Err(Box::new(Conclusion {
+            Err(Conclusion {
                 outcome: Outcome::Stuck,
                 serving: Serving::Unknown,
                 failure: Some(format!("the unfinished release {release} could not be brought to its end: {text}")),
                 hints: vec![format!("cutover status {}", context.environment), format!("cutover recover {}", context.environment)],
-            }))
+            })
         }
         other => Ok(other),
     }
@@ -287,26 +289,26 @@ fn open_journal(stage: &Stage, environment: &Name) -> Result<Journal, Stop> {
             _ => Vec::new(),
         };
         let outcome = if matches!(error, StoreError::Held { .. }) { Outcome::Held } else { Outcome::PreflightFailed };
-        Box::new(Conclusion { outcome, ..Conclusion::refused(error.to_string(), hints) })
+        Conclusion { outcome, ..Conclusion::refused(error.to_string(), hints) }
     })
 }
 
-fn ended(ending: crate::release::Ending) -> Conclusion {
+fn ended(ending: &crate::release::Ending) -> Conclusion {
     // The release has told its failure and its hints in its own last event.
     Conclusion { outcome: ending.outcome, serving: ending.serving, failure: None, hints: Vec::new() }
 }
 
 fn refused(failure: Failure) -> Stop {
     let outcome = if failure.cancelled { Outcome::Cancelled } else { Outcome::PreflightFailed };
-    Box::new(Conclusion { outcome, ..Conclusion::refused(failure.to_string(), failure.hints) })
+    Conclusion { outcome, ..Conclusion::refused(failure.to_string(), failure.hints) }
 }
 
 fn unusable(fault: targets::Unusable) -> Stop {
-    Box::new(Conclusion::refused(fault.to_string(), fault.hints))
+    Conclusion::refused(fault.to_string(), fault.hints)
 }
 
 fn failed_build(error: build::BuildFailure) -> Stop {
-    Box::new(Conclusion { outcome: error.outcome, ..Conclusion::refused(error.text, error.hints) })
+    Conclusion { outcome: error.outcome, ..Conclusion::refused(error.text, error.hints) }
 }
 
 /// Returns a commit in the length that people use.

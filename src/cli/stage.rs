@@ -71,7 +71,7 @@ impl Stage {
             edges: if self.settings.edges.is_empty() { Timing::default().edges } else { self.settings.edges.len() },
             ..Timing::default()
         };
-        let timing = if self.rehearsal { rehearsed(timing) } else { timing };
+        let timing = if self.rehearsal { rehearsed(&timing) } else { timing };
         Context {
             product: self.manifest.product.clone(),
             environment: environment.clone(),
@@ -122,14 +122,15 @@ fn secret_of(check: &Check) -> Option<&str> {
 }
 
 /// In a rehearsal nothing is far away, and a person waits: the same waits, with shorter limits.
-fn rehearsed(timing: Timing) -> Timing {
+fn rehearsed(timing: &Timing) -> Timing {
     Timing {
         watch: timing.watch.min(Duration::from_secs(2)),
         verify_limit: Duration::from_secs(30),
         proof_limit: Duration::from_secs(10),
+        failing_limit: Duration::from_secs(1),
         pause: Duration::from_millis(50),
         back_limit: Duration::from_secs(30),
-        ..timing
+        ..timing.clone()
     }
 }
 

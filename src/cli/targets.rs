@@ -49,7 +49,19 @@ pub(crate) fn of(stage: &Stage, environment: &Name, only: &[Name]) -> Result<Vec
         return Err(Unusable::new(unknown, format!("{environment} has no such target")).hint(format!("it has {}", known.join(", "))));
     }
     let wanted = view.targets.iter().filter(|(name, _)| only.is_empty() || only.contains(name));
-    wanted.map(|(name, target)| one(stage, name, target)).collect()
+    let (mut targets, mut faults): (Vec<AnyTarget>, Vec<Unusable>) = (Vec::new(), Vec::new());
+    for (name, target) in wanted {
+        match one(stage, name, target) {
+            Ok(target) => targets.push(target),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    // Every missing token is told at once: a person fixes them in one go.
+    let Some(first) = faults.first() else { return Ok(targets) };
+    let reason =
+        faults.iter().enumerate().map(|(at, fault)| if at == 0 { fault.reason.clone() } else { fault.to_string() }).collect::<Vec<_>>();
+    let hints = faults.iter().flat_map(|fault| fault.hints.clone()).collect();
+    Err(Unusable { target: first.target.clone(), reason: reason.join("\n"), hints })
 }
 
 fn one(stage: &Stage, name: &Name, target: &Named) -> Result<AnyTarget, Unusable> {
@@ -78,6 +90,8 @@ fn fly_target(stage: &Stage, name: &Name, target: &Named, fly: &FlyManifest) -> 
         strategy: fly.strategy.map(strategy),
         secrets: target.secrets.clone(),
         drain_margin: Some(stage.settings.drain_margin),
+        // In a rehearsal nothing is far away: what is not well within this time never will be.
+        wait_deadline: stage.rehearsal.then_some(std::time::Duration::from_secs(12)),
         smoke_margin: stage.rehearsal.then_some(std::time::Duration::from_secs(1)),
         public_url: target.url.clone(),
         ..FlySettings::new(name.clone(), app, config)
@@ -127,9 +141,17 @@ fn vercel_target(stage: &Stage, name: &Name, target: &Named, vercel: &VercelMani
     let settings = VercelSettings {
         url: target.url.clone(),
         bypass: stage.settings.vercel_bypass.clone(),
+        git_deployments_disabled: matches!(&vercel.source, ManifestSource::Directory(path) if pushes_deploy_nothing(&stage.root, path)),
         ..VercelSettings::new(name.clone(), vercel.project.clone(), team, source)
     };
     Ok(VercelTarget::new(settings, VercelEndpoints { api: stage.settings.vercel_api.clone() }, token, stage.transport.clone()))
+}
+
+/// Returns whether the nearest `vercel.json`, from the shipped directory up to the repository's root, turns deployments by git off.
+fn pushes_deploy_nothing(root: &Path, directory: &Path) -> bool {
+    let nearest = directory.ancestors().map(|folder| root.join(folder).join("vercel.json")).find_map(|path| std::fs::read(path).ok());
+    let config = nearest.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    config.is_some_and(|config| config["git"]["deploymentEnabled"] == false)
 }
 
 fn token(name: &Name, token: Option<&SecretString>, variable: &str, made: &str) -> Result<SecretString, Unusable> {

@@ -252,6 +252,12 @@ impl Target for FlyTarget {
         Ok(())
     }
 
+    fn artifact_of(&self, revision: &Revision) -> Option<Artifact> {
+        let hints = hints::Hints::of(revision, &self.settings.app).ok()?;
+        let (_, digest) = hints.image.split_once('@')?;
+        Some(Artifact::Image { reference: hints.image.clone(), digest: digest.to_owned(), stand_in: false })
+    }
+
     async fn release_holds(&self, scope: &Scope) {
         self.drop_leases().await;
         let (record, forward) = {

@@ -196,6 +196,11 @@ pub trait Target {
     /// Puts back settings as `observe` saved them.
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError>;
 
+    /// Returns what a revision was made of, as far as it can be shipped once more after the platform has removed it.
+    fn artifact_of(&self, _revision: &Revision) -> Option<Artifact> {
+        None
+    }
+
     /// Ends what belongs to one release on this target whatever phase it was in (leases, keep-alives); never fails the release.
     async fn release_holds(&self, scope: &Scope);
 }
@@ -264,6 +269,9 @@ impl Target for AnyTarget {
     }
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
         each!(self, target => target.restore(scope, settings).await)
+    }
+    fn artifact_of(&self, revision: &Revision) -> Option<Artifact> {
+        each!(self, target => target.artifact_of(revision))
     }
     async fn release_holds(&self, scope: &Scope) {
         each!(self, target => target.release_holds(scope).await);

@@ -30,6 +30,21 @@ pub(super) struct Asked<'a> {
     pub(super) revision: &'a RevisionDigest,
 }
 
+/// What was seen instead of what is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// In words.
+    pub(super) text: String,
+    /// Whether the server itself failed (5xx): that is no stale edge, and waiting does not mend it.
+    pub(super) server_failed: bool,
+}
+
+impl From<String> for Seen {
+    fn from(text: String) -> Self {
+        Self { text, server_failed: false }
+    }
+}
+
 /// A verdict and what it rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Judgement {
@@ -75,7 +90,7 @@ impl Check {
                 Ok(()) => passed += 1,
                 Err(seen) => {
                     failed += 1;
-                    last = seen;
+                    last = seen.text;
                 }
             }
             slowest = slowest.max(began.elapsed());
@@ -88,13 +103,13 @@ impl Check {
     }
 
     /// Asks once; `Err` tells what was seen instead.
-    pub(super) async fn ask(&self, context: &Context, asked: &Asked<'_>) -> Result<(), String> {
+    pub(super) async fn ask(&self, context: &Context, asked: &Asked<'_>) -> Result<(), Seen> {
         let call = self.call(context, asked)?;
         let key = call.headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::to_owned);
         let answer = context.transport.send(call).await.map_err(|error| error.cause.to_string())?;
-        self.status_expected(&answer, key.as_deref())?;
-        self.headers_expected(&answer)?;
-        self.body_expected(&answer, asked.revision)
+        let judged = self.status_expected(&answer, key.as_deref()).and_then(|()| self.headers_expected(&answer));
+        let judged = judged.and_then(|()| self.body_expected(&answer, asked.revision));
+        judged.map_err(|text| Seen { text, server_failed: answer.status.is_server_error() })
     }
 
     fn call(&self, context: &Context, asked: &Asked<'_>) -> Result<Call, String> {

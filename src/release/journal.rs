@@ -110,6 +110,9 @@ pub struct TargetRecord {
     pub before: Observed,
     /// What it was to ship; `None` when it is carried.
     pub artifact: Option<Artifact>,
+    /// What `before` was made of, as far as it can be shipped once more.
+    #[serde(default)]
+    pub before_artifact: Option<Artifact>,
     /// What it could do.
     pub capabilities: Capabilities,
     /// The settings to put back on every ending.
@@ -284,8 +287,32 @@ impl State {
         Ok(next)
     }
 
+    /// Remembers what served before the first release that this journal knows, so that there is a place to go back to.
+    fn adopt(&mut self, begun: &Begun, at: Timestamp) {
+        let adopted = begun.targets.iter().filter_map(|target| {
+            let revision = target.before_revision()?.clone();
+            Some((target.name.clone(), Shipped { revision, artifact: target.before_artifact.clone() }))
+        });
+        let targets: BTreeMap<Name, Shipped> = adopted.collect();
+        if targets.is_empty() {
+            return;
+        }
+        self.closed.push(Closed {
+            release: ReleaseId::from_text(format!("before-{}", begun.release)),
+            commit: "0".repeat(40),
+            reason: "adopted: it served before the first release that is recorded here".to_owned(),
+            at,
+            finished: true,
+            cause: None,
+            targets,
+        });
+    }
+
     fn close(&mut self, finished: bool, at: Timestamp) {
         let Some(open) = self.open.take() else { return };
+        if finished && self.serving().is_none() {
+            self.adopt(&open.begun, at);
+        }
         let targets = open.begun.targets.into_iter().filter_map(|target| {
             let revision = target.after?;
             Some((target.name, Shipped { revision, artifact: target.artifact }))

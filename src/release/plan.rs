@@ -138,6 +138,7 @@ impl Planned {
             thing: self.target.thing().to_owned(),
             before: self.before.clone(),
             artifact: self.artifact(),
+            before_artifact: self.before.single().and_then(|revision| self.target.artifact_of(revision)),
             capabilities: self.target.capabilities(),
             settings: self.before.settings.clone(),
             after: if self.carried { self.after.clone() } else { None },
@@ -175,6 +176,8 @@ impl Planned {
 fn short(artifact: &Artifact) -> String {
     let hex = |digest: &str| digest.trim_start_matches("sha256:").chars().take(12).collect::<String>();
     match artifact {
+        // A plan is made before anything is built.
+        Artifact::Image { digest, .. } | Artifact::Directory { digest, .. } if !digest.starts_with("sha256:") => digest.clone(),
         Artifact::Image { digest, stand_in: false, .. } => format!("image {}", hex(digest)),
         Artifact::Image { digest, stand_in: true, .. } => format!("stand-in image {}", hex(digest)),
         Artifact::Directory { digest, .. } => format!("files {}", hex(digest)),

@@ -65,7 +65,16 @@ impl Release<'_> {
             // Found alive while planning: it is prepared already.
             (Shipment::Earlier(_), Some(revision)) => Ok(revision.clone()),
             (Shipment::Earlier(shipped), None) => match &shipped.artifact {
-                Some(artifact) => planned.target.prepare(scope, artifact, &planned.before, &gets).await,
+                Some(artifact) => {
+                    let again = planned.target.prepare(scope, artifact, &planned.before, &gets).await;
+                    if again.as_ref().is_ok_and(|revision| !revision.same_content(&shipped.revision)) {
+                        let text = format!(
+                            "{name} ships the earlier artifact with today's settings: its files' settings have changed since then."
+                        );
+                        self.context.events.notice(Level::Warning, "rollback::settings", text);
+                    }
+                    again
+                }
                 None => Err(PlatformError::new(
                     planned.target.platform(),
                     "prepare",

@@ -48,6 +48,7 @@ impl Release<'_> {
         let name = planned.target.name();
         let timing = &self.context.timing;
         let deadline = Instant::now() + timing.proof_limit;
+        let mut failing_since: Option<Instant> = None;
         loop {
             if self.context.cancelled() {
                 return Err(Failure::cancellation(Phase::CutOver));
@@ -61,9 +62,22 @@ impl Release<'_> {
                 }
             }
             let Some(what) = seen else { return Ok(()) };
+            // A stale edge is waited for; a server that keeps failing is not.
+            failing_since = if what.server_failed { Some(failing_since.unwrap_or_else(Instant::now)) } else { None };
+            if failing_since.is_some_and(|since| since.elapsed() > timing.failing_limit) {
+                return Err(Failure::said(
+                    Phase::CutOver,
+                    Some(name),
+                    format!("{url} keeps failing since it serves the new revision: {}", what.text),
+                ));
+            }
             if Instant::now() + timing.pause > deadline {
-                let text =
-                    format!("{url} does not show the new revision {} after {:?}: {what}", revision.digest.short(), timing.proof_limit);
+                let text = format!(
+                    "{url} does not show the new revision {} after {:?}: {}",
+                    revision.digest.short(),
+                    timing.proof_limit,
+                    what.text
+                );
                 return Err(Failure::said(Phase::CutOver, Some(name), text));
             }
             tokio::time::sleep(timing.pause).await;

@@ -8,7 +8,7 @@ use super::plan::Planned;
 use super::{Failure, Release, cancelled};
 use crate::event::{EventKind, Level, Phase, Verdict};
 use crate::http::Via;
-use crate::platform::{Health, PlatformError, PlatformErrorKind, Revision, Target};
+use crate::platform::{Health, PlatformError, PlatformErrorKind, Preparation, Revision, Target};
 
 impl Release<'_> {
     /// Judges all prepared revisions: by their platform's word, and by the manifest's checks where they can be asked.
@@ -26,7 +26,10 @@ impl Release<'_> {
         let Some(revision) = &planned.after else {
             return Err(Failure::said(Phase::Verify, Some(name), "there is no prepared revision to judge"));
         };
-        let result = match self.wait_healthy(planned, revision).await {
+        // What runs only when it serves has no health before; its serving waits for it, step by step.
+        let runs = planned.target.capabilities().prepare == Preparation::Fully;
+        let healthy = if runs { self.wait_healthy(planned, revision).await } else { Ok(()) };
+        let result = match healthy {
             Ok(()) => self.ask_prepared(planned, revision).await,
             Err(error) => Err(Failure::on(Phase::Verify, name, &error)),
         };

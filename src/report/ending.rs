@@ -41,8 +41,11 @@ impl Ending {
             None | Some(Outcome::Superseded | Outcome::Held) => Tone::Calm,
             Some(_) => Tone::Bad,
         };
+        let changed = report.outcome == Some(Outcome::Finished) && report.targets.iter().any(|target| target.before.is_some());
+        // A journal that ended with its runner knows no release to go back to; the commit itself can always be taken back.
+        let forgotten = report.notices.iter().any(|notice| notice.code == "journal::local-only");
         let undo =
-            (report.outcome == Some(Outcome::Finished) && report.release.is_some()).then(|| format!("cutover rollback {environment}"));
+            changed.then(|| if forgotten { format!("git revert {}", report.commit) } else { format!("cutover rollback {environment}") });
         Self {
             tone,
             headline: headline(report, environment),

@@ -123,7 +123,12 @@ fn opening(ending: &Ending) -> String {
 }
 
 fn undo(command: &str) -> String {
-    format!("**To undo it:** {} on your machine, or run the workflow by hand with the action {}.", code(command), code("rollback"))
+    let how = if command.starts_with("git") {
+        "and push: this releases what served before"
+    } else {
+        "where the journal is, on the machine that released it"
+    };
+    format!("**To undo it:** {} {how}.", code(command))
 }
 
 fn failed_gates(report: &Report, lines: usize) -> Option<String> {

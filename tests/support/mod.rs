@@ -1,4 +1,5 @@
 //! What several capabilities' tests share.
 
-pub mod openapi;
-pub mod wire;
+pub(crate) mod openapi;
+pub(crate) mod product;
+pub(crate) mod wire;

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// One vendor's document.
-pub struct Document {
+pub(crate) struct Document {
     root: Value,
     /// What stands before the document's paths, for example `/v1`.
     prefix: &'static str,
@@ -17,13 +17,13 @@ pub struct Document {
 
 impl Document {
     /// Reads a document, or `None` where it is not there.
-    pub fn read(path: &Path, prefix: &'static str) -> Option<Self> {
+    pub(crate) fn read(path: &Path, prefix: &'static str) -> Option<Self> {
         let text = std::fs::read_to_string(path).ok()?;
         Some(Self { root: serde_json::from_str(&text).unwrap(), prefix })
     }
 
     /// Returns the faults of one exchange, each as `place: what`; an operation that the document lacks is one fault.
-    pub fn judge(&self, method: &str, path: &str, request: Option<&Value>, status: u16, response: Option<&Value>) -> Vec<String> {
+    pub(crate) fn judge(&self, method: &str, path: &str, request: Option<&Value>, status: u16, response: Option<&Value>) -> Vec<String> {
         let bare = path.split('?').next().unwrap_or(path);
         let Some((template, operation)) = self.operation(method, bare) else {
             return vec![format!("{method} {}: is not in the document", anonymous(bare))];

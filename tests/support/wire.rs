@@ -9,7 +9,7 @@ use http::header::HOST;
 
 /// Carries calls into a world.
 #[derive(Clone)]
-pub struct InProcess(pub World);
+pub(crate) struct InProcess(pub(crate) World);
 
 impl std::fmt::Debug for InProcess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -28,9 +28,14 @@ impl Wire for InProcess {
                     Bytes::copy_from_slice(&whole[*offset as usize..(*offset + *length) as usize])
                 }
             };
+            let length = body.len();
             let mut request = http::Request::builder().method(call.method.clone()).uri(call.url.as_str()).body(body).unwrap();
             *request.headers_mut() = call.headers.clone();
             request.headers_mut().entry(http::header::USER_AGENT).or_insert(http::HeaderValue::from_static("cutover/test"));
+            // As every HTTP client does for a body whose length it knows.
+            if length > 0 {
+                request.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+            }
             if matches!(call.via, Via::Public { .. }) {
                 request.headers_mut().insert(HOST, call.url.host_str().unwrap().parse().unwrap());
             }

@@ -4,7 +4,7 @@
 #   tests/vendor/vercel-cli.sh BASE_URL
 #
 # Environment: VERCEL_BIN (default: vercel, from `npm install vercel@60.1.3`), VERCEL_TOKEN, VERCEL_ORG_ID, VERCEL_PROJECT_ID.
-# The project must have something in production already. Needs node and curl.
+# Where the project has nothing in production yet, a first deployment is promoted beforehand. Needs node and curl.
 set -euo pipefail
 
 base=${1:?usage: vercel-cli.sh BASE_URL}
@@ -30,14 +30,22 @@ ask() {
   curl --silent --show-error --fail --header "authorization: Bearer $token" "$base$1" |
     node -e "const it = JSON.parse(require('fs').readFileSync(0)); console.log($2)"
 }
-live() { ask "/v9/projects/$project?teamId=$org" 'it.targets.production.id'; }
+live() { ask "/v9/projects/$project?teamId=$org" 'it.targets.production?.id ?? ""'; }
 same() { if [ "$1" != "$2" ]; then echo "$3: '$1' is not '$2'" >&2; exit 1; fi; }
 client() { timeout 120 "$vercel" "$@" --token "$token" --api "$base" --yes; }
 
+deploy() { client deploy --prebuilt --prod --skip-domain; }
+
 before=$(live)
+if [ -z "$before" ]; then
+  url=$(deploy)
+  before=$(ask "/v13/deployments/${url#https://}?teamId=$org" 'it.id')
+  client promote "$before" --scope "$org"
+  printf '<h1>from the client again</h1>' >.vercel/output/static/index.html
+fi
 echo "serves before: $before"
 
-url=$(client deploy --prebuilt --prod --skip-domain)
+url=$(deploy)
 deployed=$(ask "/v13/deployments/${url#https://}?teamId=$org" 'it.id')
 same "$(ask "/v13/deployments/$deployed?teamId=$org" 'it.readyState + " " + it.readySubstate')" "READY STAGED" "after the deploy"
 same "$(live)" "$before" "a staged deployment must not serve"

@@ -56,12 +56,13 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let now = github.now();
+    let change: Change = parse(&body)?;
+    let sha = change.head_sha.clone().unwrap_or_default();
+    github.make_commit(&format!("{}/{}", place.0, place.1), &sha);
     let mut state = github.state();
     let id = state.id();
     let repository = caller.repository(&mut state, &place, WRITE)?;
     apps_only(&caller)?;
-    let change: Change = parse(&body)?;
-    let sha = change.head_sha.clone().unwrap_or_default();
     if repository.git.commit(&sha).is_none() {
         return Err(Refusal::unprocessable(format!("No commit found for SHA: {sha}")));
     }

@@ -44,10 +44,11 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let now = github.now();
+    let new: New = parse(&body)?;
+    github.make_commit(&format!("{}/{}", place.0, place.1), &new.r#ref);
     let mut state = github.state();
     let (id, environment_id) = (state.id(), state.id());
     let repository = caller.repository(&mut state, &place, WRITE)?;
-    let new: New = parse(&body)?;
     let sha = repository.git.resolve(&new.r#ref).filter(|_| !new.r#ref.is_empty());
     let sha = sha.ok_or_else(|| Refusal::unprocessable(format!("No ref found for: {}", new.r#ref)))?;
     let environment = new.environment.unwrap_or_else(|| "production".to_owned());

@@ -44,6 +44,7 @@ pub(super) async fn gate(State(github): State<GitHub>, mut request: Request, nex
     let Some(text) = token(request.headers()) else {
         return Refusal::new(StatusCode::UNAUTHORIZED, "Requires authentication").into_response();
     };
+    github.make_room(&text, request.uri());
     let Some(known) = github.state().tokens.get(&text).cloned() else {
         return Refusal::new(StatusCode::UNAUTHORIZED, "Bad credentials").into_response();
     };

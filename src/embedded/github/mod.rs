@@ -9,7 +9,7 @@
 //! | `object`, `repository` | git objects, refs, graph, differences |
 //! | [`switch`] | guesses and lags |
 //! | [`seed`] | what is there before the first request |
-//! | `caller`, `gate` | who calls, what they may, limits |
+//! | `caller`, `gate`, `open` | who calls, what they may, limits, and a sandbox where everything exists |
 //! | `routes` | paths, methods, operations |
 //! | `comments`, `checks`, `statuses`, `deployments`, `environments`, `pulls`, `commits`, `git`, `contents`, `actions`, `graphql`, `account` | handlers |
 //! | `shape`, `page` | bodies that many answers share |
@@ -27,6 +27,7 @@ mod gate;
 mod git;
 mod graphql;
 mod object;
+mod open;
 mod page;
 mod pulls;
 mod refusal;

@@ -16,6 +16,8 @@ pub struct Switches {
     /// Whether refs outside `refs/heads` and `refs/tags` are taken (vendor's documentation shows other namespaces in lists; that they may be
     /// made is a guess).
     pub takes_other_namespaces: bool,
+    /// Any token opens everything, and a repository, a commit or a pull request exists once it is asked for: a sandbox without a product.
+    pub open_to_anyone: bool,
     /// Whether a deployment may be deleted while its newest status is `success` and others of its environment exist (documented: no).
     pub deletes_active_deployments: bool,
 }
@@ -28,6 +30,7 @@ impl Default for Switches {
             content_per_minute: None,
             requests_per_hour: 1000,
             takes_other_namespaces: true,
+            open_to_anyone: false,
             deletes_active_deployments: false,
         }
     }

@@ -93,10 +93,15 @@ impl VercelTarget {
     }
 
     async fn failed_move(&self, verb: Verb, project: &Project, id: &str) -> PlatformError {
-        // Best effort: the move has failed whatever this list says.
+        // Best effort: the move has failed whatever these lists say.
         let failed = self.client.failed_hosts(verb, &project.id).await.unwrap_or_default();
+        let moved = self.hosts(project).await.map(|hosts| hosts.iter().filter(|(_, leads_to)| leads_to == id).count());
         let which = if failed.is_empty() { String::new() } else { format!(": {} did not move", failed.join(", ")) };
-        let text = format!("the {} to {id} failed{which}; production may be split", verb.in_words());
+        let state = match moved {
+            Ok(0) => "no hostname leads there",
+            _ => "production may be split",
+        };
+        let text = format!("the {} to {id} failed{which}; {state}", verb.in_words());
         self.error("serve", PlatformErrorKind::Conflict(text))
     }
 }

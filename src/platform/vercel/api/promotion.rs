@@ -62,10 +62,13 @@ impl VercelClient {
 
     /// Returns the hostnames that the last job of this kind could not move (vendor's client).
     pub(in crate::platform::vercel) async fn failed_hosts(&self, verb: Verb, project: &str) -> Result<Vec<String>, PlatformError> {
-        let (operation, word) =
-            if verb == Verb::Promote { ("list_promoted_hosts", "promote") } else { ("list_rolled_back_hosts", "rollback") };
+        // Each under the version that is published; the vendor's client asks both under v9.
+        let (operation, version, word) = match verb {
+            Verb::Promote => ("list_promoted_hosts", "v1", "promote"),
+            Verb::RollBack => ("list_rolled_back_hosts", "v9", "rollback"),
+        };
         let query = [("failedOnly", "true"), ("limit", "20")];
-        let call = self.call(operation, Method::GET, &["v9", "projects", project, word, "aliases"], &query);
+        let call = self.call(operation, Method::GET, &[version, "projects", project, word, "aliases"], &query);
         let page: MovedHosts = self.read(call, &format!("project {project}")).await?;
         Ok(page.aliases.into_iter().filter(|host| host.status == "failed").map(|host| host.alias).collect())
     }

@@ -1,0 +1,754 @@
+//! The release: one transaction over a Fly app and two Vercel projects, in process and in virtual time, with failures at every boundary.
+//!
+//! What serves is read from the embedded platforms' own state, never from the release's word alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cutover::clock::Clock;
+use cutover::embedded::fault::{Answer as Told, Effect, Rule, Times};
+use cutover::embedded::fly::{Behaviour, Earlier, Fly, Scope as TokenScope, Switches, Which};
+use cutover::embedded::registry::Registry;
+use cutover::embedded::vercel::{Fate, ProjectSeed, Tree, Vercel};
+use cutover::embedded::world::World;
+use cutover::event::{EventKind, Events, Outcome, Phase, Serving, Side};
+use cutover::http::{Answer, Call, Transport, Wire, WireError};
+use cutover::id::{Chance, Name, ReleaseId};
+use cutover::manifest::{Check, CheckRequest, Equals, Expect, ExpectedStatus};
+use cutover::platform::fly::machine_config::render;
+use cutover::platform::fly::toml::FlyConfig;
+use cutover::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
+use cutover::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
+use cutover::platform::{AnyTarget, Artifact, Target};
+use cutover::release::journal::{Owner, Record, Stage};
+use cutover::release::plan::Shipment;
+use cutover::release::store::Journal;
+use cutover::release::{Context, Ending, Move, Plan, Recovered, Release, Timing, recover};
+use cutover::shutdown::{Level, Shutdown};
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+
+use crate::support::wire::InProcess;
+
+const APP: &str = "api";
+const TEAM: &str = "team_shop";
+const PROJECTS: [&str; 2] = ["front", "docs"];
+const OLD: &str = "registry.fly.io/api:old@sha256:1111111111111111111111111111111111111111111111111111111111111111";
+const NEW: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
+const TOML: &str = r#"
+app = "api"
+primary_region = "iad"
+kill_timeout = "1s"
+[http_service]
+internal_port = 8080
+auto_stop_machines = "off"
+[[http_service.checks]]
+path = "/health"
+interval = "2s"
+grace_period = "1s"
+"#;
+
+/// A product on a Fly app and two Vercel projects, and its journal.
+struct Bench {
+    world: World,
+    fly: Fly,
+    vercel: Vercel,
+    clock: Clock,
+    toml: String,
+    sites: tempfile::TempDir,
+    journals: tempfile::TempDir,
+    /// What served at the beginning: machines of the app, then the deployment of each project.
+    machines: BTreeSet<String>,
+    deployments: BTreeMap<&'static str, Option<String>>,
+}
+
+/// How a bench begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An earlier release serves; new machines stand beside the old ones.
+    Bluegreen,
+    /// An earlier release serves; its machines are replaced in place.
+    Rolling,
+    /// Nothing serves.
+    First,
+}
+
+const KINDS: [Kind; 3] = [Kind::Bluegreen, Kind::Rolling, Kind::First];
+
+/// What users of a target get, by the embedded platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Users {
+    Before,
+    After,
+    Torn,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::of(Kind::Bluegreen).await
+    }
+
+    async fn of(kind: Kind) -> Self {
+        let clock = Clock::starting_at("2026-11-21T05:00:00Z".parse().unwrap());
+        let world = World::in_process(clock, Chance::seeded(7));
+        let registry = Registry::add_to(&world).unwrap();
+        let fly = Fly::add_to(&world, &registry, Switches::default());
+        fly.seed_token("fm2_deploy", &TokenScope::App(APP.into()), "deployer");
+        fly.seed_app(APP, "acme", &[]);
+        registry.stand_in(APP, "old", OLD.split_once('@').unwrap().1);
+        registry.stand_in(APP, "new", NEW);
+        let vercel = Vercel::new(world.ground());
+        vercel.add_to(&world);
+        vercel.seed_team(TEAM, "shop");
+        vercel.seed_token("vercelToken", "usr_one", &[TEAM], None);
+        let sites = tempfile::tempdir().unwrap();
+        for project in PROJECTS {
+            vercel.seed_project(ProjectSeed::new(project, &format!("prj_{project}"), TEAM));
+            // No file is equal to one of the other site: which of two equal ones is uploaded would be a matter of chance.
+            let output = sites.path().join(project).join(".vercel/output");
+            std::fs::create_dir_all(output.join("static")).unwrap();
+            std::fs::write(output.join("config.json"), format!("{{\"version\":3}}{}", " ".repeat(project.len()))).unwrap();
+            std::fs::write(output.join("static/index.html"), format!("new {project}")).unwrap();
+        }
+        let toml = if kind == Kind::Rolling { format!("{TOML}\n[deploy]\nstrategy = 'rolling'\n") } else { TOML.to_owned() };
+        if kind != Kind::First {
+            let config = FlyConfig::parse(&toml).unwrap();
+            let config = render(&config, "app", OLD, None).into();
+            fly.seed_earlier_release(&Earlier { app: APP, config, regions: &["iad", "fra"], image: OLD, group: "app" }).await;
+            for project in PROJECTS {
+                let tree: Tree = [("index.html".to_owned(), b"old".to_vec())].into();
+                vercel.seed_earlier_deployment(project, &tree, BTreeMap::new()).unwrap();
+            }
+        }
+        let machines = fly.machines(APP).into_iter().map(|machine| machine.id).collect();
+        let deployments = PROJECTS.map(|project| (project, vercel.production(project))).into();
+        // The edges have learnt what serves.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Self { world, fly, vercel, clock, toml, sites, journals: tempfile::tempdir().unwrap(), machines, deployments }
+    }
+
+    fn path(&self) -> PathBuf {
+        Journal::path(self.journals.path(), &name("shop"), &name("production"))
+    }
+
+    fn journal(&self) -> Journal {
+        Journal::open(&self.path(), Owner { id: "someone@laptop/42".into(), url: String::new() }, self.clock).unwrap()
+    }
+
+    fn records(&self) -> Vec<&'static str> {
+        Journal::read(&self.path()).unwrap().iter().map(|record: &Record| record.entry.as_str()).collect()
+    }
+
+    fn wire(&self) -> Arc<dyn Wire> {
+        Arc::new(InProcess(self.world.clone()))
+    }
+
+    fn writes(&self) -> Vec<String> {
+        let entries = self.world.ground().tape.entries();
+        entries.into_iter().filter(|entry| entry.write).map(|entry| entry.boundary).collect()
+    }
+
+    fn strike(&self, boundary: &str, effect: Effect, answer: Told, times: Times) -> u64 {
+        self.world.ground().faults.set(Rule::at(boundary, effect, answer).unwrap().times(times))
+    }
+
+    /// What users of the app and of each project get.
+    fn users(&self) -> BTreeMap<&'static str, Users> {
+        let routable: Vec<_> = self.fly.machines(APP).into_iter().filter(|machine| machine.routable).collect();
+        let old = routable.iter().filter(|machine| machine.image == OLD).count();
+        let app = match (old, routable.len() - old) {
+            (old, 0) if old == self.machines.len() => Users::Before,
+            (0, 2) if routable.iter().all(|machine| machine.revision.is_some() && machine.image.ends_with(NEW)) => Users::After,
+            _ => Users::Torn,
+        };
+        let mut users = BTreeMap::from([(APP, app)]);
+        for project in PROJECTS {
+            let serves = self.vercel.production(project);
+            let led = self.vercel.leads_to(&format!("{project}.vercel.app"));
+            let made = self.vercel.deployments(project).into_iter().find(|seen| Some(&seen.id) == serves.as_ref());
+            let placeholder = || made.as_ref().is_some_and(|seen| self.page_of(&seen.url).contains("about to be released"));
+            let side = if serves != led {
+                Users::Torn
+            } else if match &self.deployments[project] {
+                Some(_) => serves == self.deployments[project] || serves.is_none(),
+                None => serves.is_none() || placeholder(),
+            } {
+                Users::Before
+            } else if made.as_ref().is_some_and(|seen| seen.meta.contains_key("cutoverRelease")) {
+                Users::After
+            } else {
+                Users::Torn
+            };
+            users.insert(project, side);
+        }
+        users
+    }
+
+    /// The page at a deployment's own address.
+    fn page_of(&self, host: &str) -> String {
+        let request = http::Request::get("/").body(axum::body::Body::empty()).unwrap();
+        let asked = async {
+            use http_body_util::BodyExt;
+            let answer = self.world.ground().traffic.ask(0, host, request).await;
+            answer.into_body().collect().await.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default()
+        };
+        futures_util::FutureExt::now_or_never(asked).unwrap_or_default()
+    }
+
+    /// Everything is as users of this side get it, and nothing of the release is left over.
+    #[track_caller]
+    fn settled_on(&self, side: Users, told: &str) {
+        let users = self.users();
+        assert!(users.values().all(|seen| *seen == side), "{told}: {users:?}, {:?}", self.records());
+        let machines: BTreeSet<String> = self.fly.machines(APP).into_iter().map(|machine| machine.id).collect();
+        let made = |project: &str| self.vercel.deployments(project).into_iter().filter(|seen| seen.meta.contains_key("cutoverRelease"));
+        if side == Users::Before {
+            assert_eq!(machines, self.machines, "{told}: machines are left over");
+        } else {
+            // By `users`, two of the new revision are routed to.
+            assert_eq!(machines.len(), 2, "{told}: old machines are left over");
+        }
+        for project in PROJECTS {
+            let serves = self.vercel.production(project);
+            let over: Vec<_> = made(project).filter(|seen| Some(&seen.id) != serves.as_ref() && seen.state != "DELETED").collect();
+            // The placeholder of a first release stays: it is what the first revision could go back to.
+            let allowed = usize::from(side == Users::After && self.deployments[project].is_none());
+            assert!(over.len() <= allowed, "{told}: {over:?}");
+            assert_eq!(self.vercel.auto_assigns(project), Some(true), "{told}: {project}");
+        }
+        assert!(self.journal().state().open.is_none(), "{told}: {:?}", self.records());
+    }
+
+    /// Runs a release to its end.
+    async fn release(&self, id: &str) -> Ending {
+        self.run(&Runner::new(self, id, self.wire())).await
+    }
+
+    async fn run(&self, runner: &Runner) -> Ending {
+        let mut journal = self.journal();
+        let plan = Plan::make(&runner.context, runner.moves(self)).await.unwrap();
+        Release::new(runner.context.clone(), &mut journal, plan).run().await
+    }
+
+    /// Recovers as another runner would, with targets of its own.
+    async fn recover(&self) -> Recovered {
+        let runner = Runner::new(self, "r-recovery", self.wire());
+        let targets = runner.targets(self);
+        let by_name = targets.iter().map(|target| (target.name().clone(), target)).collect();
+        recover(&runner.context, &mut self.journal(), &by_name).await.unwrap()
+    }
+}
+
+/// One process that releases.
+struct Runner {
+    context: Context,
+    heard: Arc<Mutex<Vec<EventKind>>>,
+}
+
+impl Runner {
+    fn new(bench: &Bench, id: &str, wire: Arc<dyn Wire>) -> Self {
+        Self::hearing(bench, id, wire, |_| false)
+    }
+
+    /// A runner whose events are heard, and that is told to end when `when` says so.
+    fn hearing(bench: &Bench, id: &str, wire: Arc<dyn Wire>, when: impl Fn(&EventKind) -> bool + Send + 'static) -> Self {
+        let transport = Transport::new(wire, bench.clock, Arc::new(Chance::seeded(3)));
+        let (events, mut receiver) = Events::channel(bench.clock);
+        let (shutdown, heard) = (Shutdown::default(), Arc::new(Mutex::new(Vec::new())));
+        let (raised, list) = (shutdown.clone(), heard.clone());
+        tokio::spawn(async move {
+            while let Some(event) = receiver.recv().await {
+                if when(&event.kind) {
+                    raised.raise(Level::Drain);
+                }
+                list.lock().unwrap().push(event.kind);
+            }
+        });
+        let context = Context {
+            product: name("shop"),
+            environment: name("production"),
+            release: ReleaseId::from_text(id),
+            commit: "c".repeat(40),
+            reason: "a test".into(),
+            transport,
+            events,
+            shutdown,
+            timing: Timing { watch: Duration::from_secs(2), ..Timing::default() },
+            secrets: BTreeMap::new(),
+        };
+        Self { context, heard }
+    }
+
+    fn targets(&self, bench: &Bench) -> [AnyTarget; 3] {
+        let settings = FlySettings {
+            drain_margin: Some(Duration::from_secs(1)),
+            wait_deadline: Some(Duration::from_secs(60)),
+            ..FlySettings::new(name("api"), APP, FlyConfig::parse(&bench.toml).unwrap())
+        };
+        let endpoints = FlyEndpoints::from_lookup(|_| None).unwrap();
+        let fly = FlyTarget::new(settings, endpoints, &"FlyV1 fm2_deploy".to_owned().into(), self.context.transport.clone()).unwrap();
+        let vercel = |project: &str| {
+            let settings = VercelSettings::new(name(project), project, Some(TEAM.into()), VercelSource::Directory);
+            let endpoints = VercelEndpoints { api: "https://api.vercel.com".parse().unwrap() };
+            let target = VercelTarget::new(settings, endpoints, "vercelToken".to_owned().into(), self.context.transport.clone());
+            AnyTarget::Vercel(Box::new(target))
+        };
+        [AnyTarget::Fly(Box::new(fly)), vercel("front"), vercel("docs")]
+    }
+
+    /// The front end comes after the app; the documentation comes whenever it likes.
+    fn moves(&self, bench: &Bench) -> Vec<Move> {
+        let artifact = |target: &AnyTarget| match target.name().as_str() {
+            "api" => Artifact::Image { reference: format!("registry.fly.io/{APP}:new@{NEW}"), digest: NEW.into(), stand_in: true },
+            site => Artifact::Directory { path: bench.sites.path().join(site), digest: site_digest(site, "3") },
+        };
+        let one = |target: AnyTarget| {
+            let after = if target.name().as_str() == "front" { vec![name("api")] } else { Vec::new() };
+            let checks = match target.name().as_str() {
+                "api" => vec![get("/health", None), get("/version", Some(Equals::Revision))],
+                _ => vec![get("/", None)],
+            };
+            Move { shipment: Shipment::New(artifact(&target)), after, checks, target }
+        };
+        self.targets(bench).map(one).into()
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        let heard = self.heard.lock().unwrap();
+        heard.iter().filter_map(|kind| if let EventKind::PhaseStarted { phase } = kind { Some(*phase) } else { None }).collect()
+    }
+}
+
+/// The digest of a site's files: of another digit, of other files.
+fn site_digest(site: &str, digit: &str) -> String {
+    format!("sha256:{}{}", digit.repeat(63), site.len() % 10)
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn get(path: &str, equals: Option<Equals>) -> Check {
+    Check {
+        name: format!("GET {path}"),
+        request: CheckRequest::Get { path: path.into(), headers: indexmap::IndexMap::new() },
+        expect: Expect {
+            status: ExpectedStatus::Class(2),
+            json: equals.is_some().then(|| "/revision".to_owned()),
+            equals,
+            contains: None,
+            headers: indexmap::IndexMap::new(),
+            location: None,
+        },
+        passes: 2,
+        of: 3,
+        timeout: Duration::from_secs(10),
+    }
+}
+
+/// A wire that dies with its runner at the nth call that changes something: the call's effect may still happen, its answer never comes.
+#[derive(Debug)]
+struct Mortal {
+    inner: InProcess,
+    left: AtomicUsize,
+    effect: bool,
+    died: Arc<Notify>,
+    after_death: AtomicUsize,
+}
+
+impl Wire for Mortal {
+    fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, WireError>> {
+        Box::pin(async move {
+            if self.left.load(Ordering::SeqCst) == 0 {
+                self.after_death.fetch_add(1, Ordering::SeqCst);
+                return std::future::pending().await;
+            }
+            if !call.changes_nothing() && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                let sent = if self.effect { Some(self.inner.send(call).await) } else { None };
+                drop(sent);
+                self.died.notify_one();
+                return std::future::pending().await;
+            }
+            self.inner.send(call).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_moves_every_target_and_leaves_nothing_of_the_one_before() {
+    let bench = Bench::new().await;
+    bench.settled_on(Users::Before, "the beginning");
+    let runner = Runner::new(&bench, "r-1", bench.wire());
+    let ending = bench.run(&runner).await;
+    assert_eq!((ending.outcome, ending.serving), (Outcome::Finished, Serving::After), "{:?}", ending.failure);
+    bench.settled_on(Users::After, "success");
+    assert!(ending.targets.iter().all(|target| target.serves == Side::After && target.proven_from_outside), "{:?}", ending.targets);
+    assert!(ending.skew_ms.is_some());
+    assert_eq!(bench.records(), ["begun", "prepared", "cutting", "committed", "finishing", "finished"]);
+    let all = [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch, Phase::Commit, Phase::Finish];
+    assert_eq!(runner.phases(), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_depend_on_serves_first() {
+    let bench = Bench::new().await;
+    bench.release("r-1").await;
+    let changes = bench.world.ground().tape.entries();
+    let first = |operation: &str, target: &str| {
+        let found = changes.iter().find(|entry| entry.operation == operation && entry.boundary.contains(target));
+        found.unwrap_or_else(|| panic!("{operation} {target}: {:?}", bench.writes())).sequence
+    };
+    let last_cordon = changes.iter().rev().find(|entry| entry.operation == "cordon_machine").unwrap().sequence;
+    assert!(last_cordon < first("promote", "front"), "the app serves whole before the front end moves");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_any_target_in_any_phase_goes_back_everywhere() {
+    for kind in KINDS {
+        for target in [APP, "front", "docs"] {
+            for phase in [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch] {
+                let bench = Bench::of(kind).await;
+                let told = format!("{target}:{phase:?} {kind:?}");
+                let sour = Arc::new(Sour { inner: InProcess(bench.world.clone()), target: target.to_owned(), now: AtomicBool::default() });
+                if phase != Phase::Watch {
+                    break_target(&bench, target, phase, kind);
+                }
+                let turning = sour.clone();
+                let runner = Runner::hearing(&bench, "r-1", sour, move |kind| {
+                    if phase == Phase::Watch && matches!(kind, EventKind::PhaseStarted { phase: Phase::Watch }) {
+                        turning.now.store(true, Ordering::SeqCst);
+                    }
+                    false
+                });
+                let ending = bench.run(&runner).await;
+                assert_eq!((ending.outcome, ending.serving), (Outcome::RolledBack, Serving::Before), "{told}: {:?}", ending.failure);
+                let failure = ending.failure.unwrap();
+                // What is replaced in place is judged as it cuts over; Fly's own checks are asked of what is prepared before prepare ends.
+                let seen_in = match (target, phase, kind) {
+                    (APP, Phase::Prepare | Phase::Verify, Kind::Rolling) => Phase::CutOver,
+                    (APP, Phase::Verify, _) => Phase::Prepare,
+                    _ => phase,
+                };
+                assert_eq!((failure.target, failure.phase), (Some(name(target)), seen_in), "{told}: {}", failure.text);
+                bench.settled_on(Users::Before, &told);
+                assert_eq!(bench.records().last(), Some(&"rolled_back"), "{told}");
+            }
+        }
+    }
+}
+
+/// A wire on which a target's public address answers 500 from some moment on.
+#[derive(Debug)]
+struct Sour {
+    inner: InProcess,
+    target: String,
+    now: AtomicBool,
+}
+
+impl Wire for Sour {
+    fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, WireError>> {
+        let public = call
+            .url
+            .host_str()
+            .is_some_and(|host| host == format!("{}.fly.dev", self.target) || host == format!("{}.vercel.app", self.target));
+        let broken = public && self.now.load(Ordering::SeqCst);
+        let answer = Answer { status: http::StatusCode::INTERNAL_SERVER_ERROR, headers: http::HeaderMap::new(), body: "sour".into() };
+        Box::pin(async move { if broken { Ok(answer) } else { self.inner.send(call).await } })
+    }
+}
+
+fn break_target(bench: &Bench, target: &str, phase: Phase, kind: Kind) {
+    let behave = |behaviour| bench.fly.behave(APP, Which::FromNowOn, behaviour);
+    match (target, phase) {
+        (APP, Phase::Prepare) => behave(Behaviour::CrashesAtStart(1)),
+        (APP, Phase::Verify) => behave(Behaviour::NeverHealthy),
+        (APP, Phase::CutOver) if kind == Kind::Rolling => behave(Behaviour::CrashesAtStart(1)),
+        (APP, Phase::CutOver) => {
+            bench.strike("fly.uncordon_machine[api]", Effect::None, Rule::status(422, None), Times::Forever);
+        }
+        (APP, _) => panic!("a machine is not told how to fail in {phase:?}"),
+        (project, phase) => {
+            if kind == Kind::First {
+                bench.vercel.next(project, Fate::default());
+            }
+            let fate = match phase {
+                Phase::Prepare => Fate::FAILS_TO_BUILD,
+                Phase::Verify => Fate::FAILS_CHECKS,
+                Phase::CutOver => Fate::FAILS_TO_PROMOTE,
+                _ => Fate::FAILS_IN_PRODUCTION,
+            };
+            bench.vercel.next(project, fate);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_release_serves_everywhere() {
+    let bench = Bench::of(Kind::First).await;
+    let ending = bench.release("r-1").await;
+    assert_eq!(ending.outcome, Outcome::Finished, "{:?}", ending.failure);
+    bench.settled_on(Users::After, "first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_again_is_carried_without_a_single_write() {
+    let bench = Bench::new().await;
+    bench.release("r-1").await;
+    let (writes, records) = (bench.writes().len(), bench.records().len());
+    let ending = bench.release("r-2").await;
+    assert_eq!((ending.outcome, ending.serving), (Outcome::Carried, Serving::After));
+    assert_eq!((bench.writes().len(), bench.records().len()), (writes, records));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_carried_stays_while_the_others_go_back() {
+    let bench = Bench::new().await;
+    bench.release("r-1").await;
+    let docs = bench.vercel.production("docs");
+    std::fs::write(bench.sites.path().join("front/.vercel/output/static/index.html"), "newer").unwrap();
+    bench.vercel.next("front", Fate::FAILS_TO_PROMOTE);
+    let front = bench.vercel.production("front");
+    let runner = Runner::new(&bench, "r-2", bench.wire());
+    let mut moves = runner.moves(&bench);
+    for each in &mut moves {
+        if let Shipment::New(Artifact::Directory { digest, .. }) = &mut each.shipment
+            && each.target.name().as_str() == "front"
+        {
+            *digest = site_digest("front", "4");
+        }
+    }
+    let plan = Plan::make(&runner.context, moves).await.unwrap();
+    assert_eq!(plan.moving().count(), 1);
+    let ending = Release::new(runner.context.clone(), &mut bench.journal(), plan).run().await;
+    assert_eq!((ending.outcome, ending.serving), (Outcome::RolledBack, Serving::Before), "{:?}", ending.failure);
+    assert_eq!((bench.vercel.production("front"), bench.vercel.production("docs")), (front, docs));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_is_spread_for_too_long_goes_back() {
+    let bench = Bench::new().await;
+    let mut runner = Runner::new(&bench, "r-1", bench.wire());
+    runner.context.timing.max_skew = Some(Duration::from_millis(100));
+    let ending = bench.run(&runner).await;
+    assert_eq!(ending.outcome, Outcome::RolledBack);
+    assert!(ending.failure.unwrap().text.contains("the budget is 100ms"));
+    bench.settled_on(Users::Before, "max_skew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_release_ends_where_it_began() {
+    for phase in [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch] {
+        let bench = Bench::new().await;
+        let runner = Runner::hearing(
+            &bench,
+            "r-1",
+            bench.wire(),
+            move |kind| matches!(kind, EventKind::PhaseStarted { phase: seen } if *seen == phase),
+        );
+        let began = tokio::time::Instant::now();
+        let ending = bench.run(&runner).await;
+        let told = format!("{phase:?}: {:?}", ending.failure);
+        assert_eq!((ending.outcome, ending.serving), (Outcome::Cancelled, Serving::Before), "{told}");
+        bench.settled_on(Users::Before, &told);
+        assert!(began.elapsed() < Duration::from_secs(30), "{told} took {:?}", began.elapsed());
+    }
+    for target in [APP, "front", "docs"] {
+        for phase in [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch] {
+            let bench = Bench::new().await;
+            let wanted = name(target);
+            let runner = Runner::hearing(
+                &bench,
+                "r-1",
+                bench.wire(),
+                move |kind| matches!(kind, EventKind::TargetFinished { phase: seen, target, .. } if *seen == phase && *target == wanted),
+            );
+            let ending = bench.run(&runner).await;
+            let told = format!("{target}:{phase:?}: {:?}", ending.failure);
+            assert_eq!(ending.outcome, Outcome::Cancelled, "{told}");
+            bench.settled_on(Users::Before, &told);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cancelled_after_the_commit_finishes() {
+    let bench = Bench::new().await;
+    let runner = Runner::hearing(&bench, "r-1", bench.wire(), |kind| matches!(kind, EventKind::PhaseStarted { phase: Phase::Finish }));
+    assert_eq!(bench.run(&runner).await.outcome, Outcome::Finished);
+    bench.settled_on(Users::After, "cancelled while finishing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_run_begins_nothing() {
+    let bench = Bench::new().await;
+    let runner = Runner::new(&bench, "r-1", bench.wire());
+    let plan = Plan::make(&runner.context, runner.moves(&bench)).await.unwrap();
+    runner.context.shutdown.raise(Level::Drain);
+    let ending = Release::new(runner.context.clone(), &mut bench.journal(), plan).run().await;
+    assert_eq!((ending.outcome, bench.writes().len(), bench.records().len()), (Outcome::Cancelled, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_death_of_the_runner_at_any_write_leaves_one_side_after_recovery() {
+    for kind in KINDS {
+        die_at_every_write(kind).await;
+    }
+}
+
+async fn die_at_every_write(kind: Kind) {
+    let fault_free = Bench::of(kind).await;
+    assert_eq!(fault_free.release("r-1").await.outcome, Outcome::Finished);
+    // What the wire takes for a change: everything but GET and HEAD.
+    let entries = fault_free.world.ground().tape.entries();
+    let writes: Vec<String> =
+        entries.into_iter().filter(|entry| entry.method != "GET" && entry.method != "HEAD").map(|entry| entry.boundary).collect();
+    assert!(writes.len() > 15, "{writes:?}");
+    let mut sides = BTreeSet::new();
+    for effect in [false, true] {
+        for (nth, boundary) in writes.iter().enumerate() {
+            let bench = Bench::of(kind).await;
+            let died = Arc::new(Notify::new());
+            let wire = Arc::new(Mortal {
+                inner: InProcess(bench.world.clone()),
+                left: AtomicUsize::new(nth + 1),
+                effect,
+                died: died.clone(),
+                after_death: AtomicUsize::new(0),
+            });
+            let runner = Runner::new(&bench, "r-1", wire.clone());
+            let ended = tokio::select! {
+                biased;
+                () = died.notified() => None,
+                ending = bench.run(&runner) => Some(ending.outcome),
+            };
+            let told = format!("{kind:?}: death at write {nth} (about {boundary}), effect {effect}");
+            assert_eq!(ended, None, "{told}: the release has fewer writes than before");
+            drop(runner);
+            let asked = wire.after_death.load(Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(wire.after_death.load(Ordering::SeqCst), asked, "{told}: something of the dead runner still works");
+            let committed = bench.records().contains(&"committed");
+            match (bench.recover().await, committed) {
+                (Recovered::Finished(_), true) | (Recovered::RolledBack(_), false) => {}
+                (other, _) => panic!("{told}: {other:?} with {:?}", bench.records()),
+            }
+            let side = if committed { Users::After } else { Users::Before };
+            bench.settled_on(side, &told);
+            assert!(matches!(bench.recover().await, Recovered::Nothing), "{told}");
+            sides.insert(side);
+        }
+    }
+    assert_eq!(sides.len(), 2, "deaths before and after the commit were tried");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_or_a_refusal_at_any_write_never_leaves_two_sides() {
+    for kind in KINDS {
+        strike_every_write(kind).await;
+    }
+}
+
+async fn strike_every_write(kind: Kind) {
+    let fault_free = Bench::of(kind).await;
+    assert_eq!(fault_free.release("r-1").await.outcome, Outcome::Finished);
+    let mut outcomes = BTreeMap::new();
+    for boundary in fault_free.writes() {
+        let faults = [
+            ("lost after the effect", Effect::Once, Told::Lost),
+            ("lost before the effect", Effect::None, Told::Lost),
+            ("500 without effect", Effect::None, Rule::status(500, None)),
+            ("500 after the effect", Effect::Once, Rule::status(500, None)),
+        ];
+        for (what, effect, answer) in faults {
+            let bench = Bench::of(kind).await;
+            let rule = bench.strike(&boundary, effect, answer, Times::Once);
+            let ending = bench.release("r-1").await;
+            let told = format!("{kind:?}: {boundary} {what}: {:?}", ending.failure);
+            assert_eq!(bench.world.ground().faults.fired(rule), 1, "{told}: never struck");
+            match ending.outcome {
+                Outcome::Finished if bench.journal().state().open.is_some() => {
+                    // The release serves; what could not be removed is removed by whoever comes next.
+                    assert!(matches!(bench.recover().await, Recovered::Finished(_)), "{told}");
+                    bench.settled_on(Users::After, &told);
+                }
+                Outcome::Finished => bench.settled_on(Users::After, &told),
+                Outcome::RolledBack => bench.settled_on(Users::Before, &told),
+                other => panic!("{told}: {other:?}"),
+            }
+            *outcomes.entry(ending.outcome.as_str()).or_insert(0) += 1;
+        }
+    }
+    assert!(outcomes["finished"] > 0, "{outcomes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_will_not_go_back_is_stuck_and_recovered_later() {
+    let bench = Bench::new().await;
+    bench.vercel.next("front", Fate::FAILS_IN_PRODUCTION);
+    let rule = bench.strike("vercel.roll_back[docs]", Effect::None, Rule::status(403, None), Times::Forever);
+    let ending = bench.release("r-1").await;
+    assert_eq!((ending.outcome, ending.serving), (Outcome::Stuck, Serving::Mixed), "{:?}", bench.writes());
+    assert_eq!(bench.users(), BTreeMap::from([(APP, Users::Before), ("front", Users::Before), ("docs", Users::After)]));
+    assert!(ending.commands.iter().any(|command| command == "cutover recover production"), "{:?}", ending.commands);
+    let open = bench.journal().state().open.clone().unwrap();
+    assert_eq!((open.stuck, open.stage), (true, Stage::RollingBack));
+    bench.world.ground().faults.unset(rule);
+    assert!(matches!(bench.recover().await, Recovered::RolledBack(_)));
+    bench.settled_on(Users::Before, "after the refusal has gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn recovery_brings_back_a_setting_that_was_off() {
+    let bench = Bench::new().await;
+    for fails in [true, false] {
+        let patch = serde_json::json!({ "autoAssignCustomDomains": false }).to_string();
+        let request = http::Request::patch(format!("https://api.vercel.com/v9/projects/prj_front?teamId={TEAM}"))
+            .header("authorization", "Bearer vercelToken")
+            .header("content-type", "application/json")
+            .body(patch.into())
+            .unwrap();
+        assert_eq!(cutover::embedded::in_process::call(&bench.world, request).await.unwrap().status(), 200);
+        if fails {
+            bench.vercel.next("docs", Fate::FAILS_IN_PRODUCTION);
+        }
+        let ending = bench.release(if fails { "r-1" } else { "r-2" }).await;
+        assert_eq!(ending.outcome, if fails { Outcome::RolledBack } else { Outcome::Finished });
+        assert_eq!(bench.vercel.auto_assigns("front"), Some(false), "a person's setting is put back on every ending");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_lose_no_request_through_a_release_and_through_one_that_goes_back() {
+    for fails in [false, true] {
+        let bench = Bench::new().await;
+        if fails {
+            bench.vercel.next("front", Fate::FAILS_TO_PROMOTE);
+        }
+        let traffic = bench.world.ground().traffic.clone();
+        let hosts = ["api.fly.dev", "front.vercel.app", "docs.vercel.app"];
+        let asking = traffic.clone();
+        let client = tokio::spawn(async move {
+            loop {
+                for host in hosts {
+                    let request = http::Request::get("/").body(axum::body::Body::empty()).unwrap();
+                    asking.ask_any(host, request).await;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let ending = bench.release("r-1").await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.abort();
+        assert_eq!(ending.outcome, if fails { Outcome::RolledBack } else { Outcome::Finished }, "{:?}", ending.failure);
+        for host in hosts {
+            let tally = traffic.tally(host);
+            assert!(tally.asked > 500, "{host}: {tally:?}");
+            assert_eq!(tally.lost, 0, "{host}: {tally:?}");
+        }
+        let app = traffic.tally("api.fly.dev").by_backend;
+        assert_eq!(app.len(), 4, "two old machines and two new ones were asked: {app:?}");
+    }
+}
