@@ -172,9 +172,7 @@ impl Bench {
             let placeholder = || made.as_ref().is_some_and(|seen| self.page_of(&seen.url).contains("about to be released"));
             let side = if serves != led {
                 Users::Torn
-            } else if self.deployments[project].is_some() && serves == self.deployments[project] || serves.is_none() {
-                Users::Before
-            } else if self.deployments[project].is_none() && placeholder() {
+            } else if serves.is_none() || serves == self.deployments[project] || (self.deployments[project].is_none() && placeholder()) {
                 Users::Before
             } else if made.as_ref().is_some_and(|seen| seen.meta.contains_key("cutoverRelease")) {
                 Users::After
@@ -387,8 +385,7 @@ async fn a_release_moves_every_target_and_leaves_nothing_of_the_one_before() {
     assert!(ending.targets.iter().all(|target| target.serves == Side::After && target.proven_from_outside), "{:?}", ending.targets);
     assert!(ending.skew_ms.is_some());
     assert_eq!(bench.records(), ["begun", "prepared", "cutting", "committed", "finishing", "finished"]);
-    use Phase::{Commit, CutOver, Finish, Prepare, Verify, Watch};
-    assert_eq!(runner.phases(), [Prepare, Verify, CutOver, Watch, Commit, Finish]);
+    assert_eq!(runner.phases(), [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch, Phase::Commit, Phase::Finish]);
 }
 
 #[tokio::test(start_paused = true)]
