@@ -162,6 +162,16 @@ fn a_failure_asked_for_in_any_phase_of_any_target_goes_back() {
 }
 
 #[test]
+fn machines_that_are_replaced_in_place_go_forward_and_back() {
+    let product = Product::new();
+    product.replace("backend/fly.toml", "[http_service]", "[deploy]\nstrategy = \"rolling\"\n[http_service]");
+    let (forward, back) = (Rehearsal::begin(product.path(), &[]), Rehearsal::begin(product.path(), &["--fail", "api:cut-over"]));
+    let (forward, back) = (forward.end(), back.end());
+    assert_eq!((forward.code(), forward.serves()), (0, vec!["after", "after"]), "{}", told(&forward.output));
+    assert_eq!((back.code(), back.serves()), (3, vec!["before", "before"]), "{}", told(&back.output));
+}
+
+#[test]
 fn a_first_release_serves() {
     let done = rehearse(Product::new().path(), &["--first"]);
     assert_eq!((done.code(), done.serves()), (0, vec!["after", "after"]), "{}", told(&done.output));

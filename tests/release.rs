@@ -172,10 +172,7 @@ impl Bench {
             let placeholder = || made.as_ref().is_some_and(|seen| self.page_of(&seen.url).contains("about to be released"));
             let side = if serves != led {
                 Users::Torn
-            } else if match &self.deployments[project] {
-                Some(_) => serves == self.deployments[project] || serves.is_none(),
-                None => serves.is_none() || placeholder(),
-            } {
+            } else if serves.is_none() || serves == self.deployments[project] || (self.deployments[project].is_none() && placeholder()) {
                 Users::Before
             } else if made.as_ref().is_some_and(|seen| seen.meta.contains_key("cutoverRelease")) {
                 Users::After
@@ -388,8 +385,7 @@ async fn a_release_moves_every_target_and_leaves_nothing_of_the_one_before() {
     assert!(ending.targets.iter().all(|target| target.serves == Side::After && target.proven_from_outside), "{:?}", ending.targets);
     assert!(ending.skew_ms.is_some());
     assert_eq!(bench.records(), ["begun", "prepared", "cutting", "committed", "finishing", "finished"]);
-    let all = [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch, Phase::Commit, Phase::Finish];
-    assert_eq!(runner.phases(), all);
+    assert_eq!(runner.phases(), [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch, Phase::Commit, Phase::Finish]);
 }
 
 #[tokio::test(start_paused = true)]

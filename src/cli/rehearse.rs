@@ -23,7 +23,9 @@ use crate::embedded::fly::{Behaviour, Which};
 use crate::embedded::vercel::Fate;
 use crate::event::{Events, Level, Phase};
 use crate::id::{Chance, Name};
-use crate::manifest::{FlyStrategy, Loaded, Manifest, TargetPlatform};
+use crate::manifest::{Loaded, Manifest, TargetPlatform};
+use crate::platform::fly::FlySettings;
+use crate::platform::fly::toml::Strategy;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::trigger::{Checkout, NO_COMMIT, Trigger};
@@ -96,8 +98,10 @@ fn break_target(embedded: &Embedded, root: &Path, view: &Manifest, name: &Name, 
     match &target.platform {
         TargetPlatform::Fly(fly) => {
             let config = targets::fly_config(root, name, fly).map_err(|fault| Failure::usage(fault.to_string()))?;
-            let app = fly.app.clone().or(config.app).unwrap_or_default();
-            let rolling = fly.strategy.is_some_and(|strategy| strategy != FlyStrategy::Bluegreen);
+            let app = fly.app.clone().or(config.app.clone()).unwrap_or_default();
+            // As the target itself decides: by the manifest, by fly.toml, or by what is possible.
+            let strategy = fly.strategy.map(targets::strategy);
+            let rolling = FlySettings { strategy, ..FlySettings::new(name.clone(), &app, config) }.strategy() != Strategy::Bluegreen;
             match phase {
                 // Machines that are replaced in place are never cordoned: there the new one crashes instead.
                 Phase::CutOver if rolling => embedded.fly.behave(&app, Which::FromNowOn, Behaviour::CrashesAtStart(1)),

@@ -116,7 +116,8 @@ pub(crate) fn fly_config(root: &Path, name: &Name, fly: &FlyManifest) -> Result<
     Ok(config)
 }
 
-const fn strategy(strategy: FlyStrategy) -> Strategy {
+/// Returns the platform's word for a strategy of the manifest.
+pub(crate) const fn strategy(strategy: FlyStrategy) -> Strategy {
     match strategy {
         FlyStrategy::Bluegreen => Strategy::Bluegreen,
         FlyStrategy::Rolling => Strategy::Rolling,
