@@ -123,7 +123,10 @@ async fn a_failed_promotion_is_told_and_taken_back() {
     let (_folder, artifact) = site(&[("index.html", "new")]);
     let after = scene.prepared(&artifact).await;
     let error = scene.target.serve(&scene.scope(Phase::CutOver), &after).await.unwrap_err();
-    assert!(error.to_string().contains("failed: front.vercel.app, www.example.com, example.com did not move; no hostname leads there"), "{error}");
+    assert!(
+        error.to_string().contains("failed: front.vercel.app, www.example.com, example.com did not move; no hostname leads there"),
+        "{error}"
+    );
     scene.target.serve(&scene.scope(Phase::RollBack), before.single().unwrap()).await.unwrap();
     assert_eq!(scene.count("roll_back"), 0, "no hostname had moved");
 }
