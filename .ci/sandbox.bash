@@ -81,3 +81,14 @@ expect() {
 
 all_after='.outcome == "finished" and .serving == "after" and all(.targets[]; .serves == "after")'
 all_before='.outcome == "rolled_back" and .serving == "before" and all(.targets[]; .serves == "before")'
+
+engine_answers() { timeout 10 docker info >/dev/null 2>&1; }
+
+# engine: makes sure that a Docker engine answers; one that is started here ends with the step. Fails where there is none to be had.
+engine() {
+    engine_answers && return 0
+    [ "$(id -u)" = 0 ] && command -v dockerd >/dev/null || return 1
+    dockerd >"$CI_OUT/dockerd.log" 2>&1 </dev/null &
+    started+=($!)
+    within 60 engine_answers || { tail -n 5 "$CI_OUT/dockerd.log" >&2; return 1; }
+}
