@@ -66,6 +66,9 @@ impl Conclusion {
     }
 }
 
+/// The code of the notice that a recovery rolled an unfinished release back.
+const ROLLED_BACK: &str = "recover::rolled-back";
+
 /// Why a run stops short of a release's own ending.
 type Stop = Conclusion;
 
@@ -230,15 +233,25 @@ pub(crate) async fn recover_only(stage: &Stage, environment: &Name) -> Conclusio
             return Ok(Conclusion::untouched(Outcome::Carried));
         }
         match recover_first(&context, &mut journal, &all).await? {
-            Recovered::Nothing | Recovered::RolledBack(_) => Ok(Conclusion::untouched(Outcome::RolledBack)),
-            Recovered::Finished(_) => Ok(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) }),
+            Recovered::Nothing => Ok(Conclusion::untouched(Outcome::Carried)),
+            // What was to be recovered is recovered: that is success, whichever side it ended on.
+            Recovered::RolledBack(release) => {
+                let text = format!("The unfinished release {release} was rolled back; what served before it serves.");
+                stage.events.notice(Level::Note, ROLLED_BACK, text);
+                Ok(Conclusion::untouched(Outcome::Carried))
+            }
+            Recovered::Finished(release) => {
+                stage.events.notice(
+                    Level::Note,
+                    "recover::finished",
+                    format!("The release {release} had been committed; it is finished now."),
+                );
+                Ok(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) })
+            }
             Recovered::Stuck(..) => Ok(Conclusion::untouched(Outcome::Stuck)),
         }
     };
     let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| stop);
-    // What was to be recovered is recovered: that is success, whichever side it ended on.
-    let conclusion =
-        if conclusion.outcome == Outcome::RolledBack { Conclusion { outcome: Outcome::Carried, ..conclusion } } else { conclusion };
     tell_end(stage, &conclusion);
     conclusion
 }

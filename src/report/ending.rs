@@ -65,6 +65,9 @@ fn headline(report: &Report, environment: &str) -> String {
             format!("{} passed.", count(report.gates.iter().filter(|gate| gate.passed()).count(), "gate"))
         }
         Some(Outcome::Finished) => format!("{environment} serves the new release on {}.", count(moved, "target")),
+        Some(Outcome::Carried) if report.notices.iter().any(|notice| notice.code == "recover::rolled-back") => {
+            format!("The unfinished release was rolled back: {environment} serves what it served before.")
+        }
         Some(Outcome::Carried) => format!("Nothing had to change: {environment} serves this already."),
         Some(Outcome::Superseded) => "A newer commit took the place of this one; nothing was touched.".to_owned(),
         Some(Outcome::RolledBack) => format!("The release to {environment} failed, and everything was rolled back."),
