@@ -558,20 +558,9 @@ async fn writes_go_one_after_the_other() {
     assert!(second.await.unwrap().is_ok());
 }
 
-/// The vendor's OpenAPI documents, where they are kept beside the checkout or named by `CUTOVER_SPECS`.
-fn document() -> Option<Document> {
-    let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs");
-    let folder = std::env::var_os("CUTOVER_SPECS").map_or(beside, std::path::PathBuf::from);
-    Document::read(&folder.join("github-openapi.json"), "")
-}
-
-#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
 #[tokio::test(start_paused = true)]
 async fn every_request_is_as_githubs_document_says_with_no_field_that_it_does_not_know() {
-    let Some(document) = document() else {
-        eprintln!("skipped: GitHub's OpenAPI document is not here; name its folder in CUTOVER_SPECS");
-        return;
-    };
+    let Some(document) = Document::find("github-openapi.json", "") else { return };
     let mut bench = bench(None);
     {
         let mut state = bench.hub.state();

@@ -1,7 +1,6 @@
 //! Everything that a run says to the platforms, and what they answer, by the vendors' own documents with unknown fields refused.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -36,23 +35,14 @@ const PINNED: [&str; 17] = [
     "vercel: GET /v9/projects/{idOrName} 200.lastAliasRequest.fromDeploymentId: null is not allowed",
 ];
 
-/// Where the vendors' documents are: named by `CUTOVER_SPECS`, or beside the checkout.
-fn documents() -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs");
-    std::env::var_os("CUTOVER_SPECS").map_or(beside, PathBuf::from)
-}
-
-#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
 #[test]
 fn every_message_of_a_run_is_as_the_vendors_documents_say() {
-    let folder = documents();
-    let read = |file: &str, prefix| Document::read(&folder.join(file), prefix);
-    let (Some(fly), Some(vercel), Some(github)) =
-        (read("fly-machines-openapi.json", "/v1"), read("vercel-openapi.json", ""), read("github-openapi.json", ""))
-    else {
-        eprintln!("skipped: the vendors' OpenAPI documents are not in {}; name their folder in CUTOVER_SPECS", folder.display());
-        return;
-    };
+    let documents = (
+        Document::find("fly-machines-openapi.json", "/v1"),
+        Document::find("vercel-openapi.json", ""),
+        Document::find("github-openapi.json", ""),
+    );
+    let (Some(fly), Some(vercel), Some(github)) = documents else { return };
     let product = Product::new();
     let mut faults = BTreeSet::new();
     let mut judged = 0;

@@ -16,8 +16,21 @@ pub(crate) struct Document {
 }
 
 impl Document {
+    /// Returns a vendor's document by its file name, from the folder that `CUTOVER_SPECS` names or `../shared/specs` beside the checkout; where
+    /// it is not there, says that what needs it is left out.
+    #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
+    pub(crate) fn find(file: &str, prefix: &'static str) -> Option<Self> {
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs");
+        let folder = std::env::var_os("CUTOVER_SPECS").map_or(beside, std::path::PathBuf::from);
+        let found = Self::read(&folder.join(file), prefix);
+        if found.is_none() {
+            eprintln!("skipped: {file} is not in {}; name its folder in CUTOVER_SPECS", folder.display());
+        }
+        found
+    }
+
     /// Reads a document, or `None` where it is not there.
-    pub(crate) fn read(path: &Path, prefix: &'static str) -> Option<Self> {
+    fn read(path: &Path, prefix: &'static str) -> Option<Self> {
         let text = std::fs::read_to_string(path).ok()?;
         Some(Self { root: serde_json::from_str(&text).unwrap(), prefix })
     }
