@@ -40,11 +40,14 @@ impl Release<'_> {
         let Some(check) = showing(planned) else {
             return Ok((name, Some(url), false));
         };
-        self.confirm(planned, &check, &url, revision).await.map(|()| (name, Some(url), true))
+        let shown = self.confirm(planned, &check, &url, revision).await?;
+        Ok((name, Some(url), shown))
     }
 
     /// Asks until every edge has shown the revision in one round, or the limit is over.
-    async fn confirm(&self, planned: &Planned, check: &Check, url: &str, revision: &Revision) -> Result<(), Failure> {
+    ///
+    /// `false` when the address keeps failing and the target has checks: then nothing is stale, and judging it is for *watch*.
+    async fn confirm(&self, planned: &Planned, check: &Check, url: &str, revision: &Revision) -> Result<bool, Failure> {
         let name = planned.target.name();
         let timing = &self.context.timing;
         let deadline = Instant::now() + timing.proof_limit;
@@ -61,15 +64,15 @@ impl Release<'_> {
                     break;
                 }
             }
-            let Some(what) = seen else { return Ok(()) };
+            let Some(what) = seen else { return Ok(true) };
             // A stale edge is waited for; a server that keeps failing is not.
             failing_since = if what.server_failed { Some(failing_since.unwrap_or_else(Instant::now)) } else { None };
             if failing_since.is_some_and(|since| since.elapsed() > timing.failing_limit) {
-                return Err(Failure::said(
-                    Phase::CutOver,
-                    Some(name),
-                    format!("{url} keeps failing since it serves the new revision: {}", what.text),
-                ));
+                if !planned.checks.is_empty() {
+                    return Ok(false);
+                }
+                let text = format!("{url} keeps failing since it serves the new revision: {}", what.text);
+                return Err(Failure::said(Phase::CutOver, Some(name), text));
             }
             if Instant::now() + timing.pause > deadline {
                 let text = format!(
