@@ -1,4 +1,20 @@
 //! cutover moves every platform that a product lives on to a new release together, or back together.
+//!
+//! The map, from the ground up; a module uses what stands above it, never what stands below:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`exit`], [`id`], [`clock`], [`graph`], [`mask`], [`shutdown`], [`process`] | the ground: codes, names, time, order, secrets, cancellation, commands |
+//! | [`http`] | the one way out: deadlines, retries, pacing, redaction |
+//! | [`manifest`] | `cutover.yml`, and everything that can be wrong with it |
+//! | [`event`], [`trigger`] | the vocabulary of what happens; what started a run |
+//! | [`gate`], [`image`] | commands that must pass; what is built once |
+//! | [`platform`] | the trait, and Fly and Vercel behind it; no platform knows another |
+//! | [`release`] | the transaction: plan, phases, journal, the way back |
+//! | [`github`], [`report`] | GitHub at arm's length; every rendering of one stream of events |
+//! | [`settings`] | what the environment says, resolved once |
+//! | [`embedded`] | the vendors' protocols as state machines; it uses only the ground, and meets the clients through HTTP alone |
+//! | [`cli`] | what can be typed, and the only place where the parts meet |
 
 pub mod cli;
 pub mod clock;
