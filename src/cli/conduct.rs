@@ -103,8 +103,18 @@ pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conc
         Ask::Release { environment, dry_run } => release(stage, environment, options, *dry_run).await.unwrap_or_else(|stop| stop),
         Ask::Rollback { environment, to } => rollback(stage, environment, to.as_deref()).await.unwrap_or_else(|stop| stop),
     };
+    let conclusion = cancelled_if_asked(stage, conclusion);
     tell_end(stage, &conclusion);
     conclusion
+}
+
+/// Turns a refusal that the signal itself caused (a builder that was asked and ended, for example) into what it is.
+fn cancelled_if_asked(stage: &Stage, conclusion: Conclusion) -> Conclusion {
+    let asked = stage.shutdown.level() >= crate::shutdown::Level::Drain;
+    match conclusion.outcome {
+        Outcome::PreflightFailed if asked => Conclusion { failure: None, hints: Vec::new(), ..Conclusion::untouched(Outcome::Cancelled) },
+        _ => conclusion,
+    }
 }
 
 /// Tells how the run ended; the last event of every run.
