@@ -34,6 +34,12 @@ pub trait Wire: Send + Sync + fmt::Debug {
     fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, WireError>>;
 }
 
+/// Decides right before a call leaves whether it may.
+pub trait Guard: Send + Sync + fmt::Debug {
+    /// Returns why the call must not be sent, if it must not.
+    fn admit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<(), String>>;
+}
+
 /// What became of one attempt that brought no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WireError {
@@ -46,6 +52,9 @@ pub enum WireError {
     /// The answer was larger than [`MAX_ANSWER_BYTES`].
     #[error("the answer is larger than {MAX_ANSWER_BYTES} bytes")]
     TooLarge,
+    /// The guard withheld it: nothing was sent.
+    #[error("withheld: {0}")]
+    Withheld(String),
     /// The request could not be made from the call.
     #[error("the request could not be built: {0}")]
     Unbuildable(String),
@@ -84,6 +93,7 @@ pub struct Requests {
 #[derive(Debug, Clone)]
 pub struct Transport {
     inner: Arc<Inner>,
+    guard: Option<Arc<dyn Guard>>,
 }
 
 #[derive(Debug)]
@@ -104,7 +114,14 @@ impl Transport {
 
     /// Returns a transport over `wire` that repeats by `policy`.
     pub fn with_policy(wire: Arc<dyn Wire>, clock: Clock, chance: Arc<Chance>, policy: RetryPolicy) -> Self {
-        Self { inner: Arc::new(Inner { wire, clock, chance, pacer: Pacer::default(), policy, requests: Mutex::default() }) }
+        let inner = Inner { wire, clock, chance, pacer: Pacer::default(), policy, requests: Mutex::default() };
+        Self { inner: Arc::new(inner), guard: None }
+    }
+
+    /// Returns the same transport, asking `guard` before every attempt.
+    #[must_use]
+    pub fn guarded(&self, guard: Arc<dyn Guard>) -> Self {
+        Self { inner: self.inner.clone(), guard: Some(guard) }
     }
 
     /// Returns the clock that the transport waits by.
@@ -133,6 +150,11 @@ impl Transport {
         loop {
             if let Some(pace) = &call.pace {
                 inner.pacer.wait(pace).await;
+            }
+            if let Some(guard) = &self.guard
+                && let Err(why) = guard.admit(&call).await
+            {
+                return Err(failure(&call, attempts, WireError::Withheld(why), ambiguous));
             }
             attempts += 1;
             self.count(&call);

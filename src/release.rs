@@ -13,6 +13,7 @@ mod check;
 mod cut_over;
 mod finish;
 pub mod journal;
+pub mod ownership;
 pub mod plan;
 mod prepare;
 mod proof;
@@ -28,8 +29,8 @@ use std::time::Duration;
 pub use plan::{Move, Plan, Planned};
 pub use recover::{Recovered, recover};
 
-use self::journal::{Begun, Entry, Open, TargetRecord};
-use self::store::{Journal, StoreError};
+use self::journal::{Begun, Entry, Journal, Open, TargetRecord};
+use self::store::StoreError;
 use crate::event::{EventKind, Events, Level, Outcome, Phase, Serving, Side};
 use crate::http::Transport;
 use crate::id::{Name, ReleaseId};
@@ -219,7 +220,7 @@ impl<'a> Release<'a> {
         if self.plan.moving().next().is_none() {
             return self.end(Outcome::Carried, None).await;
         }
-        if let Err(failure) = self.begin() {
+        if let Err(failure) = self.begin().await {
             return self.end(if failure.cancelled { Outcome::Cancelled } else { Outcome::PreflightFailed }, Some(failure)).await;
         }
         match self.forward().await {
@@ -249,7 +250,7 @@ impl<'a> Release<'a> {
         self.commit().await
     }
 
-    fn begin(&mut self) -> Result<(), Failure> {
+    async fn begin(&mut self) -> Result<(), Failure> {
         if self.context.cancelled() {
             return Err(Failure::cancellation(Phase::Preflight));
         }
@@ -259,7 +260,7 @@ impl<'a> Release<'a> {
             reason: self.context.reason.clone(),
             targets: self.plan.targets.iter().map(Planned::record).collect(),
         };
-        self.append(Phase::Preflight, Entry::Begun(Box::new(begun)))
+        self.append(Phase::Preflight, Entry::Begun(Box::new(begun))).await
     }
 
     async fn commit(&mut self) -> Result<(), Failure> {
@@ -267,13 +268,13 @@ impl<'a> Release<'a> {
             if release.context.cancelled() {
                 return Err(Failure::cancellation(Phase::Commit));
             }
-            release.append(Phase::Commit, Entry::Committed)
+            release.append(Phase::Commit, Entry::Committed).await
         })
         .await
     }
 
-    fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
-        self.journal.append(entry, self.context.transport.chance()).map_err(|error| Failure::journal(phase, &error))
+    async fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
+        self.journal.append(entry, self.context.transport.chance()).await.map_err(|error| Failure::journal(phase, &error))
     }
 
     /// Runs one phase between its two events.

@@ -47,6 +47,8 @@ pub mod variable {
     pub const CUTOVER_STATE_DIR: &str = "CUTOVER_STATE_DIR";
     /// What is logged for debugging, in `tracing`'s filter syntax.
     pub const CUTOVER_LOG: &str = "CUTOVER_LOG";
+    /// What a runner is called; set by the runner itself, and by what the API lists a job's runner.
+    pub const RUNNER_NAME: &str = "RUNNER_NAME";
 }
 
 /// What the environment says.

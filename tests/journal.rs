@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use cutover::clock::Clock;
 use cutover::http::Platform;
 use cutover::id::{Chance, Name, ReleaseId};
-use cutover::platform::{AskedFrom, Back, Capabilities, Observed, Preparation, Revision, RevisionDigest, Weighted};
-use cutover::release::journal::{Begun, Entry, Impossible, Owner, Stage, TargetRecord, fold};
-use cutover::release::store::{Journal, StoreError};
+use cutover::platform::{AskedFrom, Back, Capabilities, Observed, Preparation, Reach, Revision, RevisionDigest, Weighted};
+use cutover::release::journal::{Begun, Entry, Impossible, Journal, Owner, Stage, TargetRecord, fold};
+use cutover::release::store::StoreError;
+use cutover::release::store::file::FileStore;
+use futures_util::FutureExt;
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -22,16 +24,19 @@ impl Bench {
     }
 
     fn path(&self) -> PathBuf {
-        Journal::path(self.folder.path(), &name("shop"), &name("production"))
+        FileStore::path(self.folder.path(), &name("shop"), &name("production"))
     }
 
     fn open(&self) -> Result<Journal, StoreError> {
-        Journal::open(&self.path(), owner(), Clock::starting_at("2026-11-21T05:00:00Z".parse().unwrap()))
+        let store = FileStore::open(&self.path(), &owner())?;
+        let clock = Clock::starting_at("2026-11-21T05:00:00Z".parse().unwrap());
+        // A file is there at once.
+        Journal::open(Box::new(store), owner(), clock).now_or_never().unwrap()
     }
 
     fn append(&self, journal: &mut Journal, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
-            journal.append(entry, &self.chance).unwrap();
+            append(journal, entry, &self.chance).unwrap();
         }
     }
 }
@@ -41,7 +46,11 @@ fn name(text: &str) -> Name {
 }
 
 fn owner() -> Owner {
-    Owner { id: "someone@laptop/42".to_owned(), url: String::new() }
+    Owner::process("someone@laptop/42")
+}
+
+fn append(journal: &mut Journal, entry: Entry, chance: &Chance) -> Result<(), StoreError> {
+    journal.append(entry, chance).now_or_never().unwrap()
 }
 
 fn revision(text: &str) -> Revision {
@@ -71,6 +80,8 @@ fn begun() -> Entry {
             side_effects: Vec::new(),
         },
         settings: BTreeMap::new(),
+        reach: Reach::default(),
+        checks: Vec::new(),
         after: None,
         carried: false,
     };
@@ -107,7 +118,7 @@ fn a_release_is_read_back_as_it_was_written() {
     assert_eq!(serving.targets[&name("api")].revision.label, "new");
     let adopted = again.state().previous().unwrap();
     assert_eq!(adopted.targets[&name("api")].revision.label, "old", "what served before the first release is a place to go back to");
-    let records = Journal::read(&bench.path()).unwrap();
+    let records = FileStore::read(&bench.path()).unwrap();
     assert_eq!(fold(&records).unwrap(), state);
     assert_eq!(records.last().unwrap().state, state, "the head alone suffices");
 }
@@ -126,17 +137,18 @@ fn a_rolled_back_release_is_no_place_to_go_back_to() {
 fn impossible_steps_are_refused_and_change_nothing() {
     let bench = Bench::new();
     let mut journal = bench.open().unwrap();
-    let refused = [Entry::Cutting, Entry::Committed, Entry::Finished, Entry::RolledBack, Entry::TakenOver, prepared()];
+    let refused =
+        [Entry::Cutting, Entry::Committed, Entry::Finished, Entry::RolledBack, Entry::TakenOver { because: String::new() }, prepared()];
     for entry in refused {
-        let error = journal.append(entry, &bench.chance).unwrap_err();
+        let error = append(&mut journal, entry, &bench.chance).unwrap_err();
         assert!(matches!(error, StoreError::Impossible(Impossible::Step { .. })), "{error}");
     }
     bench.append(&mut journal, to_commit());
     // After the commit there is no way back.
-    let error = journal.append(Entry::RollingBack { cause: String::new() }, &bench.chance).unwrap_err();
+    let error = append(&mut journal, Entry::RollingBack { cause: String::new() }, &bench.chance).unwrap_err();
     assert_eq!(error.to_string(), "the journal refuses the record: `rolling_back` cannot follow Committed");
     assert_eq!(journal.sequence(), 4);
-    assert_eq!(Journal::read(&bench.path()).unwrap().len(), 4);
+    assert_eq!(FileStore::read(&bench.path()).unwrap().len(), 4);
 }
 
 #[test]
@@ -153,7 +165,7 @@ fn a_torn_last_record_never_counted() {
         assert_eq!(journal.state().open.as_ref().unwrap().stage, Stage::Cutting, "cut at {cut}");
         bench.append(&mut journal, [Entry::RollingBack { cause: "torn".to_owned() }, Entry::RolledBack]);
         drop(journal);
-        assert_eq!(Journal::read(&bench.path()).unwrap().len(), 5);
+        assert_eq!(FileStore::read(&bench.path()).unwrap().len(), 5);
     }
 }
 
@@ -168,7 +180,7 @@ fn other_damage_is_refused_with_its_offset() {
     bytes[second + 60] ^= 1;
     fs::write(bench.path(), &bytes).unwrap();
     match bench.open().unwrap_err() {
-        StoreError::Damaged { offset, .. } => assert_eq!(offset, second as u64),
+        StoreError::Damaged { at, .. } => assert_eq!(at, format!("byte {second}")),
         other => panic!("{other}"),
     }
     assert_eq!(fs::read(bench.path()).unwrap(), bytes, "a refused journal is left as it is");

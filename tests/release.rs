@@ -23,9 +23,9 @@ use cutover::platform::fly::toml::FlyConfig;
 use cutover::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
 use cutover::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
 use cutover::platform::{AnyTarget, Artifact, Target};
-use cutover::release::journal::{Owner, Record, Stage};
+use cutover::release::journal::{Journal, Owner, Record, Stage};
 use cutover::release::plan::Shipment;
-use cutover::release::store::Journal;
+use cutover::release::store::file::FileStore;
 use cutover::release::{Context, Ending, Move, Plan, Recovered, Release, Timing, recover};
 use cutover::shutdown::{Level, Shutdown};
 use futures_util::future::BoxFuture;
@@ -131,15 +131,18 @@ impl Bench {
     }
 
     fn path(&self) -> PathBuf {
-        Journal::path(self.journals.path(), &name("shop"), &name("production"))
+        FileStore::path(self.journals.path(), &name("shop"), &name("production"))
     }
 
     fn journal(&self) -> Journal {
-        Journal::open(&self.path(), Owner { id: "someone@laptop/42".into(), url: String::new() }, self.clock).unwrap()
+        let owner = Owner::process("someone@laptop/42");
+        let store = FileStore::open(&self.path(), &owner).unwrap();
+        // A file is there at once.
+        futures_util::FutureExt::now_or_never(Journal::open(Box::new(store), owner, self.clock)).unwrap().unwrap()
     }
 
     fn records(&self) -> Vec<&'static str> {
-        Journal::read(&self.path()).unwrap().iter().map(|record: &Record| record.entry.as_str()).collect()
+        FileStore::read(&self.path()).unwrap().iter().map(|record: &Record| record.entry.as_str()).collect()
     }
 
     fn wire(&self) -> Arc<dyn Wire> {

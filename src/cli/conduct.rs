@@ -11,8 +11,10 @@ use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
+use crate::release::journal::Journal;
 use crate::release::plan::Shipment;
-use crate::release::store::{Journal, StoreError};
+use crate::release::store::StoreError;
+use crate::release::store::file::FileStore;
 use crate::release::{Context, Failure, Move, Plan, Recovered, Release, recover};
 
 /// What a command adds to an ask.
@@ -141,7 +143,7 @@ fn caveats(stage: &Stage) -> Vec<String> {
 /// Preflight, gates, builds, release.
 async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
     let context = stage.context(environment, stage.trigger.to_string());
-    let mut journal = open_journal(stage, environment)?;
+    let mut journal = open_journal(stage, environment).await?;
     // An unfinished release may need every target to be brought to its end; else only what is released is asked for credentials.
     let needed = if journal.state().open.is_some() { &[][..] } else { &options.only[..] };
     let all = targets::of(stage, environment, needed).map_err(unusable)?;
@@ -172,7 +174,7 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
 
 /// A release of what an earlier release shipped.
 async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result<Conclusion, Stop> {
-    let mut journal = open_journal(stage, environment)?;
+    let mut journal = open_journal(stage, environment).await?;
     let all = targets::of(stage, environment, &[]).map_err(unusable)?;
     let context = stage.context(environment, format!("rollback ({})", stage.trigger));
     preflight::run(stage, &context, &all, &journal, true).await?;
@@ -235,7 +237,7 @@ pub(crate) async fn build_only(stage: &Stage, environment: &Name, out: &Path, sk
 /// Brings an unfinished release of the environment to its end, and does nothing else.
 pub(crate) async fn recover_only(stage: &Stage, environment: &Name) -> Conclusion {
     let work = async {
-        let mut journal = open_journal(stage, environment)?;
+        let mut journal = open_journal(stage, environment).await?;
         let all = targets::of(stage, environment, &[]).map_err(unusable)?;
         let context = stage.context(environment, "recovery".to_owned());
         if journal.state().open.is_none() {
@@ -299,13 +301,17 @@ fn move_of(stage: &Stage, environment: &Name, target: AnyTarget, shipment: Shipm
 }
 
 /// Opens the environment's journal and takes its lock.
-fn open_journal(stage: &Stage, environment: &Name) -> Result<Journal, Stop> {
-    let path = Journal::path(&stage.state_dir, &stage.manifest.product, environment);
+async fn open_journal(stage: &Stage, environment: &Name) -> Result<Journal, Stop> {
+    let path = FileStore::path(&stage.state_dir, &stage.manifest.product, environment);
     if stage.trigger.run.is_some() && !stage.rehearsal {
         let text = "The journal is a file on this runner and ends with it: a runner that dies in mid-release leaves no record that a later run could read.";
         stage.events.notice(Level::Warning, "journal::local-only", text);
     }
-    Journal::open(&path, stage.owner(), stage.clock).map_err(|error| {
+    let opened = match FileStore::open(&path, &stage.owner()) {
+        Ok(store) => Journal::open(Box::new(store), stage.owner(), stage.clock).await,
+        Err(error) => Err(error),
+    };
+    opened.map_err(|error| {
         let hints = match &error {
             StoreError::Held { .. } => vec![format!("wait for that run, then try again; cutover status {environment} shows where it is")],
             StoreError::Damaged { .. } => vec![format!("look at {}; nothing was touched", path.display())],

@@ -7,7 +7,7 @@ use super::stage::{Stage, signing_secrets};
 use crate::event::{EventKind, Level, Outcome, Phase};
 use crate::platform::{AnyTarget, Problem, Scope, Target};
 use crate::release::Context;
-use crate::release::store::Journal;
+use crate::release::journal::Journal;
 
 /// Asks every target whether it can be released, and looks for what this machine lacks; changes nothing.
 pub(crate) async fn run(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: &Journal, older: bool) -> Result<(), Conclusion> {

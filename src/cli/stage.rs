@@ -13,7 +13,7 @@ use crate::http::{Network, Transport};
 use crate::id::{Chance, Name, ReleaseId};
 use crate::manifest::{Check, CheckRequest, Manifest};
 use crate::mask::{Masker, Secret};
-use crate::release::journal::Owner;
+use crate::release::journal::{Owner, OwnerJob};
 use crate::release::{Context, Timing};
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
@@ -89,11 +89,25 @@ impl Stage {
     /// Returns who writes into the journal.
     pub(crate) fn owner(&self) -> Owner {
         match &self.trigger.run {
-            Some(run) => Owner { id: format!("{}/{}/{}", run.id, run.attempt, run.job.as_deref().unwrap_or("-")), url: run.url.clone() },
+            Some(run) => {
+                let name = run.job.clone().unwrap_or_else(|| "-".to_owned());
+                Owner {
+                    id: format!("{}/{}/{name}", run.id, run.attempt),
+                    url: run.url.clone(),
+                    job: Some(OwnerJob {
+                        repository: run.repository.clone(),
+                        run: run.id,
+                        attempt: run.attempt,
+                        name,
+                        runner: self.settings.environment.get(crate::settings::variable::RUNNER_NAME).cloned(),
+                        id: None,
+                    }),
+                }
+            }
             None => {
                 let user = self.settings.environment.get("USER").map_or("someone", String::as_str);
                 let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                Owner { id: format!("{user}@{host}/{}", std::process::id()), url: String::new() }
+                Owner::process(format!("{user}@{host}/{}", std::process::id()))
             }
         }
     }

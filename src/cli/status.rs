@@ -11,7 +11,7 @@ use crate::event::Phase;
 use crate::id::Name;
 use crate::platform::{Scope, Target};
 use crate::release::journal::fold;
-use crate::release::store::Journal;
+use crate::release::store::file::FileStore;
 
 #[derive(Debug, Serialize)]
 struct Document {
@@ -60,8 +60,8 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
     let ready = ready(&base).await?;
     let stage = &ready.stage;
     ask::known(&stage.manifest, &environment).map_err(|misfit| Failure::usage(misfit.to_string()))?;
-    let path = Journal::path(&stage.state_dir, &stage.manifest.product, &environment);
-    let records = Journal::read(&path).map_err(|error| Failure::preflight(error.to_string()))?;
+    let path = FileStore::path(&stage.state_dir, &stage.manifest.product, &environment);
+    let records = FileStore::read(&path).map_err(|error| Failure::preflight(error.to_string()))?;
     let state = fold(&records).map_err(|error| Failure::preflight(error.to_string()))?;
     let all = targets::of(stage, &environment, &[])
         .map_err(|fault| Failure { hints: fault.hints.clone(), ..Failure::preflight(fault.to_string()) })?;

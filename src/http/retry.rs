@@ -41,7 +41,7 @@ impl RetryPolicy {
         let again = match outcome {
             Err(WireError::NotSent(_)) => true,
             Err(WireError::Lost(_)) => safe,
-            Err(WireError::TooLarge | WireError::Unbuildable(_)) => false,
+            Err(WireError::TooLarge | WireError::Unbuildable(_) | WireError::Withheld(_)) => false,
             Ok(answer) => match answer.status {
                 StatusCode::TOO_MANY_REQUESTS => true,
                 StatusCode::REQUEST_TIMEOUT => safe,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http::{Answer, Platform, SendError};
+use crate::http::{Answer, Platform, SendError, WireError};
 use crate::id::Name;
 
 /// A failed operation on one target: what failed, by which call, and what a caller may do about it.
@@ -56,6 +56,9 @@ pub enum PlatformErrorKind {
     /// Surely nothing happened: the platform could not be reached.
     #[error("not reachable: {0}")]
     Unreachable(String),
+    /// It was not sent, since this run may not own the environment any more: nothing happened.
+    #[error("not sent: {0}")]
+    Withheld(String),
     /// An answer that is not what the platform's documentation promises.
     #[error("an unexpected answer: {0}")]
     Unexpected(String),
@@ -87,7 +90,11 @@ impl PlatformError {
     /// Returns the error for a call that brought no answer.
     pub fn from_send(error: &SendError, thing: impl Into<String>) -> Self {
         let text = error.to_string();
-        let kind = if error.ambiguous { PlatformErrorKind::NoAnswer(text) } else { PlatformErrorKind::Unreachable(text) };
+        let kind = match &error.cause {
+            _ if error.ambiguous => PlatformErrorKind::NoAnswer(text),
+            WireError::Withheld(why) => PlatformErrorKind::Withheld(why.clone()),
+            _ => PlatformErrorKind::Unreachable(text),
+        };
         Self::new(error.platform, error.operation, thing, kind)
     }
 

@@ -39,8 +39,8 @@ use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Revision,
-    RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
+    Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -101,6 +101,15 @@ impl FlySettings {
             smoke_margin: None,
             public_url: None,
             high_availability: true,
+        }
+    }
+
+    /// Returns the settings of an app that a journal names: enough to serve, restore and prune what is recorded, not to prepare anything new.
+    pub fn recorded(target: Name, app: &str, reach: &Reach) -> Self {
+        Self {
+            drain_margin: reach.drain_ms.map(Duration::from_millis),
+            public_url: reach.url.clone(),
+            ..Self::new(target, app, FlyConfig::default())
         }
     }
 
@@ -250,6 +259,11 @@ impl Target for FlyTarget {
 
     async fn restore(&self, _: &Scope, _: &Settings) -> Result<(), PlatformError> {
         Ok(())
+    }
+
+    fn reach(&self) -> Reach {
+        let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
+        Reach { account: None, url: self.public_url(), builds: false, drain_ms }
     }
 
     fn artifact_of(&self, revision: &Revision) -> Option<Artifact> {

@@ -92,6 +92,23 @@ impl Content {
 /// Settings of a platform that a release disturbs and must restore, by name; for example `autoAssignCustomDomains`.
 pub type Settings = BTreeMap<String, serde_json::Value>;
 
+/// How a target is reached and told apart without any manifest: what recovery needs beside a credential. Nothing here is a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The account in whose name the platform is asked (Vercel's team); `None` where the credential decides.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// The public address, where the manifest names one.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Whether the platform builds what it serves (from git or a hook), so that failed builds of it are kept.
+    #[serde(default)]
+    pub builds: bool,
+    /// How long what was taken out of routing stays alive, in milliseconds, where anybody says.
+    #[serde(default)]
+    pub drain_ms: Option<u64>,
+}
+
 /// What a target serves, as far as the platform says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
-use super::{Observed, PlatformError, Revision, Settings};
+use super::{Observed, PlatformError, Reach, Revision, Settings};
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -196,6 +196,9 @@ pub trait Target {
     /// Puts back settings as `observe` saved them.
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError>;
 
+    /// Returns how the target is reached without the manifest.
+    fn reach(&self) -> Reach;
+
     /// Returns what a revision was made of, as far as it can be shipped once more after the platform has removed it.
     fn artifact_of(&self, _revision: &Revision) -> Option<Artifact> {
         None
@@ -269,6 +272,9 @@ impl Target for AnyTarget {
     }
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
         each!(self, target => target.restore(scope, settings).await)
+    }
+    fn reach(&self) -> Reach {
+        each!(self, target => target.reach())
     }
     fn artifact_of(&self, revision: &Revision) -> Option<Artifact> {
         each!(self, target => target.artifact_of(revision))

@@ -44,8 +44,8 @@ pub use self::endpoints::VercelEndpoints;
 use self::hints::Hints;
 use self::wire::{Domain, Project};
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Revision,
-    RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
+    Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -106,6 +106,13 @@ impl VercelSettings {
     pub const HOOK_DEADLINE: Duration = Duration::from_secs(60);
     /// Above how many files one archive is sent: single uploads have daily quotas (vercel.md 2.5).
     pub const ARCHIVE_ABOVE: usize = 500;
+
+    /// Returns the settings of a project that a journal names: enough to serve, restore and prune what is recorded, not to prepare anything
+    /// new.
+    pub fn recorded(target: Name, project: &str, reach: &Reach) -> Self {
+        let source = if reach.builds { VercelSource::Git { branch: None } } else { VercelSource::Directory };
+        Self { url: reach.url.clone(), ..Self::new(target, project, reach.account.clone(), source) }
+    }
 
     /// Returns settings with every default.
     pub fn new(target: Name, project: impl Into<String>, team: Option<String>, source: VercelSource) -> Self {
@@ -272,6 +279,11 @@ impl Target for VercelTarget {
 
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
         self.restore_settings(scope, settings).await
+    }
+
+    fn reach(&self) -> Reach {
+        let builds = !matches!(self.settings.source, VercelSource::Directory);
+        Reach { account: self.settings.team.clone(), url: self.settings.url.clone(), builds, drain_ms: None }
     }
 
     async fn release_holds(&self, _: &Scope) {}

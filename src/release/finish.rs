@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::journal::Journal;
 use super::journal::{Entry, Open, TargetRecord};
-use super::store::Journal;
 use super::{Context, Release};
 use crate::event::{EventKind, Level, Phase};
 use crate::id::Name;
@@ -27,12 +27,12 @@ pub(super) async fn finish(context: &Context, journal: &mut Journal, targets: &B
     let began = Instant::now();
     context.events.emit(EventKind::PhaseStarted { phase: Phase::Finish });
     let mut troubles: Vec<String> =
-        journal.append(Entry::Finishing, context.transport.chance()).err().iter().map(ToString::to_string).collect();
+        journal.append(Entry::Finishing, context.transport.chance()).await.err().iter().map(ToString::to_string).collect();
     let moved = open.begun.targets.iter().filter(|record| !record.carried);
     let ended = join_all(moved.map(|record| end_one(context, &open, record, targets.get(&record.name).copied()))).await;
     troubles.extend(ended.into_iter().filter_map(Result::err));
     if troubles.is_empty() {
-        troubles.extend(journal.append(Entry::Finished, context.transport.chance()).err().iter().map(ToString::to_string));
+        troubles.extend(journal.append(Entry::Finished, context.transport.chance()).await.err().iter().map(ToString::to_string));
     }
     for trouble in &troubles {
         let text = format!("The release serves, but finishing it met this: {trouble}. The next run finishes it.");

@@ -1,23 +1,31 @@
 //! The append-only record of an environment's releases, as values: records, and the pure fold that gives them meaning.
 //!
+//! [`Journal`] is the handle by which a run reads and appends; where the records are kept is a [`super::store::Store`]'s business.
+//!
 //! Presumed abort: intent is recorded before the world changes, and the commit. A release without `committed` is rolled back by whoever
 //! finds it; after `committed` only finishing is left. Every record carries the whole folded state, so that the head alone suffices, and
 //! nothing here is a secret: every reader of the store may read it.
+
+mod handle;
+mod state;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::handle::Journal;
+pub use self::state::{Closed, Hold, Impossible, Open, Shipped, Stage, State, fold};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
-use crate::platform::{Artifact, Capabilities, Observed, Revision, Settings};
+use crate::manifest::Check;
+use crate::platform::{Artifact, Capabilities, Observed, Reach, Revision, Settings};
 
 /// The format of records that this version writes; one that it does not know makes it stop and touch nothing.
 pub const FORMAT: u32 = 1;
 
-/// How many closed releases the folded state remembers.
-pub const HISTORY: usize = 50;
+/// How many closed releases the folded state remembers; older ones stay in the chain, for `cutover history`.
+pub const HISTORY: usize = 20;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +40,8 @@ pub struct Record {
     pub at: Timestamp,
     /// Who wrote it.
     pub owner: Owner,
+    /// Until when its writer counts as alive where nobody can say: the lock's deadline, pushed back by every record of the same owner.
+    pub until: Timestamp,
     /// What it says.
     pub entry: Entry,
     /// The state after it.
@@ -45,6 +55,33 @@ pub struct Owner {
     pub id: String,
     /// Where a person can look: the run's address; may be empty.
     pub url: String,
+    /// The job that it is, by which GitHub can say whether it is over; `None` outside Actions.
+    #[serde(default)]
+    pub job: Option<OwnerJob>,
+}
+
+impl Owner {
+    /// Returns an owner that GitHub knows nothing of: a process on some machine.
+    pub fn process(id: impl Into<String>) -> Self {
+        Self { id: id.into(), url: String::new(), job: None }
+    }
+}
+
+/// A job of a workflow run, as far as it knows itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerJob {
+    /// `owner/name` of the repository.
+    pub repository: String,
+    /// The run's id.
+    pub run: u64,
+    /// The run's attempt, from 1.
+    pub attempt: u32,
+    /// The job's id in the workflow file; legs of a matrix share it.
+    pub name: String,
+    /// The runner's name (`RUNNER_NAME`), by which the API's list of jobs is searched.
+    pub runner: Option<String>,
+    /// GitHub's own id of the job, where it could be found out.
+    pub id: Option<u64>,
 }
 
 /// What a record says.
@@ -81,7 +118,19 @@ pub enum Entry {
         cause: String,
     },
     /// Another runner continues an open release whose owner is gone.
-    TakenOver,
+    TakenOver {
+        /// Why its owner counts as gone.
+        because: String,
+    },
+    /// The owner is still at work: only the deadline moves.
+    Renewed,
+    /// A person wants no release to begin.
+    Hold {
+        /// Why, in the person's words.
+        reason: String,
+    },
+    /// The hold is over.
+    Unhold,
 }
 
 /// What recovery needs and cannot find better elsewhere.
@@ -117,6 +166,11 @@ pub struct TargetRecord {
     pub capabilities: Capabilities,
     /// The settings to put back on every ending.
     pub settings: Settings,
+    /// How it is reached without the manifest.
+    pub reach: Reach,
+    /// How it was judged; a later release asks unchanged ones of what served first.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// What it shall serve, from `prepared` on; for a carried target what it serves.
     pub after: Option<Revision>,
     /// Whether it stays as it is.
@@ -128,89 +182,6 @@ impl TargetRecord {
     pub fn before_revision(&self) -> Option<&Revision> {
         self.before.serving.iter().max_by(|a, b| a.percent.total_cmp(&b.percent)).map(|weighted| &weighted.revision)
     }
-}
-
-/// Where an open release is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Making things out of sight.
-    Begun,
-    /// Everything is made.
-    Prepared,
-    /// Traffic may be changing.
-    Cutting,
-    /// It stays; only finishing is left.
-    Committed,
-    /// Removing what is not needed.
-    Finishing,
-    /// Going back.
-    RollingBack,
-}
-
-/// A release that is not closed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Open {
-    /// As it began, with `after` filled in once prepared.
-    pub begun: Begun,
-    /// Where it is.
-    pub stage: Stage,
-    /// Why it goes back, or why it is stuck.
-    pub cause: Option<String>,
-    /// Whether a person is needed.
-    pub stuck: bool,
-    /// Who works on it.
-    pub owner: Owner,
-}
-
-/// A closed release.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Closed {
-    /// The release.
-    pub release: ReleaseId,
-    /// The git commit.
-    pub commit: String,
-    /// Who or what asked for it.
-    pub reason: String,
-    /// When it was closed.
-    pub at: Timestamp,
-    /// Whether it serves, or was rolled back.
-    pub finished: bool,
-    /// Why it was rolled back.
-    pub cause: Option<String>,
-    /// What it shipped, by target; what a rollback to it ships again.
-    pub targets: BTreeMap<Name, Shipped>,
-}
-
-/// What a closed release shipped to one target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Shipped {
-    /// What the target served from then on.
-    pub revision: Revision,
-    /// The artifact; `None` when the target was carried from before our time.
-    pub artifact: Option<Artifact>,
-}
-
-/// The meaning of a chain of records.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct State {
-    /// The release that is not closed, if any.
-    pub open: Option<Open>,
-    /// Closed releases, newest last, at most [`HISTORY`].
-    pub closed: Vec<Closed>,
-}
-
-/// A record that cannot follow the state before it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Impossible {
-    /// The entry does not fit the stage.
-    #[error("`{entry}` cannot follow {stage}")]
-    Step {
-        /// The entry's name.
-        entry: &'static str,
-        /// The stage in words.
-        stage: String,
-    },
 }
 
 impl Entry {
@@ -226,112 +197,10 @@ impl Entry {
             Self::RollingBack { .. } => "rolling_back",
             Self::RolledBack => "rolled_back",
             Self::Stuck { .. } => "stuck",
-            Self::TakenOver => "taken_over",
+            Self::TakenOver { .. } => "taken_over",
+            Self::Renewed => "renewed",
+            Self::Hold { .. } => "hold",
+            Self::Unhold => "unhold",
         }
     }
-}
-
-impl State {
-    /// Returns the newest release that serves, as the journal knows it.
-    pub fn serving(&self) -> Option<&Closed> {
-        self.closed.iter().rev().find(|closed| closed.finished)
-    }
-
-    /// Returns the release before the one that serves: where `rollback` goes by default.
-    pub fn previous(&self) -> Option<&Closed> {
-        self.closed.iter().rev().filter(|closed| closed.finished).nth(1)
-    }
-
-    /// Returns the state after `entry`; pure, and an impossible step is an error.
-    pub fn after(&self, entry: &Entry, owner: &Owner, at: Timestamp) -> Result<Self, Impossible> {
-        let mut next = self.clone();
-        let impossible = || Impossible::Step {
-            entry: entry.as_str(),
-            stage: self.open.as_ref().map_or_else(|| "a closed release".to_owned(), |open| format!("{:?}", open.stage)),
-        };
-        match (entry, &mut next.open) {
-            (Entry::Begun(begun), open @ None) => {
-                *open = Some(Open { begun: (**begun).clone(), stage: Stage::Begun, cause: None, stuck: false, owner: owner.clone() });
-            }
-            (Entry::Prepared { after, placeholders }, Some(open)) if open.stage == Stage::Begun => {
-                for target in &mut open.begun.targets {
-                    if let Some(revision) = after.get(&target.name) {
-                        target.after = Some(revision.clone());
-                    }
-                    if let Some(revision) = placeholders.get(&target.name) {
-                        target.before.serving = vec![crate::platform::Weighted { revision: revision.clone(), percent: 100.0 }];
-                    }
-                }
-                open.stage = Stage::Prepared;
-            }
-            (Entry::Cutting, Some(open)) if open.stage == Stage::Prepared => open.stage = Stage::Cutting,
-            (Entry::Committed, Some(open)) if open.stage == Stage::Cutting => open.stage = Stage::Committed,
-            (Entry::Finishing, Some(open)) if matches!(open.stage, Stage::Committed | Stage::Finishing) => {
-                open.stage = Stage::Finishing;
-            }
-            (Entry::Finished, Some(open)) if matches!(open.stage, Stage::Committed | Stage::Finishing) => next.close(true, at),
-            (Entry::RollingBack { cause }, Some(open))
-                if matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::Cutting | Stage::RollingBack) =>
-            {
-                open.stage = Stage::RollingBack;
-                open.cause.get_or_insert_with(|| cause.clone());
-            }
-            (Entry::RolledBack, Some(open)) if open.stage == Stage::RollingBack => next.close(false, at),
-            (Entry::Stuck { cause }, Some(open)) => {
-                open.stuck = true;
-                open.cause = Some(cause.clone());
-            }
-            (Entry::TakenOver, Some(open)) => open.owner = owner.clone(),
-            _ => return Err(impossible()),
-        }
-        Ok(next)
-    }
-
-    /// Remembers what served before the first release that this journal knows, so that there is a place to go back to.
-    fn adopt(&mut self, begun: &Begun, at: Timestamp) {
-        let adopted = begun.targets.iter().filter_map(|target| {
-            let revision = target.before_revision()?.clone();
-            Some((target.name.clone(), Shipped { revision, artifact: target.before_artifact.clone() }))
-        });
-        let targets: BTreeMap<Name, Shipped> = adopted.collect();
-        if targets.is_empty() {
-            return;
-        }
-        self.closed.push(Closed {
-            release: ReleaseId::from_text(format!("before-{}", begun.release)),
-            commit: "0".repeat(40),
-            reason: "adopted: it served before the first release that is recorded here".to_owned(),
-            at,
-            finished: true,
-            cause: None,
-            targets,
-        });
-    }
-
-    fn close(&mut self, finished: bool, at: Timestamp) {
-        let Some(open) = self.open.take() else { return };
-        if finished && self.serving().is_none() {
-            self.adopt(&open.begun, at);
-        }
-        let targets = open.begun.targets.into_iter().filter_map(|target| {
-            let revision = target.after?;
-            Some((target.name, Shipped { revision, artifact: target.artifact }))
-        });
-        self.closed.push(Closed {
-            release: open.begun.release,
-            commit: open.begun.commit,
-            reason: open.begun.reason,
-            at,
-            finished,
-            cause: open.cause,
-            targets: targets.collect(),
-        });
-        let surplus = self.closed.len().saturating_sub(HISTORY);
-        self.closed.drain(..surplus);
-    }
-}
-
-/// Folds a chain from its beginning; the states written in the records must be the folded ones.
-pub fn fold(records: &[Record]) -> Result<State, Impossible> {
-    records.iter().try_fold(State::default(), |state, record| state.after(&record.entry, &record.owner, record.at))
 }

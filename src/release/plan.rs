@@ -141,6 +141,8 @@ impl Planned {
             before_artifact: self.before.single().and_then(|revision| self.target.artifact_of(revision)),
             capabilities: self.target.capabilities(),
             settings: self.before.settings.clone(),
+            reach: self.target.reach(),
+            checks: self.checks.clone(),
             after: if self.carried { self.after.clone() } else { None },
             carried: self.carried,
         }

@@ -23,7 +23,7 @@ impl Release<'_> {
                     planned.after = Some(revision.clone());
                 }
             }
-            release.append(Phase::Prepare, Entry::Prepared { after, placeholders })
+            release.append(Phase::Prepare, Entry::Prepared { after, placeholders }).await
         })
         .await
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::journal::Journal;
 use super::journal::{Entry, Stage};
-use super::store::Journal;
 use super::{Context, Failure, finish, roll_back};
 use crate::event::{Level, Phase};
 use crate::id::{Name, ReleaseId};
@@ -33,7 +33,11 @@ pub async fn recover(context: &Context, journal: &mut Journal, targets: &BTreeMa
         context.environment, open.stage, open.owner.id
     );
     context.events.notice(Level::Warning, "release::unfinished-found", text);
-    journal.append(Entry::TakenOver, context.transport.chance()).map_err(|error| Failure::journal(Phase::Preflight, &error))?;
+    let because = "the machine's lock was free".to_owned();
+    journal
+        .append(Entry::TakenOver { because }, context.transport.chance())
+        .await
+        .map_err(|error| Failure::journal(Phase::Preflight, &error))?;
     match open.stage {
         Stage::Committed | Stage::Finishing => {
             finish::finish(context, journal, targets).await;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::journal::Journal;
 use super::journal::{Entry, Open, Stage, TargetRecord};
-use super::store::Journal;
 use super::{Context, Failure, Release};
 use crate::event::{EventKind, Level, Phase};
 use crate::id::{Name, ReleaseId};
@@ -43,7 +43,7 @@ pub(super) async fn roll_back(
         return Ok(());
     };
     let intent = Entry::RollingBack { cause: cause.to_owned() };
-    if let Err(error) = journal.append(intent, context.transport.chance()) {
+    if let Err(error) = journal.append(intent, context.transport.chance()).await {
         // No `committed` was ever believed and this machine holds the lock, so nobody can have decided otherwise: going back needs no record.
         context.events.notice(Level::Warning, "journal::unwritable", format!("{error}. Going back without a record of it."));
     }
@@ -64,7 +64,7 @@ pub(super) async fn roll_back(
     } else {
         Entry::Stuck { cause: failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ") }
     };
-    if let Err(error) = journal.append(entry, context.transport.chance()) {
+    if let Err(error) = journal.append(entry, context.transport.chance()).await {
         context.events.notice(Level::Warning, "journal::unwritable", format!("{error}. The next run will look at this release once more."));
     }
     let failure = failures.first().map(|failure| failure.text.clone());

@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 /// A request that judges a prepared or serving release, and what it must be answered with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// What it is called in reports; `GET /health` where the manifest does not say.
     pub name: String,
@@ -45,7 +46,7 @@ impl Check {
 }
 
 /// What a check asks. Paths begin with `/` and are put behind the target's address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CheckRequest {
     /// A GET. Redirects are not followed.
     Get {
@@ -102,7 +103,7 @@ impl fmt::Display for CheckRequest {
 
 /// How a POST's body is signed: HMAC-SHA-256 of `<unix seconds>.<body>`, sent as `t=<unix seconds>,v1=<hex>`, which is the scheme of Stripe's
 /// webhooks (<https://docs.stripe.com/webhooks#verify-manually>).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// The environment variable that holds the signing secret.
     pub secret_name: String,
@@ -111,7 +112,7 @@ pub struct Signature {
 }
 
 /// What a check must be answered with; everything that is said must hold.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expect {
     /// The status. Where the manifest does not say: 101 for a websocket, any 3xx with `location`, else any 2xx.
     pub status: ExpectedStatus,
@@ -136,7 +137,7 @@ impl Expect {
 }
 
 /// The status that is expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExpectedStatus {
     /// This one.
     Exactly(u16),
@@ -164,7 +165,8 @@ impl fmt::Display for ExpectedStatus {
 }
 
 /// What an answer must be equal to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Equals {
     /// The digest of the revision that is asked, in any of its written lengths.
     Revision,

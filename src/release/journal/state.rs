@@ -1,0 +1,270 @@
+//! What a chain of records means: the pure fold, in which an impossible step is an error.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Begun, Entry, HISTORY, Owner, Record, TargetRecord};
+use crate::http::Platform;
+use crate::id::{Name, ReleaseId};
+use crate::manifest::Check;
+use crate::platform::{Artifact, Reach, Revision, Settings, Weighted};
+
+/// Where an open release is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Making things out of sight.
+    Begun,
+    /// Everything is made.
+    Prepared,
+    /// Traffic may be changing.
+    Cutting,
+    /// It stays; only finishing is left.
+    Committed,
+    /// Removing what is not needed.
+    Finishing,
+    /// Going back.
+    RollingBack,
+}
+
+/// A release that is not closed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Open {
+    /// As it began, with `after` filled in once prepared.
+    pub begun: Begun,
+    /// Where it is.
+    pub stage: Stage,
+    /// Why it goes back, or why it is stuck.
+    pub cause: Option<String>,
+    /// Whether a person is needed.
+    pub stuck: bool,
+    /// Who works on it.
+    pub owner: Owner,
+    /// Until when that owner counts as alive where nobody can say.
+    pub until: Timestamp,
+}
+
+/// A wish of a person that no release begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Why, in the person's words.
+    pub reason: String,
+    /// Whose.
+    pub by: Owner,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A closed release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The release.
+    pub release: ReleaseId,
+    /// The git commit.
+    pub commit: String,
+    /// Who or what asked for it.
+    pub reason: String,
+    /// When it was closed.
+    pub at: Timestamp,
+    /// Whether it serves, or was rolled back.
+    pub finished: bool,
+    /// Why it was rolled back.
+    pub cause: Option<String>,
+    /// What it shipped, by target; what a rollback to it ships again.
+    pub targets: BTreeMap<Name, Shipped>,
+}
+
+/// What a closed release shipped to one target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shipped {
+    /// What the target served from then on; what it was to serve, when the release was rolled back.
+    pub revision: Revision,
+    /// The artifact; `None` when the target was carried from before our time.
+    pub artifact: Option<Artifact>,
+    /// What it served before.
+    pub before: Option<Revision>,
+    /// Its platform.
+    pub platform: Platform,
+    /// What it is called there.
+    pub thing: String,
+    /// How it is reached without the manifest.
+    pub reach: Reach,
+    /// The settings as the release left them.
+    pub settings: Settings,
+    /// How it was judged.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// Whether it stayed as it was.
+    #[serde(default)]
+    pub carried: bool,
+}
+
+/// The meaning of a chain of records.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The release that is not closed, if any.
+    pub open: Option<Open>,
+    /// Closed releases, newest last, at most [`HISTORY`].
+    pub closed: Vec<Closed>,
+    /// A person's wish that no release begins.
+    #[serde(default)]
+    pub hold: Option<Hold>,
+}
+
+/// A record that cannot follow the state before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Impossible {
+    /// The entry does not fit the stage.
+    #[error("`{entry}` cannot follow {stage}")]
+    Step {
+        /// The entry's name.
+        entry: &'static str,
+        /// The stage in words.
+        stage: String,
+    },
+}
+
+impl State {
+    /// Returns the newest release that serves, as the journal knows it.
+    pub fn serving(&self) -> Option<&Closed> {
+        self.closed.iter().rev().find(|closed| closed.finished)
+    }
+
+    /// Returns the release before the one that serves: where `rollback` goes by default.
+    pub fn previous(&self) -> Option<&Closed> {
+        self.closed.iter().rev().filter(|closed| closed.finished).nth(1)
+    }
+
+    /// Returns the state after `record`; pure, and an impossible step is an error.
+    pub fn after(&self, record: &Record) -> Result<Self, Impossible> {
+        let Record { entry, owner, at, until, .. } = record;
+        let at = *at;
+        let mut next = self.clone();
+        let impossible = || Impossible::Step {
+            entry: entry.as_str(),
+            stage: self.open.as_ref().map_or_else(|| "a closed release".to_owned(), |open| format!("{:?}", open.stage)),
+        };
+        match (entry, &mut next.open) {
+            (Entry::Begun(begun), open @ None) => {
+                *open = Some(Open {
+                    begun: (**begun).clone(),
+                    stage: Stage::Begun,
+                    cause: None,
+                    stuck: false,
+                    owner: owner.clone(),
+                    until: *until,
+                });
+            }
+            (Entry::Prepared { after, placeholders }, Some(open)) if open.stage == Stage::Begun => {
+                for target in &mut open.begun.targets {
+                    if let Some(revision) = after.get(&target.name) {
+                        target.after = Some(revision.clone());
+                    }
+                    if let Some(revision) = placeholders.get(&target.name) {
+                        target.before.serving = vec![Weighted { revision: revision.clone(), percent: 100.0 }];
+                    }
+                }
+                open.stage = Stage::Prepared;
+            }
+            (Entry::Cutting, Some(open)) if open.stage == Stage::Prepared => open.stage = Stage::Cutting,
+            (Entry::Committed, Some(open)) if open.stage == Stage::Cutting => open.stage = Stage::Committed,
+            (Entry::Finishing, Some(open)) if matches!(open.stage, Stage::Committed | Stage::Finishing) => {
+                open.stage = Stage::Finishing;
+            }
+            (Entry::Finished, Some(open)) if matches!(open.stage, Stage::Committed | Stage::Finishing) => next.close(true, at),
+            (Entry::RollingBack { cause }, Some(open))
+                if matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::Cutting | Stage::RollingBack) =>
+            {
+                open.stage = Stage::RollingBack;
+                open.cause.get_or_insert_with(|| cause.clone());
+            }
+            (Entry::RolledBack, Some(open)) if open.stage == Stage::RollingBack => next.close(false, at),
+            (Entry::Stuck { cause }, Some(open)) => {
+                open.stuck = true;
+                open.cause = Some(cause.clone());
+            }
+            (Entry::TakenOver { .. }, Some(open)) => {
+                open.owner = owner.clone();
+                open.stuck = false;
+            }
+            (Entry::Renewed, Some(open)) if open.owner.id == owner.id => {}
+            (Entry::Hold { reason }, _) => next.hold = Some(Hold { reason: reason.clone(), by: owner.clone(), since: at }),
+            (Entry::Unhold, _) if next.hold.is_some() => next.hold = None,
+            _ => return Err(impossible()),
+        }
+        // Every record of the owner is a sign of its life; a hold of somebody else is not.
+        if let Some(open) = next.open.as_mut().filter(|open| open.owner.id == owner.id) {
+            open.until = *until;
+        }
+        Ok(next)
+    }
+
+    /// Remembers what served before the first release that this journal knows, so that there is a place to go back to.
+    fn adopt(&mut self, begun: &Begun, at: Timestamp) {
+        let adopted = begun.targets.iter().filter_map(|target| {
+            let revision = target.before_revision()?.clone();
+            Some((
+                target.name.clone(),
+                Shipped { artifact: target.before_artifact.clone(), before: None, checks: Vec::new(), ..shipped(target, revision) },
+            ))
+        });
+        let targets: BTreeMap<Name, Shipped> = adopted.collect();
+        if targets.is_empty() {
+            return;
+        }
+        self.closed.push(Closed {
+            release: ReleaseId::from_text(format!("before-{}", begun.release)),
+            commit: "0".repeat(40),
+            reason: "adopted: it served before the first release that is recorded here".to_owned(),
+            at,
+            finished: true,
+            cause: None,
+            targets,
+        });
+    }
+
+    fn close(&mut self, finished: bool, at: Timestamp) {
+        let Some(open) = self.open.take() else { return };
+        if finished && self.serving().is_none() {
+            self.adopt(&open.begun, at);
+        }
+        let targets = open.begun.targets.iter().filter_map(|target| {
+            let revision = target.after.clone()?;
+            Some((target.name.clone(), shipped(target, revision)))
+        });
+        let targets: BTreeMap<Name, Shipped> = targets.collect();
+        self.closed.push(Closed {
+            release: open.begun.release,
+            commit: open.begun.commit,
+            reason: open.begun.reason,
+            at,
+            finished,
+            cause: open.cause,
+            targets,
+        });
+        let surplus = self.closed.len().saturating_sub(HISTORY);
+        self.closed.drain(..surplus);
+    }
+}
+
+/// Returns what is remembered of a target once its release is closed.
+fn shipped(target: &TargetRecord, revision: Revision) -> Shipped {
+    Shipped {
+        revision,
+        artifact: target.artifact.clone(),
+        before: target.before_revision().cloned(),
+        platform: target.platform,
+        thing: target.thing.clone(),
+        reach: target.reach.clone(),
+        settings: target.settings.clone(),
+        checks: target.checks.clone(),
+        carried: target.carried,
+    }
+}
+
+/// Folds a chain from its beginning.
+pub fn fold(records: &[Record]) -> Result<State, Impossible> {
+    records.iter().try_fold(State::default(), |state, record| state.after(record))
+}

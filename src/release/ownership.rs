@@ -1,0 +1,178 @@
+//! What a runner that was taken over can still do, and what bounds it.
+//!
+//! No platform checks a fencing token. So every change is sent only while the last look that found this run owning its environment is younger
+//! than [`Ownership::LOOK`] for a change forward and [`Ownership::TERM`] for a way back; whoever takes over waits [`Ownership::TERM`] and the
+//! longest deadline of a request before the last word (*quarantine*). The age is measured by the wall clock and by the clock that counts
+//! while the machine sleeps, whichever is older: a laptop that was shut, or a virtual machine that was frozen, has lost its ownership until it
+//! has looked again. What is left is one request that was on its way at that moment; recovery looks again after the quarantine and repairs it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::journal::{Owner, Record};
+use super::store::{HeadId, Newest, StoreError, Watcher};
+use crate::clock::{Clock, Moment};
+use crate::http::{Call, Guard, Platform};
+
+/// Tells whether the environment is still this run's; cheap to clone, and the same for every clone.
+#[derive(Debug, Clone)]
+pub struct Ownership {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    watcher: Arc<dyn Watcher>,
+    owner: Owner,
+    clock: Clock,
+    known: Mutex<Known>,
+    /// One look at a time, so that many changes at once cost one call.
+    looking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Identities that the newest record may have while the environment is ours.
+    ours: Vec<Option<HeadId>>,
+    /// When it was last seen to be ours.
+    at: Option<Moment>,
+    /// Who took over, once anybody did.
+    lost_to: Option<String>,
+    /// Whether the way back is being gone: it is fenced by [`Ownership::TERM`] and not by a fresh look.
+    back: bool,
+    /// Whether nothing is done but tidying up after closed releases.
+    tidying: bool,
+}
+
+/// Why a change may not be sent.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotOurs {
+    /// Somebody else has taken over.
+    #[error("{0} has taken this release over; nothing more is changed from here")]
+    TakenOver(String),
+    /// Nobody can say whose it is.
+    #[error("the journal cannot be read, so nobody can say whether this release is still ours: {0}")]
+    Unreadable(StoreError),
+}
+
+impl Ownership {
+    /// How old the last look may be when a change forward is sent: the longest cut-over (no look between its first and last change of
+    /// traffic) fits into it.
+    pub const LOOK: Duration = Duration::from_secs(120);
+    /// How old the last look may be when a change of the way back is sent while the journal cannot be read; T in what whoever takes over waits.
+    pub const TERM: Duration = Duration::from_secs(300);
+
+    pub(super) fn new(watcher: Arc<dyn Watcher>, owner: Owner, clock: Clock) -> Self {
+        Self { inner: Arc::new(Inner { watcher, owner, clock, known: Mutex::default(), looking: tokio::sync::Mutex::new(()) }) }
+    }
+
+    /// Notes that the newest record was read or written, and what it is.
+    pub(super) fn seen(&self, ours: Vec<Option<HeadId>>, head: Option<&Record>) {
+        let now = self.inner.clock.moment();
+        let mine = head.is_some_and(|head| self.is_ours(head));
+        let mut known = self.known();
+        known.ours = ours;
+        known.at = mine.then_some(now);
+        if mine {
+            known.lost_to = None;
+        }
+    }
+
+    /// Notes that the newest record may by now be another one of ours.
+    pub(super) fn doubt(&self, ours: Vec<Option<HeadId>>) {
+        self.known().ours = ours;
+    }
+
+    /// Notes that somebody else has written.
+    pub(super) fn overtaken(&self, head: Option<&Record>) {
+        if !head.is_some_and(|head| self.is_ours(head)) {
+            let mut known = self.known();
+            known.at = None;
+            known.lost_to = Some(writer(head));
+        }
+    }
+
+    /// Says that from now on the way back is gone.
+    pub(super) fn going_back(&self) {
+        self.known().back = true;
+    }
+
+    /// Returns whether the last look that found the environment ours is younger than [`Ownership::TERM`].
+    pub fn within_term(&self) -> bool {
+        self.known().younger(&self.inner.clock, Self::TERM)
+    }
+
+    /// Makes sure that the environment is ours: by the last look if it is young enough, else by a new one.
+    pub async fn assure(&self) -> Result<(), NotOurs> {
+        let fresh = |known: &Known| known.younger(&self.inner.clock, Self::LOOK);
+        if fresh(&self.known()) {
+            return Ok(());
+        }
+        let _turn = self.inner.looking.lock().await;
+        let (ours, back, lost_to) = {
+            let known = self.known();
+            if fresh(&known) {
+                return Ok(());
+            }
+            (known.ours.clone(), known.back, known.lost_to.clone())
+        };
+        if let Some(who) = lost_to {
+            return Err(NotOurs::TakenOver(who));
+        }
+        let before = self.inner.clock.moment();
+        match self.inner.watcher.newest(&ours).await {
+            Ok(Newest::Other(head)) if !head.as_ref().is_some_and(|head| self.is_ours(head)) => {
+                self.overtaken(head.as_deref());
+                Err(NotOurs::TakenOver(writer(head.as_deref())))
+            }
+            // The look counts from when it was asked: what came after it, it cannot know.
+            Ok(_) => {
+                self.known().at = Some(before);
+                Ok(())
+            }
+            Err(_) if back && self.within_term() => Ok(()),
+            Err(error) => Err(NotOurs::Unreadable(error)),
+        }
+    }
+
+    /// Says that what follows tidies up after closed releases: as long as no release is open, that is anybody's to do.
+    pub(super) fn tidying(&self, head: Option<&Record>) {
+        let now = self.inner.clock.moment();
+        let mut known = self.known();
+        known.tidying = true;
+        known.at = head.is_none_or(|head| head.state.open.is_none()).then_some(now);
+    }
+
+    /// Returns whether a newest record means that the environment is this run's.
+    pub(super) fn is_ours(&self, head: &Record) -> bool {
+        match &head.state.open {
+            Some(open) => open.owner.id == self.inner.owner.id,
+            None => self.known().tidying,
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn younger(&self, clock: &Clock, limit: Duration) -> bool {
+        self.lost_to.is_none() && self.at.is_some_and(|at| clock.age(&at) < limit)
+    }
+}
+
+impl Guard for Ownership {
+    fn admit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let harmless = call.changes_nothing() || matches!(call.platform, Platform::GitHub | Platform::Registry | Platform::Public);
+            if harmless { Ok(()) } else { self.assure().await.map_err(|error| error.to_string()) }
+        })
+    }
+}
+
+fn writer(head: Option<&Record>) -> String {
+    head.map_or_else(|| "somebody who emptied the journal".to_owned(), |head| head.owner.id.clone())
+}
