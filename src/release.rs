@@ -13,6 +13,7 @@ mod check;
 mod cut_over;
 mod finish;
 pub mod journal;
+pub mod lock;
 pub mod ownership;
 pub mod plan;
 mod prepare;
