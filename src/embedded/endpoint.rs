@@ -22,6 +22,7 @@ use super::fault::{Answer, Effect, Limit};
 use super::ground::{Ground, lock};
 use super::operation::{Asked, Named, Naming};
 use super::tape::{Entry, Recorded, hex};
+use super::witness::{Moment, Sender};
 
 /// The most of a request body that is read ahead in order to record it: larger ones, and ones that are not JSON, pass through and are hashed.
 const LARGEST_READ_AHEAD: u64 = 8 * 1024 * 1024;
@@ -77,6 +78,13 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
         body: recorded.json(),
     });
     let sequence = ground.tape.begin(entry(&watch.platform, &named, &parts, recorded));
+    let witness = ground.witness.get().map(|witness| (witness, ground.tape.boundary(sequence), Sender::of(&parts.extensions)));
+    if let Some((witness, boundary, sender)) = &witness
+        && !witness.meets(boundary, Moment::Before, *sender).await
+    {
+        ground.tape.amend(sequence, |entry| entry.fault = Some("its sender was gone before it arrived".to_owned()));
+        return lost();
+    }
     if let Some(limit) = ground.faults.refused(&watch.platform, &named.operation, parts.uri.path(), &ground.clock) {
         let response = too_many(&limit);
         ground.tape.amend(sequence, |entry| {
@@ -94,9 +102,13 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
         ground.tape.amend(sequence, |entry| entry.fault = Some(format!("effect {:?}, answer {:?}", fault.0, fault.1)));
     }
     let work = Work { ground: ground.clone(), sequence, meter, request: Request::from_parts(parts, body), next };
-    match fault {
+    let response = match fault {
         None => work.run().await,
         Some((effect, answer)) => work.struck(effect, answer).await,
+    };
+    match &witness {
+        Some((witness, boundary, sender)) if !witness.meets(boundary, Moment::After, *sender).await => lost(),
+        _ => response,
     }
 }
 

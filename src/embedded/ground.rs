@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::fault::Faults;
 use super::tape::Tape;
 use super::traffic::Traffic;
+use super::witness::Witnesses;
 use crate::clock::Clock;
 use crate::id::Chance;
 
@@ -26,6 +27,8 @@ pub struct Ground {
     pub faults: Faults,
     /// Who answers under which public host name.
     pub traffic: Traffic,
+    /// Who is told of every request as it arrives and as it is answered.
+    pub witness: Witnesses,
     end: CancellationToken,
 }
 
@@ -38,6 +41,7 @@ impl Ground {
             tape: Tape::new(clock),
             faults: Faults::default(),
             traffic: Traffic::new(clock),
+            witness: Witnesses::default(),
             end: CancellationToken::new(),
         }
     }
