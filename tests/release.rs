@@ -24,6 +24,7 @@ use cutover::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
 use cutover::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
 use cutover::platform::{AnyTarget, Artifact, Target};
 use cutover::release::journal::{Journal, Owner, Record, Stage};
+use cutover::release::lock::{Nobody, Patience, Turn, turn};
 use cutover::release::plan::Shipment;
 use cutover::release::store::file::FileStore;
 use cutover::release::{Context, Ending, Move, Plan, Recovered, Release, Timing, recover};
@@ -238,7 +239,11 @@ impl Bench {
         let runner = Runner::new(self, "r-recovery", self.wire());
         let targets = runner.targets(self);
         let by_name = targets.iter().map(|target| (target.name().clone(), target)).collect();
-        recover(&runner.context, &mut self.journal(), &by_name).await.unwrap()
+        let mut journal = self.journal();
+        match turn(&runner.context, &mut journal, &Nobody, Patience::NONE).await.unwrap() {
+            Turn::Free => Recovered::Nothing,
+            Turn::Abandoned(abandoned) => recover(&runner.context, &mut journal, &by_name, &abandoned).await.unwrap(),
+        }
     }
 }
 
