@@ -203,7 +203,7 @@ async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result
     let mut moves = Vec::new();
     for target in all {
         match earlier.targets.get(target.name()) {
-            Some(shipped) => moves.push(move_of(stage, environment, target, Shipment::Earlier(shipped.clone()))),
+            Some(shipped) => moves.push(move_of(stage, environment, target, Shipment::Earlier(Box::new(shipped.clone())))),
             None => {
                 let text = format!("{} was no part of {}; it stays as it is.", target.name(), earlier.release);
                 stage.events.notice(Level::Warning, "rollback::not-part", text);
