@@ -15,6 +15,7 @@ mod image;
 mod journal;
 mod manifest;
 mod mask;
+mod matrix;
 mod openapi;
 mod rehearse;
 mod release;
