@@ -13,6 +13,7 @@ mod github;
 mod graph;
 mod image;
 mod journal;
+mod lock;
 mod manifest;
 mod mask;
 mod openapi;

@@ -24,6 +24,7 @@ impl Release<'_> {
             loop {
                 let results = join_all(release.plan.moving().map(|planned| release.watch_one(planned, round))).await;
                 results.into_iter().find(Result::is_err).unwrap_or(Ok(()))?;
+                release.keep(Phase::Watch).await?;
                 round += 1;
                 let left = release.context.timing.watch.saturating_sub(began.elapsed());
                 if left.is_zero() {
