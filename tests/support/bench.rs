@@ -144,7 +144,7 @@ impl Bench {
     }
 
     pub(crate) fn wire(&self) -> Arc<dyn Wire> {
-        Arc::new(InProcess(self.world.clone()))
+        Arc::new(InProcess::new(self.world.clone()))
     }
 
     pub(crate) fn writes(&self) -> Vec<String> {
