@@ -125,7 +125,7 @@ impl Faults {
     }
 
     /// Returns the fault that strikes this request, counting it for every rule that matches; the rule armed first wins.
-    pub(super) fn strike(&self, platform: &str, operation: &str, target: Option<&str>) -> Option<(Effect, Answer)> {
+    pub(crate) fn strike(&self, platform: &str, operation: &str, target: Option<&str>) -> Option<(Effect, Answer)> {
         let mut struck = None;
         for armed in &mut lock(&self.board).rules {
             if !armed.rule.matches(platform, operation, target) {
