@@ -9,8 +9,10 @@
 //! Everything before `committed` goes back on any failure; everything after it only goes on. Going back works from the journal's record of
 //! the release, not from what this process remembers, so that whoever finds an unfinished release does the same as its own runner would.
 
+mod baseline;
 mod check;
 mod cut_over;
+pub mod drift;
 mod finish;
 pub mod journal;
 pub mod lock;
@@ -132,23 +134,30 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// Whether the run's cancellation is the cause.
     pub cancelled: bool,
+    /// Whether it is a check that fails on what served before as well.
+    pub suspect: bool,
 }
 
 impl Failure {
     fn on(phase: Phase, target: &Name, error: &PlatformError) -> Self {
-        Self { phase, target: Some(target.clone()), text: error.to_string(), hints: error.hints.clone(), cancelled: error.cancelled() }
+        Self { phase, target: Some(target.clone()), text: error.to_string(), hints: error.hints.clone(), cancelled: error.cancelled(), suspect: false }
     }
 
     fn said(phase: Phase, target: Option<&Name>, text: impl Into<String>) -> Self {
-        Self { phase, target: target.cloned(), text: text.into(), hints: Vec::new(), cancelled: false }
+        Self { phase, target: target.cloned(), text: text.into(), hints: Vec::new(), cancelled: false, suspect: false }
     }
 
     fn cancellation(phase: Phase) -> Self {
-        Self { phase, target: None, text: "the run was cancelled".to_owned(), hints: Vec::new(), cancelled: true }
+        Self { phase, target: None, text: "the run was cancelled".to_owned(), hints: Vec::new(), cancelled: true, suspect: false }
     }
 
     fn journal(phase: Phase, error: &StoreError) -> Self {
         Self::said(phase, None, error.to_string())
+    }
+
+    /// Returns whether it holds the release instead of condemning it: no traffic has moved, and what serves fails the same check.
+    fn holds(&self) -> bool {
+        self.suspect && self.phase < Phase::CutOver
     }
 }
 
@@ -202,13 +211,14 @@ pub struct Release<'a> {
     journal: &'a mut Journal,
     plan: Plan,
     proven: BTreeMap<Name, bool>,
+    baseline: baseline::Baseline,
     skew: Option<Duration>,
 }
 
 impl<'a> Release<'a> {
     /// Returns a release of what was planned.
     pub fn new(context: Context, journal: &'a mut Journal, plan: Plan) -> Self {
-        Self { context, journal, plan, proven: BTreeMap::new(), skew: None }
+        Self { context, journal, plan, proven: BTreeMap::new(), baseline: baseline::Baseline::default(), skew: None }
     }
 
     /// Runs the release to its end: forward to the commit and through finishing, or back.
@@ -230,11 +240,14 @@ impl<'a> Release<'a> {
                 self.end(Outcome::Finished, None).await
             }
             Err(failure) => {
-                self.context.events.notice(Level::Error, "release::failed", failure.to_string());
+                let (level, code) =
+                    if failure.holds() { (Level::Warning, "release::held") } else { (Level::Error, "release::failed") };
+                self.context.events.notice(level, code, failure.to_string());
                 let back = self.back(&failure).await;
                 let outcome = match back {
                     Err(_) => Outcome::Stuck,
                     Ok(()) if failure.cancelled => Outcome::Cancelled,
+                    Ok(()) if failure.holds() => Outcome::Held,
                     Ok(()) => Outcome::RolledBack,
                 };
                 self.end(outcome, Some(failure)).await
@@ -255,6 +268,7 @@ impl<'a> Release<'a> {
         if self.context.cancelled() {
             return Err(Failure::cancellation(Phase::Preflight));
         }
+        self.ask_baseline().await?;
         let begun = Begun {
             release: self.context.release.clone(),
             commit: self.context.commit.clone(),

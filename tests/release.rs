@@ -33,11 +33,11 @@ use tokio::sync::Notify;
 
 use crate::support::wire::InProcess;
 
-const APP: &str = "api";
-const TEAM: &str = "team_shop";
-const PROJECTS: [&str; 2] = ["front", "docs"];
+pub(crate) const APP: &str = "api";
+pub(crate) const TEAM: &str = "team_shop";
+pub(crate) const PROJECTS: [&str; 2] = ["front", "docs"];
 const OLD: &str = "registry.fly.io/api:old@sha256:1111111111111111111111111111111111111111111111111111111111111111";
-const NEW: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
+pub(crate) const NEW: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
 const TOML: &str = r#"
 app = "api"
 primary_region = "iad"
@@ -52,13 +52,13 @@ grace_period = "1s"
 "#;
 
 /// A product on a Fly app and two Vercel projects, and its journal.
-struct Bench {
-    world: World,
-    fly: Fly,
-    vercel: Vercel,
-    clock: Clock,
-    toml: String,
-    sites: tempfile::TempDir,
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) fly: Fly,
+    pub(crate) vercel: Vercel,
+    pub(crate) clock: Clock,
+    pub(crate) toml: String,
+    pub(crate) sites: tempfile::TempDir,
     journals: tempfile::TempDir,
     /// What served at the beginning: machines of the app, then the deployment of each project.
     machines: BTreeSet<String>,
@@ -67,7 +67,7 @@ struct Bench {
 
 /// How a bench begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     /// An earlier release serves; new machines stand beside the old ones.
     Bluegreen,
     /// An earlier release serves; its machines are replaced in place.
@@ -80,18 +80,18 @@ const KINDS: [Kind; 3] = [Kind::Bluegreen, Kind::Rolling, Kind::First];
 
 /// What users of a target get, by the embedded platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Users {
+pub(crate) enum Users {
     Before,
     After,
     Torn,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::of(Kind::Bluegreen).await
     }
 
-    async fn of(kind: Kind) -> Self {
+    pub(crate) async fn of(kind: Kind) -> Self {
         let clock = Clock::starting_at("2026-11-21T05:00:00Z".parse().unwrap());
         let world = World::in_process(clock, Chance::seeded(7));
         let registry = Registry::add_to(&world).unwrap();
@@ -134,32 +134,32 @@ impl Bench {
         FileStore::path(self.journals.path(), &name("shop"), &name("production"))
     }
 
-    fn journal(&self) -> Journal {
+    pub(crate) fn journal(&self) -> Journal {
         let owner = Owner::process("someone@laptop/42");
         let store = FileStore::open(&self.path(), &owner).unwrap();
         // A file is there at once.
         futures_util::FutureExt::now_or_never(Journal::open(Box::new(store), owner, self.clock)).unwrap().unwrap()
     }
 
-    fn records(&self) -> Vec<&'static str> {
+    pub(crate) fn records(&self) -> Vec<&'static str> {
         FileStore::read(&self.path()).unwrap().iter().map(|record: &Record| record.entry.as_str()).collect()
     }
 
-    fn wire(&self) -> Arc<dyn Wire> {
+    pub(crate) fn wire(&self) -> Arc<dyn Wire> {
         Arc::new(InProcess(self.world.clone()))
     }
 
-    fn writes(&self) -> Vec<String> {
+    pub(crate) fn writes(&self) -> Vec<String> {
         let entries = self.world.ground().tape.entries();
         entries.into_iter().filter(|entry| entry.write).map(|entry| entry.boundary).collect()
     }
 
-    fn strike(&self, boundary: &str, effect: Effect, answer: Told, times: Times) -> u64 {
+    pub(crate) fn strike(&self, boundary: &str, effect: Effect, answer: Told, times: Times) -> u64 {
         self.world.ground().faults.set(Rule::at(boundary, effect, answer).unwrap().times(times))
     }
 
     /// What users of the app and of each project get.
-    fn users(&self) -> BTreeMap<&'static str, Users> {
+    pub(crate) fn users(&self) -> BTreeMap<&'static str, Users> {
         let routable: Vec<_> = self.fly.machines(APP).into_iter().filter(|machine| machine.routable).collect();
         let old = routable.iter().filter(|machine| machine.image == OLD).count();
         let app = match (old, routable.len() - old) {
@@ -200,7 +200,7 @@ impl Bench {
 
     /// Everything is as users of this side get it, and nothing of the release is left over.
     #[track_caller]
-    fn settled_on(&self, side: Users, told: &str) {
+    pub(crate) fn settled_on(&self, side: Users, told: &str) {
         let users = self.users();
         assert!(users.values().all(|seen| *seen == side), "{told}: {users:?}, {:?}", self.records());
         let machines: BTreeSet<String> = self.fly.machines(APP).into_iter().map(|machine| machine.id).collect();
@@ -223,18 +223,18 @@ impl Bench {
     }
 
     /// Runs a release to its end.
-    async fn release(&self, id: &str) -> Ending {
+    pub(crate) async fn release(&self, id: &str) -> Ending {
         self.run(&Runner::new(self, id, self.wire())).await
     }
 
-    async fn run(&self, runner: &Runner) -> Ending {
+    pub(crate) async fn run(&self, runner: &Runner) -> Ending {
         let mut journal = self.journal();
         let plan = Plan::make(&runner.context, runner.moves(self)).await.unwrap();
         Release::new(runner.context.clone(), &mut journal, plan).run().await
     }
 
     /// Recovers as another runner would, with targets of its own.
-    async fn recover(&self) -> Recovered {
+    pub(crate) async fn recover(&self) -> Recovered {
         let runner = Runner::new(self, "r-recovery", self.wire());
         let targets = runner.targets(self);
         let by_name = targets.iter().map(|target| (target.name().clone(), target)).collect();
@@ -243,18 +243,18 @@ impl Bench {
 }
 
 /// One process that releases.
-struct Runner {
-    context: Context,
-    heard: Arc<Mutex<Vec<EventKind>>>,
+pub(crate) struct Runner {
+    pub(crate) context: Context,
+    pub(crate) heard: Arc<Mutex<Vec<EventKind>>>,
 }
 
 impl Runner {
-    fn new(bench: &Bench, id: &str, wire: Arc<dyn Wire>) -> Self {
+    pub(crate) fn new(bench: &Bench, id: &str, wire: Arc<dyn Wire>) -> Self {
         Self::hearing(bench, id, wire, |_| false)
     }
 
     /// A runner whose events are heard, and that is told to end when `when` says so.
-    fn hearing(bench: &Bench, id: &str, wire: Arc<dyn Wire>, when: impl Fn(&EventKind) -> bool + Send + 'static) -> Self {
+    pub(crate) fn hearing(bench: &Bench, id: &str, wire: Arc<dyn Wire>, when: impl Fn(&EventKind) -> bool + Send + 'static) -> Self {
         let transport = Transport::new(wire, bench.clock, Arc::new(Chance::seeded(3)));
         let (events, mut receiver) = Events::channel(bench.clock);
         let (shutdown, heard) = (Shutdown::default(), Arc::new(Mutex::new(Vec::new())));
@@ -282,7 +282,7 @@ impl Runner {
         Self { context, heard }
     }
 
-    fn targets(&self, bench: &Bench) -> [AnyTarget; 3] {
+    pub(crate) fn targets(&self, bench: &Bench) -> [AnyTarget; 3] {
         let settings = FlySettings {
             drain_margin: Some(Duration::from_secs(1)),
             wait_deadline: Some(Duration::from_secs(60)),
@@ -300,7 +300,7 @@ impl Runner {
     }
 
     /// The front end comes after the app; the documentation comes whenever it likes.
-    fn moves(&self, bench: &Bench) -> Vec<Move> {
+    pub(crate) fn moves(&self, bench: &Bench) -> Vec<Move> {
         let artifact = |target: &AnyTarget| match target.name().as_str() {
             "api" => Artifact::Image { reference: format!("registry.fly.io/{APP}:new@{NEW}"), digest: NEW.into(), stand_in: true },
             site => Artifact::Directory { path: bench.sites.path().join(site), digest: site_digest(site, "3") },
@@ -316,22 +316,22 @@ impl Runner {
         self.targets(bench).map(one).into()
     }
 
-    fn phases(&self) -> Vec<Phase> {
+    pub(crate) fn phases(&self) -> Vec<Phase> {
         let heard = self.heard.lock().unwrap();
         heard.iter().filter_map(|kind| if let EventKind::PhaseStarted { phase } = kind { Some(*phase) } else { None }).collect()
     }
 }
 
 /// The digest of a site's files: of another digit, of other files.
-fn site_digest(site: &str, digit: &str) -> String {
+pub(crate) fn site_digest(site: &str, digit: &str) -> String {
     format!("sha256:{}{}", digit.repeat(63), site.len() % 10)
 }
 
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-fn get(path: &str, equals: Option<Equals>) -> Check {
+pub(crate) fn get(path: &str, equals: Option<Equals>) -> Check {
     Check {
         name: format!("GET {path}"),
         request: CheckRequest::Get { path: path.into(), headers: indexmap::IndexMap::new() },
