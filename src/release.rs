@@ -140,7 +140,14 @@ pub struct Failure {
 
 impl Failure {
     fn on(phase: Phase, target: &Name, error: &PlatformError) -> Self {
-        Self { phase, target: Some(target.clone()), text: error.to_string(), hints: error.hints.clone(), cancelled: error.cancelled(), suspect: false }
+        Self {
+            phase,
+            target: Some(target.clone()),
+            text: error.to_string(),
+            hints: error.hints.clone(),
+            cancelled: error.cancelled(),
+            suspect: false,
+        }
     }
 
     fn said(phase: Phase, target: Option<&Name>, text: impl Into<String>) -> Self {
@@ -240,8 +247,7 @@ impl<'a> Release<'a> {
                 self.end(Outcome::Finished, None).await
             }
             Err(failure) => {
-                let (level, code) =
-                    if failure.holds() { (Level::Warning, "release::held") } else { (Level::Error, "release::failed") };
+                let (level, code) = if failure.holds() { (Level::Warning, "release::held") } else { (Level::Error, "release::failed") };
                 self.context.events.notice(level, code, failure.to_string());
                 let back = self.back(&failure).await;
                 let outcome = match back {

@@ -11,6 +11,7 @@ use cutover::manifest::Check;
 use cutover::platform::{Artifact, Target};
 use cutover::release::plan::Shipment;
 use cutover::release::{Ending, Move, Plan, Release};
+use cutover::shutdown::{Level, Shutdown};
 use futures_util::future::BoxFuture;
 
 use crate::release::{APP, Bench, Runner, Users, get, site_digest};
@@ -141,7 +142,10 @@ async fn a_check_that_fails_on_both_sides_holds_the_release() {
     let check = "front GET /deep".to_owned();
     assert_eq!(told, [(check.clone(), Phase::Observe, Verdict::Fail), (check, Phase::Verify, Verdict::Suspect)]);
     // What was prepared is taken back, and nothing was cut over.
-    assert_eq!(["front", "docs"].map(|project| (project, bench.vercel.production(project))), serves.into_iter().rev().collect::<Vec<_>>()[..]);
+    assert_eq!(
+        ["front", "docs"].map(|project| (project, bench.vercel.production(project))),
+        serves.into_iter().rev().collect::<Vec<_>>()[..]
+    );
     assert_eq!(bench.fly.machines(APP).len(), machines);
     assert_eq!(bench.records()[6..], ["begun", "prepared", "rolling_back", "rolled_back"]);
     // The baseline came before anything was made: the first public requests are those to what serves, at every edge.
@@ -159,7 +163,7 @@ async fn a_check_that_the_new_release_mends_passes_and_says_so() {
     });
     let turning = wire.clone();
     let runner = Runner::hearing(&bench, "r-2", wire, move |kind| {
-        if matches!(kind, EventKind::PhaseStarted { phase: Phase::Watch }) {
+        if matches!(kind, EventKind::PhaseStarted { phase: Phase::CutOver }) {
             turning.on.store(false, Ordering::SeqCst);
         }
         false
@@ -291,9 +295,14 @@ async fn a_check_of_the_revision_is_asked_of_what_serves_by_its_own_digest() {
 async fn a_run_cancelled_while_it_asks_what_serves_has_written_nothing() {
     let (mut bench, _) = serving().await;
     let records = bench.records().len();
-    let runner = Runner::hearing(&bench, "r-2", Scripting::new(&bench, deep(200)), |kind| {
-        matches!(kind, EventKind::PhaseStarted { phase: Phase::Observe })
+    let run: Arc<Mutex<Option<Shutdown>>> = Arc::default();
+    let cancelled = run.clone();
+    let wire = Scripting::new(&bench, move |call| {
+        cancelled.lock().unwrap().iter().for_each(|run| run.raise(Level::Drain));
+        deep(200)(call)
     });
+    let runner = Runner::new(&bench, "r-2", wire);
+    *run.lock().unwrap() = Some(runner.context.shutdown.clone());
     let moves = with(newer(&mut bench, &runner), "front", &get("/deep", None));
     let ending = go(&bench, &runner, moves).await;
     assert_eq!((ending.outcome, bench.records().len()), (Outcome::Cancelled, records));
