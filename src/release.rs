@@ -30,9 +30,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use plan::{Move, Plan, Planned};
-pub use recover::{Recovered, recover};
+pub use recover::{Afterwards, Recovered, look_at_closed, recover};
 
-use self::journal::{Begun, Entry, Journal, Open, TargetRecord};
+use self::journal::{Begun, Entry, Journal, Open, Stage, TargetRecord};
+use self::roll_back::NotBack;
 use self::store::StoreError;
 use crate::event::{EventKind, Events, Level, Outcome, Phase, Serving, Side};
 use crate::http::Transport;
@@ -83,6 +84,11 @@ pub struct Timing {
     pub pause: Duration,
     /// How long one target may take to go back, all tries together.
     pub back_limit: Duration,
+    /// How long after it was sent something whose answer was lost may still have its effect: the longest deadline of a request, and a margin
+    /// for a platform that acts after it has hung up.
+    pub late: Duration,
+    /// How long the fate of a commit whose answer was lost is looked for.
+    pub doubt_limit: Duration,
     /// How many edges a proof asks; in the real world, how many times it asks.
     pub edges: usize,
 }
@@ -97,6 +103,8 @@ impl Default for Timing {
             failing_limit: Duration::from_secs(5),
             pause: Duration::from_millis(250),
             back_limit: Duration::from_secs(120),
+            late: Duration::from_secs(60),
+            doubt_limit: Duration::from_secs(300),
             edges: 3,
         }
     }
@@ -136,6 +144,8 @@ pub struct Failure {
     pub cancelled: bool,
     /// Whether it is a check that fails on what served before as well.
     pub suspect: bool,
+    /// Whether the release may be another runner's by now, or committed: then nothing more is changed from here.
+    pub overtaken: bool,
 }
 
 impl Failure {
@@ -147,19 +157,21 @@ impl Failure {
             hints: error.hints.clone(),
             cancelled: error.cancelled(),
             suspect: false,
+            overtaken: false,
         }
     }
 
     fn said(phase: Phase, target: Option<&Name>, text: impl Into<String>) -> Self {
-        Self { phase, target: target.cloned(), text: text.into(), hints: Vec::new(), cancelled: false, suspect: false }
+        Self { phase, target: target.cloned(), text: text.into(), hints: Vec::new(), cancelled: false, suspect: false, overtaken: false }
     }
 
     fn cancellation(phase: Phase) -> Self {
-        Self { phase, target: None, text: "the run was cancelled".to_owned(), hints: Vec::new(), cancelled: true, suspect: false }
+        Self { cancelled: true, ..Self::said(phase, None, "the run was cancelled") }
     }
 
     fn journal(phase: Phase, error: &StoreError) -> Self {
-        Self::said(phase, None, error.to_string())
+        let overtaken = matches!(error, StoreError::Overtaken { .. } | StoreError::Unknown { .. });
+        Self { overtaken, ..Self::said(phase, None, error.to_string()) }
     }
 
     /// Returns whether it holds the release instead of condemning it: no traffic has moved, and what serves fails the same check.
@@ -241,24 +253,24 @@ impl<'a> Release<'a> {
         if let Err(failure) = self.begin().await {
             return self.end(if failure.cancelled { Outcome::Cancelled } else { Outcome::PreflightFailed }, Some(failure)).await;
         }
-        match self.forward().await {
-            Ok(()) => {
-                self.finish().await;
-                self.end(Outcome::Finished, None).await
+        let Err(failure) = self.forward().await else {
+            self.finish().await;
+            return self.end(Outcome::Finished, None).await;
+        };
+        let (level, code) = if failure.holds() { (Level::Warning, "release::held") } else { (Level::Error, "release::failed") };
+        self.context.events.notice(level, code, failure.to_string());
+        let outcome = match self.back(&failure).await {
+            Ok(()) if failure.cancelled => Outcome::Cancelled,
+            Ok(()) if failure.holds() => Outcome::Held,
+            Ok(()) => Outcome::RolledBack,
+            Err(NotBack::Ended) => Outcome::Cancelled,
+            Err(NotBack::Targets(_)) => Outcome::Stuck,
+            Err(NotBack::Untouched(why)) => {
+                self.context.events.notice(Level::Error, "release::untouched", why.to_string());
+                Outcome::Stuck
             }
-            Err(failure) => {
-                let (level, code) = if failure.holds() { (Level::Warning, "release::held") } else { (Level::Error, "release::failed") };
-                self.context.events.notice(level, code, failure.to_string());
-                let back = self.back(&failure).await;
-                let outcome = match back {
-                    Err(_) => Outcome::Stuck,
-                    Ok(()) if failure.cancelled => Outcome::Cancelled,
-                    Ok(()) if failure.holds() => Outcome::Held,
-                    Ok(()) => Outcome::RolledBack,
-                };
-                self.end(outcome, Some(failure)).await
-            }
-        }
+        };
+        self.end(outcome, Some(failure)).await
     }
 
     /// The way forward, in the words of the design.
@@ -289,9 +301,34 @@ impl<'a> Release<'a> {
             if release.context.cancelled() {
                 return Err(Failure::cancellation(Phase::Commit));
             }
-            release.append(Phase::Commit, Entry::Committed).await
+            match release.append(Phase::Commit, Entry::Committed).await {
+                Err(failure) if release.journal.in_doubt() => release.find_out(failure).await,
+                other => other,
+            }
         })
         .await
+    }
+
+    /// Looks whether a commit whose answer was lost has landed: the same record is sent until somebody can say. Only a second signal ends
+    /// this early, since neither side may be touched before it is known.
+    async fn find_out(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.context.events.notice(Level::Warning, "journal::in-doubt", format!("{}. Finding out.", failure.text));
+        let until = tokio::time::Instant::now() + self.context.timing.doubt_limit;
+        loop {
+            match self.journal.refresh().await {
+                Ok(()) => {
+                    let committed = self.open().is_some_and(|open| open.stage == Stage::Committed);
+                    return if committed { Ok(()) } else { Err(failure) };
+                }
+                Err(StoreError::Unknown { .. }) if tokio::time::Instant::now() < until => {}
+                Err(error) => return Err(Failure::journal(Phase::Commit, &error)),
+            }
+            tokio::select! {
+                biased;
+                () = self.context.shutdown.at_least(shutdown::Level::Now) => return Err(failure),
+                () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            }
+        }
     }
 
     async fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
@@ -348,7 +385,15 @@ impl<'a> Release<'a> {
         let record = self.record(planned);
         let scope = self.context.scope(Phase::Observe, &Shutdown::default());
         let (before, after) = (record.before_revision().cloned(), record.after.clone());
-        let serves = match tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)).await {
+        // After a second signal nothing more is asked: the end comes at once, and says that it does not know.
+        let asked = async {
+            tokio::select! {
+                biased;
+                () = self.context.shutdown.at_least(shutdown::Level::Now) => None,
+                observed = tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)) => Some(observed),
+            }
+        };
+        let serves = match asked.await.unwrap_or(Ok(Err(cancelled(target, "observe")))) {
             Ok(Ok(observed)) => side(&observed, before.as_ref(), after.as_ref(), outcome),
             Ok(Err(_)) | Err(_) => Side::Unknown,
         };

@@ -14,7 +14,7 @@ use cutover::release::{Ending, Move, Plan, Release};
 use cutover::shutdown::{Level, Shutdown};
 use futures_util::future::BoxFuture;
 
-use crate::release::{APP, Bench, Runner, Users, get, site_digest};
+use crate::support::bench::{APP, Bench, Runner, Users, get, site_digest};
 use crate::support::wire::InProcess;
 
 /// A wire on which public requests are answered as a test wants, once it is told to.

@@ -12,6 +12,7 @@ use crate::exit;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
 use crate::release::journal::Journal;
+use crate::release::lock::{self, NoTurn, Turn};
 use crate::release::plan::Shipment;
 use crate::release::store::StoreError;
 use crate::release::store::file::FileStore;
@@ -202,7 +203,7 @@ async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result
     let mut moves = Vec::new();
     for target in all {
         match earlier.targets.get(target.name()) {
-            Some(shipped) => moves.push(move_of(stage, environment, target, Shipment::Earlier(shipped.clone()))),
+            Some(shipped) => moves.push(move_of(stage, environment, target, Shipment::Earlier(Box::new(shipped.clone())))),
             None => {
                 let text = format!("{} was no part of {}; it stays as it is.", target.name(), earlier.release);
                 stage.events.notice(Level::Warning, "rollback::not-part", text);
@@ -260,6 +261,12 @@ pub(crate) async fn recover_only(stage: &Stage, environment: &Name) -> Conclusio
                 );
                 Ok(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) })
             }
+            Recovered::Unfinished(release) => {
+                let text =
+                    format!("The release {release} serves; not everything that it left could be removed. The next recovery tries again.");
+                stage.events.notice(Level::Warning, "recover::unfinished", text);
+                Ok(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) })
+            }
             Recovered::Stuck(..) => Ok(Conclusion::untouched(Outcome::Stuck)),
         }
     };
@@ -270,7 +277,12 @@ pub(crate) async fn recover_only(stage: &Stage, environment: &Name) -> Conclusio
 
 async fn recover_first(context: &Context, journal: &mut Journal, all: &[AnyTarget]) -> Result<Recovered, Stop> {
     let by_name: BTreeMap<Name, &AnyTarget> = all.iter().map(|target| (target.name().clone(), target)).collect();
-    match recover(context, journal, &by_name).await.map_err(refused)? {
+    let abandoned = match lock::turn(context, journal, &lock::Nobody, lock::Patience::default()).await {
+        Ok(Turn::Free) => return Ok(Recovered::Nothing),
+        Ok(Turn::Abandoned(abandoned)) => abandoned,
+        Err(no_turn) => return Err(no_turn_for(&no_turn)),
+    };
+    match recover(context, journal, &by_name, &abandoned).await.map_err(refused)? {
         Recovered::Stuck(release, failures) => {
             let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             Err(Conclusion {
@@ -320,6 +332,17 @@ async fn open_journal(stage: &Stage, environment: &Name) -> Result<Journal, Stop
         let outcome = if matches!(error, StoreError::Held { .. }) { Outcome::Held } else { Outcome::PreflightFailed };
         Conclusion { outcome, ..Conclusion::refused(error.to_string(), hints) }
     })
+}
+
+/// Returns how a run ends whose turn never came; nothing was touched.
+fn no_turn_for(no_turn: &NoTurn) -> Conclusion {
+    let outcome = match no_turn {
+        NoTurn::TimedOut { .. } => Outcome::Held,
+        NoTurn::Superseded(_) => Outcome::Superseded,
+        NoTurn::Cancelled => Outcome::Cancelled,
+        NoTurn::Store(_) => Outcome::PreflightFailed,
+    };
+    Conclusion { outcome, ..Conclusion::refused(no_turn.to_string(), Vec::new()) }
 }
 
 fn ended(ending: &crate::release::Ending) -> Conclusion {

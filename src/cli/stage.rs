@@ -144,6 +144,8 @@ fn rehearsed(timing: &Timing) -> Timing {
         failing_limit: Duration::from_secs(1),
         pause: Duration::from_millis(50),
         back_limit: Duration::from_secs(30),
+        late: Duration::from_secs(2),
+        doubt_limit: Duration::from_secs(20),
         ..timing.clone()
     }
 }
