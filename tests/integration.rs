@@ -16,6 +16,7 @@ mod journal;
 mod manifest;
 mod mask;
 mod openapi;
+mod ref_store;
 mod rehearse;
 mod release;
 mod report;

@@ -183,7 +183,8 @@ impl GitHub {
         body: Option<&B>,
         repeat: Repeat,
     ) -> Result<Page, GitHubError> {
-        let builder = http::request::Builder::new().method(method).uri(uri).extension(Operation { name: operation, repeat, queue: self.queue });
+        let builder =
+            http::request::Builder::new().method(method).uri(uri).extension(Operation { name: operation, repeat, queue: self.queue });
         let request = self.octocrab.build_request(builder, body).map_err(|error| failure(operation, &error))?;
         let response = self.octocrab.execute(request).await.map_err(|error| failure(operation, &error))?;
         let (parts, body) = response.into_parts();

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde::{Deserialize, Serialize};
+use sha1::{Digest, Sha1};
 
 use super::{GitHub, GitHubError};
 
@@ -35,6 +36,19 @@ pub struct NewCommit {
     pub author: GitSignature,
     /// Who put it there.
     pub committer: GitSignature,
+}
+
+impl NewCommit {
+    /// Returns the name that git gives it: the SHA-1 of its kind, length and content
+    /// (<https://git-scm.com/book/en/v2/Git-Internals-Git-Objects>), with dates in UTC, as they are sent.
+    pub fn id(&self) -> String {
+        let parents: String = self.parents.iter().map(|parent| format!("parent {parent}\n")).collect();
+        let sign = |who: &GitSignature| format!("{} <{}> {} +0000", who.name, who.email, who.date.as_second());
+        let (author, committer) = (sign(&self.author), sign(&self.committer));
+        let content = format!("tree {}\n{parents}author {author}\ncommitter {committer}\n\n{}", self.tree, self.message);
+        let digest = Sha1::digest(format!("commit {}\0{content}", content.len()));
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Who did something, and when.

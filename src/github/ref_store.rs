@@ -8,14 +8,12 @@
 //! | file | concept |
 //! |---|---|
 //! | `message` | a record as text |
-//! | `object` | the name of a commit |
 //! | `chain` | reading: the newest record, those before it, whether one is among them |
 //! | `landing` | writing: one append, whatever becomes of its answers |
 
 mod chain;
 mod landing;
 mod message;
-mod object;
 
 use std::sync::Arc;
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod openapi;
 pub(crate) mod product;
+pub(crate) mod records;
 pub(crate) mod wire;

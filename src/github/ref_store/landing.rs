@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::chain::{FIRST_PAUSE, LONGEST_PAUSE, READ_LAG, Tip};
-use super::{Head, RefStore, message, object};
+use super::{Head, RefStore, message};
 use crate::github::{GitCommit, GitHubError, GitSignature, NewCommit};
 use crate::release::journal::Record;
 use crate::release::store::StoreError;
@@ -137,7 +137,7 @@ impl RefStore {
     /// Returns the name of the commit that was made: the one that git gives it. A server that names commits in its own way is taken at its word
     /// as long as the commit says what it should.
     fn named(&self, new: &NewCommit, made: GitCommit) -> Result<String, StoreError> {
-        let expected = object::commit_id(new);
+        let expected = new.id();
         if made.sha == expected {
             return Ok(expected);
         }
@@ -337,7 +337,7 @@ impl RefStore {
     fn namespace_hint(&self) -> String {
         if self.chain.reference().starts_with(super::NAMESPACE) {
             let branch = self.chain.reference().replacen("refs/", "refs/heads/", 1);
-            return format!(". Where a server or a rule allows only branches, the journal can be kept in {branch}");
+            return format!(". Where a server or a rule allows only branches, the journal can be kept in one: {branch}");
         }
         String::new()
     }

@@ -116,7 +116,8 @@ fn release(record: &Record) -> Option<(String, String, Vec<String>)> {
         (Entry::Begun(begun), None) => Some(of(begun)),
         (_, None) => {
             let closed = record.state.closed.last()?;
-            let targets = closed.targets.iter().map(|(name, shipped)| format!("Target: {name} on {} ({})", shipped.platform, shipped.thing));
+            let targets =
+                closed.targets.iter().map(|(name, shipped)| format!("Target: {name} on {} ({})", shipped.platform, shipped.thing));
             Some((closed.release.to_string(), closed.commit.clone(), targets.collect()))
         }
     }
