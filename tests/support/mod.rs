@@ -4,4 +4,5 @@ pub(crate) mod bench;
 pub(crate) mod openapi;
 pub(crate) mod product;
 pub(crate) mod shelf;
+pub(crate) mod records;
 pub(crate) mod wire;
