@@ -16,6 +16,7 @@ mod journal;
 mod manifest;
 mod mask;
 mod openapi;
+mod people;
 mod rehearse;
 mod release;
 mod report;

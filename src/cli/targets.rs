@@ -4,16 +4,18 @@ use std::path::Path;
 
 use secrecy::SecretString;
 
-use super::stage::Stage;
+use super::stage::{Means, Stage};
 use crate::event::Level;
+use crate::http::Platform;
 use crate::id::Name;
 use crate::manifest::{
     FlyStrategy, FlyTarget as FlyManifest, Target as Named, TargetPlatform, VercelSource as ManifestSource, VercelTarget as VercelManifest,
 };
-use crate::platform::AnyTarget;
 use crate::platform::fly::toml::{FlyConfig, Strategy};
 use crate::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
 use crate::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
+use crate::platform::{AnyTarget, Reach};
+use crate::release::journal::State;
 use crate::settings::variable;
 
 /// Why a target of the manifest cannot be used.
@@ -49,19 +51,7 @@ pub(crate) fn of(stage: &Stage, environment: &Name, only: &[Name]) -> Result<Vec
         return Err(Unusable::new(unknown, format!("{environment} has no such target")).hint(format!("it has {}", known.join(", "))));
     }
     let wanted = view.targets.iter().filter(|(name, _)| only.is_empty() || only.contains(name));
-    let (mut targets, mut faults): (Vec<AnyTarget>, Vec<Unusable>) = (Vec::new(), Vec::new());
-    for (name, target) in wanted {
-        match one(stage, name, target) {
-            Ok(target) => targets.push(target),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    // Every missing token is told at once: a person fixes them in one go.
-    let Some(first) = faults.first() else { return Ok(targets) };
-    let reason =
-        faults.iter().enumerate().map(|(at, fault)| if at == 0 { fault.reason.clone() } else { fault.to_string() }).collect::<Vec<_>>();
-    let hints = faults.iter().flat_map(|fault| fault.hints.clone()).collect();
-    Err(Unusable { target: first.target.clone(), reason: reason.join("\n"), hints })
+    usable(wanted.map(|(name, target)| one(stage, name, target)))
 }
 
 fn one(stage: &Stage, name: &Name, target: &Named) -> Result<AnyTarget, Unusable> {
@@ -73,31 +63,91 @@ fn one(stage: &Stage, name: &Name, target: &Named) -> Result<AnyTarget, Unusable
     }
 }
 
-fn fly_target(stage: &Stage, name: &Name, target: &Named, fly: &FlyManifest) -> Result<FlyTarget, Unusable> {
-    let config = fly_config(&stage.root, name, fly)?;
+/// Returns a target as a journal names it, without any manifest: enough to serve, restore and prune what is recorded, not to prepare anything
+/// new. Its credential comes from the environment.
+pub(crate) fn recorded(means: &Means, name: &Name, platform: Platform, thing: &str, reach: &Reach) -> Result<AnyTarget, Unusable> {
+    match platform {
+        Platform::Fly => {
+            let mut settings = FlySettings::recorded(name.clone(), thing, reach);
+            settings.drain_margin = settings.drain_margin.or(Some(means.settings.drain_margin));
+            Ok(AnyTarget::Fly(Box::new(fly(means, settings)?)))
+        }
+        Platform::Vercel => {
+            let bypass = means.settings.vercel_bypass.clone();
+            let settings = VercelSettings { bypass, ..VercelSettings::recorded(name.clone(), thing, reach) };
+            Ok(AnyTarget::Vercel(Box::new(vercel(means, name, settings)?)))
+        }
+        other => Err(Unusable::new(name, format!("this version cannot reach {thing} on {other}; nothing was touched"))
+            .hint("use the version that began the release")),
+    }
+}
+
+/// Returns the targets that a journal's state names: those of the open release, else those of the release that serves. A target of the open
+/// release that moved must be usable; any other is left out where it is not.
+pub(crate) fn of_journal(means: &Means, state: &State) -> Result<Vec<AnyTarget>, Unusable> {
+    if let Some(open) = &state.open {
+        let all = open
+            .begun
+            .targets
+            .iter()
+            .map(|record| (recorded(means, &record.name, record.platform, &record.thing, &record.reach), record.carried));
+        return usable(all.filter_map(|(target, carried)| (target.is_ok() || !carried).then_some(target)));
+    }
+    let closed = state.serving().into_iter().flat_map(|closed| &closed.targets);
+    let all = closed.map(|(name, shipped)| recorded(means, name, shipped.platform, &shipped.thing, &shipped.reach));
+    Ok(all.filter_map(Result::ok).collect())
+}
+
+/// Returns every target, or every fault at once: a person fixes missing tokens in one go.
+fn usable(all: impl Iterator<Item = Result<AnyTarget, Unusable>>) -> Result<Vec<AnyTarget>, Unusable> {
+    let (mut targets, mut faults): (Vec<AnyTarget>, Vec<Unusable>) = (Vec::new(), Vec::new());
+    for target in all {
+        match target {
+            Ok(target) => targets.push(target),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let Some(first) = faults.first() else { return Ok(targets) };
+    let reason =
+        faults.iter().enumerate().map(|(at, fault)| if at == 0 { fault.reason.clone() } else { fault.to_string() }).collect::<Vec<_>>();
+    let hints = faults.iter().flat_map(|fault| fault.hints.clone()).collect();
+    Err(Unusable { target: first.target.clone(), reason: reason.join("\n"), hints })
+}
+
+fn fly_target(stage: &Stage, name: &Name, target: &Named, fly_of: &FlyManifest) -> Result<FlyTarget, Unusable> {
+    let config = fly_config(&stage.root, name, fly_of)?;
     for warning in &config.warnings {
-        let text = format!("{}: {}: {}", fly.config.display(), warning.path, warning.message);
+        let text = format!("{}: {}: {}", fly_of.config.display(), warning.path, warning.message);
         stage.events.notice(Level::Warning, "fly::toml", text);
     }
-    let app = fly.app.clone().or_else(|| config.app.clone()).ok_or_else(|| {
-        Unusable::new(name, format!("{} names no app", fly.config.display()))
+    let app = fly_of.app.clone().or_else(|| config.app.clone()).ok_or_else(|| {
+        Unusable::new(name, format!("{} names no app", fly_of.config.display()))
             .hint("write `app = \"NAME\"` there, or `app: NAME` in the manifest")
     })?;
-    let token = token(name, stage.settings.fly_token.as_ref(), variable::FLY_API_TOKEN, "fly tokens create deploy")?;
-    let endpoints = FlyEndpoints::from_lookup(|variable| stage.settings.environment.get(variable).cloned())
-        .map_err(|error| Unusable::new(name, error.to_string()))?;
     let settings = FlySettings {
-        strategy: fly.strategy.map(strategy),
+        strategy: fly_of.strategy.map(strategy),
         secrets: target.secrets.clone(),
         drain_margin: Some(stage.settings.drain_margin),
-        // In a rehearsal nothing is far away: what is not well within this time never will be.
-        wait_deadline: stage.rehearsal.then_some(std::time::Duration::from_secs(12)),
-        smoke_margin: stage.rehearsal.then_some(std::time::Duration::from_secs(1)),
         public_url: target.url.clone(),
         ..FlySettings::new(name.clone(), app, config)
     };
-    FlyTarget::new(settings, endpoints, &token, stage.transport.clone()).map_err(|error| Unusable {
-        target: name.clone(),
+    fly(stage, settings)
+}
+
+/// Returns an app as a target, with the credential and the addresses of the environment.
+fn fly(means: &Means, settings: FlySettings) -> Result<FlyTarget, Unusable> {
+    let name = settings.target.clone();
+    let token = token(&name, means.settings.fly_token.as_ref(), variable::FLY_API_TOKEN, "fly tokens create deploy")?;
+    let endpoints = FlyEndpoints::from_lookup(|variable| means.settings.environment.get(variable).cloned())
+        .map_err(|error| Unusable::new(&name, error.to_string()))?;
+    let settings = FlySettings {
+        // In a rehearsal nothing is far away: what is not well within this time never will be.
+        wait_deadline: means.rehearsal.then_some(std::time::Duration::from_secs(12)),
+        smoke_margin: means.rehearsal.then_some(std::time::Duration::from_secs(1)),
+        ..settings
+    };
+    FlyTarget::new(settings, endpoints, &token, means.transport.clone()).map_err(|error| Unusable {
+        target: name,
         reason: error.to_string(),
         hints: error.hints,
     })
@@ -126,10 +176,9 @@ pub(crate) const fn strategy(strategy: FlyStrategy) -> Strategy {
     }
 }
 
-fn vercel_target(stage: &Stage, name: &Name, target: &Named, vercel: &VercelManifest) -> Result<VercelTarget, Unusable> {
-    let token = token(name, stage.settings.vercel_token.as_ref(), variable::VERCEL_TOKEN, "https://vercel.com/account/settings/tokens")?;
-    let team = vercel.team.clone().or_else(|| stage.settings.vercel_org.clone());
-    let source = match &vercel.source {
+fn vercel_target(stage: &Stage, name: &Name, target: &Named, vercel_of: &VercelManifest) -> Result<VercelTarget, Unusable> {
+    let team = vercel_of.team.clone().or_else(|| stage.settings.vercel_org.clone());
+    let source = match &vercel_of.source {
         ManifestSource::Directory(_) => VercelSource::Directory,
         ManifestSource::Git { branch } => VercelSource::Git { branch: branch.clone() },
         ManifestSource::Hook { secret_name } => {
@@ -142,10 +191,16 @@ fn vercel_target(stage: &Stage, name: &Name, target: &Named, vercel: &VercelMani
     let settings = VercelSettings {
         url: target.url.clone(),
         bypass: stage.settings.vercel_bypass.clone(),
-        git_deployments_disabled: matches!(&vercel.source, ManifestSource::Directory(path) if pushes_deploy_nothing(&stage.root, path)),
-        ..VercelSettings::new(name.clone(), vercel.project.clone(), team, source)
+        git_deployments_disabled: matches!(&vercel_of.source, ManifestSource::Directory(path) if pushes_deploy_nothing(&stage.root, path)),
+        ..VercelSettings::new(name.clone(), vercel_of.project.clone(), team, source)
     };
-    Ok(VercelTarget::new(settings, VercelEndpoints { api: stage.settings.vercel_api.clone() }, token, stage.transport.clone()))
+    vercel(stage, name, settings)
+}
+
+/// Returns a project as a target, with the credential and the address of the environment.
+fn vercel(means: &Means, name: &Name, settings: VercelSettings) -> Result<VercelTarget, Unusable> {
+    let token = token(name, means.settings.vercel_token.as_ref(), variable::VERCEL_TOKEN, "https://vercel.com/account/settings/tokens")?;
+    Ok(VercelTarget::new(settings, VercelEndpoints { api: means.settings.vercel_api.clone() }, token, means.transport.clone()))
 }
 
 /// Returns whether the nearest `vercel.json`, from the shipped directory up to the repository's root, turns deployments by git off.

@@ -1,5 +1,6 @@
 //! What several capabilities' tests share.
 
+pub(crate) mod binary;
 pub(crate) mod openapi;
 pub(crate) mod product;
 pub(crate) mod wire;
