@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod checks;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
@@ -13,6 +14,7 @@ mod github;
 mod graph;
 mod image;
 mod journal;
+mod lock;
 mod manifest;
 mod mask;
 mod openapi;

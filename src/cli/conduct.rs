@@ -12,6 +12,7 @@ use crate::exit;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
 use crate::release::journal::Journal;
+use crate::release::lock::Patience;
 use crate::release::plan::Shipment;
 use crate::release::{Failure, Move, Plan, Release};
 
@@ -144,10 +145,10 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
     if dry_run {
         tell_unfinished(stage, &journal);
     } else {
-        recover::first(stage, &context, &mut journal).await?;
+        recover::first(stage, &context, &mut journal, Patience::default()).await?;
     }
     // Only what is released is asked for credentials.
-    let all = targets::of(stage, environment, &options.only).map_err(unusable)?;
+    let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &options.only).map_err(unusable)?;
     preflight::run(stage, &context, &all, &journal, options.forward.older).await?;
     if !options.skip_gates && options.artifacts.is_none() {
         gates::run(stage, Some(environment), &[]).await.map_err(Conclusion::untouched)?;
@@ -199,8 +200,8 @@ async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result
         stage.events.notice(Level::Warning, "hold::going-back", text);
     }
     let context = stage.context(environment, format!("rollback ({})", stage.trigger));
-    recover::first(stage, &context, &mut journal).await?;
-    let all = targets::of(stage, environment, &[]).map_err(unusable)?;
+    recover::first(stage, &context, &mut journal, Patience::default()).await?;
+    let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &[]).map_err(unusable)?;
     preflight::run(stage, &context, &all, &journal, true).await?;
     let state = journal.state();
     let earlier = match to {
@@ -225,7 +226,7 @@ async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result
     let mut moves = Vec::new();
     for target in all {
         match earlier.targets.get(target.name()) {
-            Some(shipped) => moves.push(move_of(stage, environment, target, Shipment::Earlier(shipped.clone()))),
+            Some(shipped) => moves.push(move_of(stage, environment, target, Shipment::Earlier(Box::new(shipped.clone())))),
             None => {
                 let text = format!("{} was no part of {}; it stays as it is.", target.name(), earlier.release);
                 stage.events.notice(Level::Warning, "rollback::not-part", text);

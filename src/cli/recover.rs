@@ -1,6 +1,7 @@
 //! `cutover recover`: unfinished releases are brought to their end from journal and platforms alone; no manifest is read, no checkout needed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::arguments::Output;
 use super::conduct::{self, Conclusion, Stop};
@@ -10,10 +11,12 @@ use super::run::{Base, Settled, settle};
 use super::stage::Means;
 use super::{Ended, targets};
 use crate::event::{EventKind, Events, Level, Outcome, Serving};
+use crate::http::Transport;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
 use crate::release::journal::Journal;
-use crate::release::{Context, Recovered, recover};
+use crate::release::lock::{self, NoTurn, Patience, Turn};
+use crate::release::{Context, Recovered, look_at_closed, recover};
 use crate::report::comment::Links;
 
 /// The code of the notice that there was nothing to do.
@@ -93,11 +96,7 @@ async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclu
                 Some(conclusion) => conclusions.push((environment, conclusion)),
                 None => closed.push(environment.to_string()),
             },
-            // Somebody is at work on it: that is no unfinished release, unless it was asked for by name.
-            Err(Conclusion { outcome: Outcome::Held, failure, .. }) if named.is_none() => {
-                let text = format!("{environment} is left alone: {}.", failure.unwrap_or_default());
-                means.events.notice(Level::Note, "recover::at-work", text);
-            }
+            Err(held) if held.outcome == Outcome::Held && named.is_none() => tell_at_work(means, &environment, &held),
             Err(stop) => conclusions.push((environment, stop)),
         }
     }
@@ -108,33 +107,73 @@ async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclu
     worst(conclusions)
 }
 
+fn tell_at_work(means: &Means, environment: &Name, held: &Conclusion) {
+    let why = held.failure.as_deref().unwrap_or("somebody is at work on it");
+    means.events.notice(Level::Note, NOTHING, format!("{environment} is left alone: {why}."));
+}
+
 /// Recovers one environment; `None` when every release of it was closed.
 async fn one(means: &Means, product: &Name, environment: &Name, journal: &mut Journal) -> Result<Option<Conclusion>, Stop> {
     let context = means.recovery(product, environment);
+    let note = |code, text| means.events.notice(Level::Note, code, text);
     // What was to be recovered is recovered: that is success, whichever side it ended on.
-    match first(means, &context, journal).await? {
+    match first(means, &context, journal, Patience::NONE).await? {
         Recovered::RolledBack(release) => {
-            let text = format!("The unfinished release {release} of {environment} was rolled back; what served before it serves.");
-            means.events.notice(Level::Note, ROLLED_BACK, text);
+            note(ROLLED_BACK, format!("The unfinished release {release} of {environment} was rolled back; what served before it serves."));
             Ok(Some(Conclusion::untouched(Outcome::Carried)))
         }
         Recovered::Finished(release) => {
-            let text = format!("The release {release} of {environment} had been committed; it is finished now.");
-            means.events.notice(Level::Note, FINISHED, text);
+            note(FINISHED, format!("The release {release} of {environment} had been committed; it is finished now."));
             Ok(Some(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) }))
         }
-        _ => Ok(None),
+        Recovered::Unfinished(release) => {
+            note(FINISHED, format!("The release {release} of {environment} serves; the next recovery removes what could not be removed."));
+            Ok(Some(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) }))
+        }
+        Recovered::Nothing => {
+            afterwards(means, &context, journal).await;
+            Ok(None)
+        }
+        // `first` has made a stop of it.
+        Recovered::Stuck(..) => Ok(Some(Conclusion::untouched(Outcome::Stuck))),
     }
 }
 
-/// Brings the journal's unfinished release to its end with targets that the journal itself names; the beginning of every release.
-pub(crate) async fn first(means: &Means, context: &Context, journal: &mut Journal) -> Result<Recovered, Stop> {
-    let all = targets::of_journal(means, journal.state()).map_err(|fault| Conclusion {
+/// Looks once more at what closed releases left; tells what it removed, and what somebody else changed.
+async fn afterwards(means: &Means, context: &Context, journal: &Journal) {
+    // Without a credential nobody can look, and that is no fault of a closed release.
+    let Ok(all) = targets::recorded(means, &guarded(means, journal), journal.state()) else { return };
+    let tell = |level, code, text| means.events.notice(level, code, text);
+    for found in look_at_closed(context, journal, &by_name(&all)).await {
+        let name = &found.target;
+        if !found.removed.is_empty() {
+            let labels: Vec<&str> = found.removed.iter().map(|revision| revision.label.as_str()).collect();
+            let text = format!("{name}: removed what a closed release left late, and what served nobody: {}.", labels.join(", "));
+            tell(Level::Warning, "recover::late", text);
+        }
+        if let Some(serves) = &found.drifted_to {
+            let text = format!("{name} serves {serves}, which is not what the newest release left there; it stays as it is.");
+            tell(Level::Warning, "recover::drift", text);
+        }
+        if let Some(error) = &found.error {
+            tell(Level::Warning, "recover::unseen", format!("{name} could not be looked at: {error}."));
+        }
+    }
+}
+
+/// Waits for the environment's turn, and brings the journal's unfinished release to its end with targets that the journal itself names; the
+/// beginning of every release.
+pub(crate) async fn first(means: &Means, context: &Context, journal: &mut Journal, patience: Patience) -> Result<Recovered, Stop> {
+    let abandoned = match lock::turn(context, journal, &lock::Nobody, patience).await {
+        Ok(Turn::Free) => return Ok(Recovered::Nothing),
+        Ok(Turn::Abandoned(abandoned)) => abandoned,
+        Err(no_turn) => return Err(without_turn(&no_turn)),
+    };
+    let all = targets::recorded(means, &guarded(means, journal), journal.state()).map_err(|fault| Conclusion {
         serving: Serving::Unknown,
         ..Conclusion::refused(format!("the unfinished release cannot be brought to its end: {fault}"), fault.hints)
     })?;
-    let by_name: BTreeMap<Name, &AnyTarget> = all.iter().map(|target| (target.name().clone(), target)).collect();
-    match recover(context, journal, &by_name).await.map_err(conduct::refused)? {
+    match recover(context, journal, &by_name(&all), &abandoned).await.map_err(conduct::refused)? {
         Recovered::Stuck(release, failures) => {
             let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             let environment = &context.environment;
@@ -147,6 +186,26 @@ pub(crate) async fn first(means: &Means, context: &Context, journal: &mut Journa
         }
         other => Ok(other),
     }
+}
+
+/// Returns the way out for changes: it withholds them while the environment is not this run's.
+pub(crate) fn guarded(means: &Means, journal: &Journal) -> Transport {
+    means.transport.guarded(Arc::new(journal.ownership().clone()))
+}
+
+fn by_name(targets: &[AnyTarget]) -> BTreeMap<Name, &AnyTarget> {
+    targets.iter().map(|target| (target.name().clone(), target)).collect()
+}
+
+/// Returns how a run ends whose turn never came; nothing was touched.
+fn without_turn(no_turn: &NoTurn) -> Conclusion {
+    let outcome = match no_turn {
+        NoTurn::TimedOut { .. } => Outcome::Held,
+        NoTurn::Superseded(_) => Outcome::Superseded,
+        NoTurn::Cancelled => Outcome::Cancelled,
+        NoTurn::Store(_) => Outcome::PreflightFailed,
+    };
+    Conclusion { outcome, ..Conclusion::refused(no_turn.to_string(), Vec::new()) }
 }
 
 /// Returns one conclusion for all environments: the one that needs a person most, with everybody's words.
