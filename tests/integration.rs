@@ -18,6 +18,7 @@ mod lock;
 mod manifest;
 mod mask;
 mod openapi;
+mod people;
 mod ref_store;
 mod rehearse;
 mod release;
