@@ -14,6 +14,7 @@ mod deployments;
 mod error;
 mod git;
 mod jobs;
+mod lookup;
 mod pulls;
 pub mod ref_store;
 mod service;
@@ -26,6 +27,7 @@ pub use deployments::{Deployment, DeploymentRequest, DeploymentState, Deployment
 pub use error::GitHubError;
 pub use git::{GitCommit, GitRef, GitSignature, NewCommit};
 pub use jobs::Job;
+pub use lookup::READ_LAG;
 pub use pulls::{Pull, Side, choose_for_push};
 pub use statuses::{CommitState, CommitStatus};
 pub use sticky::{MAX_DOCUMENT_CHARACTERS, Section, Stamp, StickyOutcome};
