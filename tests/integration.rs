@@ -18,7 +18,11 @@ mod lock;
 mod manifest;
 mod mask;
 mod openapi;
+<<<<<<< HEAD
 mod people;
+=======
+mod ref_store;
+>>>>>>> refstore
 mod rehearse;
 mod release;
 mod report;

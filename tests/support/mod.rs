@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod binary;
+pub(crate) mod git_server;
 pub(crate) mod openapi;
 pub(crate) mod product;
 pub(crate) mod shelf;
