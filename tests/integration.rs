@@ -18,11 +18,8 @@ mod lock;
 mod manifest;
 mod mask;
 mod openapi;
-<<<<<<< HEAD
 mod people;
-=======
 mod ref_store;
->>>>>>> refstore
 mod rehearse;
 mod release;
 mod report;
