@@ -83,6 +83,7 @@ impl Stage {
             shutdown: self.shutdown.clone(),
             timing,
             secrets: self.check_secrets(environment),
+            drift: crate::release::DriftPolicy::default(),
         }
     }
 

@@ -218,7 +218,7 @@ impl State {
         Ok(next)
     }
 
-    /// Remembers what served before the first release that this journal knows, so that there is a place to go back to.
+    /// Remembers what served before a release although no release recorded here left it, so that there is a place to go back to.
     fn adopt(&mut self, begun: &Begun, at: Timestamp) {
         let adopted = begun.targets.iter().filter_map(|target| {
             let revision = target.before_revision()?.clone();
@@ -234,7 +234,11 @@ impl State {
         self.closed.push(Closed {
             release: ReleaseId::from_text(format!("before-{}", begun.release)),
             commit: "0".repeat(40),
-            reason: "adopted: it served before the first release that is recorded here".to_owned(),
+            reason: if begun.adopts {
+                format!("adopted: somebody else changed what serves, and {} began from it", begun.release)
+            } else {
+                "adopted: it served before the first release that is recorded here".to_owned()
+            },
             at,
             finished: true,
             cause: None,
@@ -244,7 +248,7 @@ impl State {
 
     fn close(&mut self, finished: bool, at: Timestamp) {
         let Some(open) = self.open.take() else { return };
-        if finished && self.serving().is_none() {
+        if open.begun.adopts || finished && self.serving().is_none() {
             self.adopt(&open.begun, at);
         }
         let targets = open.begun.targets.iter().filter_map(|target| {
