@@ -50,6 +50,10 @@ pub struct Open {
     pub begun: Begun,
     /// Where it is.
     pub stage: Stage,
+    /// Whether `cutting` was ever recorded: else no traffic was moved, and going back must not touch what serves. A record that does not
+    /// say so counts as one that was.
+    #[serde(default = "always")]
+    pub cut: bool,
     /// Why it goes back, or why it is stuck.
     pub cause: Option<String>,
     /// Whether a person is needed.
@@ -168,6 +172,7 @@ impl State {
                 *open = Some(Open {
                     begun: (**begun).clone(),
                     stage: Stage::Begun,
+                    cut: false,
                     cause: None,
                     stuck: false,
                     owner: owner.clone(),
@@ -185,7 +190,10 @@ impl State {
                 }
                 open.stage = Stage::Prepared;
             }
-            (Entry::Cutting, Some(open)) if open.stage == Stage::Prepared => open.stage = Stage::Cutting,
+            (Entry::Cutting, Some(open)) if open.stage == Stage::Prepared => {
+                open.stage = Stage::Cutting;
+                open.cut = true;
+            }
             (Entry::Committed, Some(open)) if open.stage == Stage::Cutting => open.stage = Stage::Committed,
             (Entry::Finishing, Some(open)) if matches!(open.stage, Stage::Committed | Stage::Finishing) => {
                 open.stage = Stage::Finishing;
@@ -268,6 +276,10 @@ impl State {
         let surplus = self.closed.len().saturating_sub(HISTORY);
         self.closed.drain(..surplus);
     }
+}
+
+const fn always() -> bool {
+    true
 }
 
 /// Returns what is remembered of a target once its release is closed.
