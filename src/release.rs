@@ -336,6 +336,14 @@ impl<'a> Release<'a> {
         }
     }
 
+    /// Makes sure that the environment is still this run's, and that everybody else knows it for long enough. During a long wait it is called
+    /// again and again, so that the way back is open at any moment, whatever becomes of the journal.
+    async fn keep(&mut self, phase: Phase) -> Result<(), Failure> {
+        let renewed = self.journal.renew_if_near(self.context.transport.chance()).await;
+        renewed.map_err(|error| Failure::journal(phase, &error))?;
+        self.journal.ownership().assure_within(KEPT).await.map_err(|not_ours| Failure::said(phase, None, not_ours.to_string()))
+    }
+
     async fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
         self.journal.append(entry, self.context.transport.chance()).await.map_err(|error| Failure::journal(phase, &error))
     }
@@ -435,6 +443,9 @@ impl<'a> Release<'a> {
         commands
     }
 }
+
+/// How old the last look at the journal may become during a long wait.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// How long the last look at a target may take.
 const OBSERVE_LIMIT: Duration = Duration::from_secs(30);

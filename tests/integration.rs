@@ -15,6 +15,7 @@ mod github;
 mod graph;
 mod image;
 mod journal;
+mod lock;
 mod manifest;
 mod mask;
 mod openapi;

@@ -25,6 +25,7 @@ impl Release<'_> {
             loop {
                 let results = join_all(release.plan.moving().map(|planned| release.watch_one(planned, round))).await;
                 decisive(results)?;
+                release.keep(Phase::Watch).await?;
                 round += 1;
                 let left = release.context.timing.watch.saturating_sub(began.elapsed());
                 if left.is_zero() {

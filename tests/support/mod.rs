@@ -3,4 +3,5 @@
 pub(crate) mod bench;
 pub(crate) mod openapi;
 pub(crate) mod product;
+pub(crate) mod shelf;
 pub(crate) mod wire;
