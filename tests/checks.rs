@@ -33,7 +33,7 @@ impl std::fmt::Debug for Scripting {
 
 impl Scripting {
     pub(crate) fn new(bench: &Bench, script: impl Fn(&Call) -> Option<(u16, String)> + Send + Sync + 'static) -> Arc<Self> {
-        let inner = InProcess(bench.world.clone());
+        let inner = InProcess::new(bench.world.clone());
         Arc::new(Self { inner, on: AtomicBool::new(true), script: Box::new(script), asked: Mutex::default() })
     }
 }

@@ -224,9 +224,13 @@ async fn what_a_release_that_went_back_left_is_no_drift() {
 
 /// A wire on which somebody acts, once, right before the nth call that creates something leaves.
 struct Meddling {
+    world: cutover::embedded::world::World,
     inner: InProcess,
     done: AtomicBool,
     at: &'static str,
+    /// The runner dies at this call: neither it nor any later one is answered.
+    dies_at: Option<&'static str>,
+    died: AtomicBool,
     project: Option<(&'static str, String)>,
     machines: Vec<String>,
 }
@@ -243,9 +247,13 @@ impl Wire for Meddling {
             if call.operation == self.at && !self.done.swap(true, Ordering::SeqCst) {
                 if let Some((project, deployment)) = &self.project {
                     let url = format!("https://api.vercel.com/v9/projects/prj_{project}/rollback/{deployment}?teamId={TEAM}");
-                    person(&self.inner.0, "POST", &url, Value::Null).await;
+                    person(&self.world, "POST", &url, Value::Null).await;
                 }
-                set_variable(&self.inner.0, &self.machines).await;
+                set_variable(&self.world, &self.machines).await;
+            }
+            if self.dies_at == Some(call.operation) || self.died.load(Ordering::SeqCst) {
+                self.died.store(true, Ordering::SeqCst);
+                return std::future::pending().await;
             }
             self.inner.send(call).await
         })
@@ -258,9 +266,12 @@ async fn what_a_person_does_while_a_release_prepares_ends_it_and_stays() {
         let mut bench = released().await;
         let earlier = bench.deployments["front"].clone().unwrap();
         let wire = Arc::new(Meddling {
-            inner: InProcess(bench.world.clone()),
+            world: bench.world.clone(),
+            inner: InProcess::new(bench.world.clone()),
             done: AtomicBool::new(false),
             at: "create_deployment",
+            dies_at: None,
+            died: AtomicBool::new(false),
             project: (!by_machines).then(|| ("front", earlier.clone())),
             machines: if by_machines { routable(&bench) } else { Vec::new() },
         });
@@ -284,4 +295,36 @@ async fn what_a_person_does_while_a_release_prepares_ends_it_and_stays() {
         }
         assert_eq!(bench.users()["docs"], Users::After, "r-1 serves on");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_persons_act_survives_the_death_of_a_runner_that_was_giving_way_to_it() {
+    let mut bench = released().await;
+    let earlier = bench.deployments["front"].clone().unwrap();
+    let wire = Arc::new(Meddling {
+        world: bench.world.clone(),
+        inner: InProcess::new(bench.world.clone()),
+        done: AtomicBool::new(false),
+        at: "create_deployment",
+        dies_at: Some("delete_deployment"),
+        died: AtomicBool::new(false),
+        project: Some(("front", earlier.clone())),
+        machines: Vec::new(),
+    });
+    let runner = Runner::new(&bench, "r-2", wire.clone());
+    let moves = newer(&mut bench, &runner);
+    let death = async {
+        while !wire.died.load(Ordering::SeqCst) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        ending = go(&bench, &runner, moves) => panic!("the runner did not die: {:?}", ending.failure),
+        () = death => {}
+    }
+    assert_eq!(bench.records().last(), Some(&"rolling_back"));
+    bench.recover().await;
+    assert_eq!(bench.records().last(), Some(&"rolled_back"));
+    assert_eq!(bench.vercel.production("front"), Some(earlier), "a person's act stays");
+    assert_eq!(bench.vercel.auto_assigns("front"), Some(false), "and stays pinned");
 }

@@ -213,4 +213,3 @@ fn entry(platform: &str, named: &Named, parts: &Parts, request: Recorded) -> Ent
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
-

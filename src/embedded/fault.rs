@@ -13,8 +13,8 @@ mod parts;
 mod rule;
 
 pub use notation::RuleError;
-pub use parts::{has_parts, operations_with_parts};
 pub(super) use parts::half;
+pub use parts::{has_parts, operations_with_parts};
 pub use rule::{Answer, Effect, Rule, Times};
 
 pub(super) use forge::{strange, truncated};
