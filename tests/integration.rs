@@ -3,6 +3,7 @@
 
 mod action;
 mod checks;
+mod drift;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;

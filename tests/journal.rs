@@ -90,6 +90,7 @@ fn begun() -> Entry {
         commit: "c".repeat(40),
         reason: "a test".to_owned(),
         targets: vec![target],
+        adopts: false,
     }))
 }
 
