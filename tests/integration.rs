@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod census;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
