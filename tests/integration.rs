@@ -3,6 +3,7 @@
 
 mod action;
 mod census;
+mod checks;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
@@ -14,10 +15,13 @@ mod github;
 mod graph;
 mod image;
 mod journal;
+mod lock;
 mod manifest;
 mod mask;
 mod openapi;
+mod people;
 mod ref_store;
+mod ref_store_strangers;
 mod rehearse;
 mod release;
 mod report;

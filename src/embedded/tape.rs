@@ -130,6 +130,17 @@ impl Tape {
         lock(&self.reel).entries.clone()
     }
 
+    /// Returns how many requests have been recorded so far: the sequence number of the newest.
+    pub fn length(&self) -> u64 {
+        lock(&self.reel).entries.len() as u64
+    }
+
+    /// Returns the boundary of the entry `sequence`; empty where there is none.
+    pub(super) fn boundary(&self, sequence: u64) -> String {
+        let index = usize::try_from(sequence).unwrap_or(0).wrapping_sub(1);
+        lock(&self.reel).entries.get(index).map(|entry| entry.boundary.clone()).unwrap_or_default()
+    }
+
     /// Returns how many reads and writes each platform received: `platform → (reads, writes)`.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::new();
