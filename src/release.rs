@@ -9,8 +9,10 @@
 //! Everything before `committed` goes back on any failure; everything after it only goes on. Going back works from the journal's record of
 //! the release, not from what this process remembers, so that whoever finds an unfinished release does the same as its own runner would.
 
+mod baseline;
 mod check;
 mod cut_over;
+pub mod drift;
 mod finish;
 pub mod journal;
 pub mod lock;
@@ -27,6 +29,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use drift::DriftPolicy;
 pub use plan::{Move, Plan, Planned};
 pub use recover::{Afterwards, Recovered, look_at_closed, recover};
 
@@ -63,6 +66,8 @@ pub struct Context {
     pub timing: Timing,
     /// The secrets that checks sign with, by variable.
     pub secrets: BTreeMap<String, secrecy::SecretString>,
+    /// What to do when somebody else changed what serves.
+    pub drift: DriftPolicy,
 }
 
 /// The named waits of a release.
@@ -140,6 +145,8 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// Whether the run's cancellation is the cause.
     pub cancelled: bool,
+    /// Whether it is a check that fails on what served before as well.
+    pub suspect: bool,
     /// Whether the release may be another runner's by now, or committed: then nothing more is changed from here.
     pub overtaken: bool,
 }
@@ -152,12 +159,13 @@ impl Failure {
             text: error.to_string(),
             hints: error.hints.clone(),
             cancelled: error.cancelled(),
+            suspect: false,
             overtaken: false,
         }
     }
 
     fn said(phase: Phase, target: Option<&Name>, text: impl Into<String>) -> Self {
-        Self { phase, target: target.cloned(), text: text.into(), hints: Vec::new(), cancelled: false, overtaken: false }
+        Self { phase, target: target.cloned(), text: text.into(), hints: Vec::new(), cancelled: false, suspect: false, overtaken: false }
     }
 
     fn cancellation(phase: Phase) -> Self {
@@ -167,6 +175,11 @@ impl Failure {
     fn journal(phase: Phase, error: &StoreError) -> Self {
         let overtaken = matches!(error, StoreError::Overtaken { .. } | StoreError::Unknown { .. });
         Self { overtaken, ..Self::said(phase, None, error.to_string()) }
+    }
+
+    /// Returns whether it holds the release instead of condemning it: no traffic has moved, and what serves fails the same check.
+    fn holds(&self) -> bool {
+        self.suspect && self.phase < Phase::CutOver
     }
 }
 
@@ -220,13 +233,14 @@ pub struct Release<'a> {
     journal: &'a mut Journal,
     plan: Plan,
     proven: BTreeMap<Name, bool>,
+    baseline: baseline::Baseline,
     skew: Option<Duration>,
 }
 
 impl<'a> Release<'a> {
     /// Returns a release of what was planned.
     pub fn new(context: Context, journal: &'a mut Journal, plan: Plan) -> Self {
-        Self { context, journal, plan, proven: BTreeMap::new(), skew: None }
+        Self { context, journal, plan, proven: BTreeMap::new(), baseline: baseline::Baseline::default(), skew: None }
     }
 
     /// Runs the release to its end: forward to the commit and through finishing, or back.
@@ -246,9 +260,11 @@ impl<'a> Release<'a> {
             self.finish().await;
             return self.end(Outcome::Finished, None).await;
         };
-        self.context.events.notice(Level::Error, "release::failed", failure.to_string());
+        let (level, code) = if failure.holds() { (Level::Warning, "release::held") } else { (Level::Error, "release::failed") };
+        self.context.events.notice(level, code, failure.to_string());
         let outcome = match self.back(&failure).await {
             Ok(()) if failure.cancelled => Outcome::Cancelled,
+            Ok(()) if failure.holds() => Outcome::Held,
             Ok(()) => Outcome::RolledBack,
             Err(NotBack::Ended) => Outcome::Cancelled,
             Err(NotBack::Targets(_)) => Outcome::Stuck,
@@ -273,11 +289,14 @@ impl<'a> Release<'a> {
         if self.context.cancelled() {
             return Err(Failure::cancellation(Phase::Preflight));
         }
+        let adopts = self.look_for_drift()?;
+        self.ask_baseline().await?;
         let begun = Begun {
             release: self.context.release.clone(),
             commit: self.context.commit.clone(),
             reason: self.context.reason.clone(),
             targets: self.plan.targets.iter().map(Planned::record).collect(),
+            adopts,
         };
         self.append(Phase::Preflight, Entry::Begun(Box::new(begun))).await
     }
@@ -315,6 +334,14 @@ impl<'a> Release<'a> {
                 () = tokio::time::sleep(Duration::from_secs(5)) => {}
             }
         }
+    }
+
+    /// Makes sure that the environment is still this run's, and that everybody else knows it for long enough. During a long wait it is called
+    /// again and again, so that the way back is open at any moment, whatever becomes of the journal.
+    async fn keep(&mut self, phase: Phase) -> Result<(), Failure> {
+        let renewed = self.journal.renew_if_near(self.context.transport.chance()).await;
+        renewed.map_err(|error| Failure::journal(phase, &error))?;
+        self.journal.ownership().assure_within(KEPT).await.map_err(|not_ours| Failure::said(phase, None, not_ours.to_string()))
     }
 
     async fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
@@ -416,6 +443,9 @@ impl<'a> Release<'a> {
         commands
     }
 }
+
+/// How old the last look at the journal may become during a long wait.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// How long the last look at a target may take.
 const OBSERVE_LIMIT: Duration = Duration::from_secs(30);

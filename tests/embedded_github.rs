@@ -485,6 +485,7 @@ async fn every_answer_is_valid_with_unknown_fields_refused() {
         "/git/ref/heads/main",
         "/git/matching-refs/heads",
         "/actions/runs",
+        "/actions/runs?branch=main&event=push&status=queued&head_sha=x&per_page=5",
         "/actions/runs/7001",
         "/actions/runs/7001/attempts/1",
         "/actions/runs/7001/attempts/1/jobs",
@@ -518,7 +519,7 @@ async fn every_answer_is_valid_with_unknown_fields_refused() {
 async fn the_products_own_client_is_understood_and_sends_what_the_vendor_publishes() {
     let scene = scene();
     let ground = scene.world.ground();
-    let transport = Transport::new(Arc::new(InProcess(scene.world.clone())), ground.clock, Arc::new(Chance::seeded(3)));
+    let transport = Transport::new(Arc::new(InProcess::new(scene.world.clone())), ground.clock, Arc::new(Chance::seeded(3)));
     let base = url::Url::parse("https://api.github.com").unwrap();
     let client = Client::new(transport, base, "job".into(), Repository::parse(REPOSITORY).unwrap());
     let product = Name::parse("shop").unwrap();

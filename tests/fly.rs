@@ -148,7 +148,7 @@ impl Stage {
 }
 
 fn target(world: &World, clock: Clock, config: FlyConfig) -> FlyTarget {
-    target_over(Arc::new(InProcess(world.clone())), clock, config)
+    target_over(Arc::new(InProcess::new(world.clone())), clock, config)
 }
 
 fn target_over(wire: Arc<dyn Wire>, clock: Clock, config: FlyConfig) -> FlyTarget {
@@ -156,7 +156,7 @@ fn target_over(wire: Arc<dyn Wire>, clock: Clock, config: FlyConfig) -> FlyTarge
 }
 
 fn target_with(world: &World, drain_margin: Option<Duration>) -> FlyTarget {
-    made(Arc::new(InProcess(world.clone())), Clock::system(), FlyConfig::parse(TOML).unwrap(), drain_margin)
+    made(Arc::new(InProcess::new(world.clone())), Clock::system(), FlyConfig::parse(TOML).unwrap(), drain_margin)
 }
 
 fn made(wire: Arc<dyn Wire>, clock: Clock, config: FlyConfig, drain_margin: Option<Duration>) -> FlyTarget {
@@ -390,7 +390,7 @@ impl Wire for Mortal {
 
 /// Returns a target whose runner dies at request `nth`.
 fn mortal(stage: &Stage, toml: &str, nth: usize, last_words: bool) -> FlyTarget {
-    let wire = Mortal { wire: InProcess(stage.world.clone()), left: AtomicUsize::new(nth), last_words };
+    let wire = Mortal { wire: InProcess::new(stage.world.clone()), left: AtomicUsize::new(nth), last_words };
     target_over(Arc::new(wire), Clock::system(), FlyConfig::parse(toml).unwrap())
 }
 
@@ -417,7 +417,7 @@ async fn serve_survives_the_death_of_its_runner_at_every_request_and_in_both_dir
                 let (wanted, phase) = if back { (&before, Phase::RollBack) } else { (&after, Phase::CutOver) };
                 // Who goes back needs no fly.toml; who goes forward has today's.
                 let config = if back { FlyConfig::default() } else { FlyConfig::parse(&toml).unwrap() };
-                let next = target_over(Arc::new(InProcess(stage.world.clone())), Clock::system(), config);
+                let next = target_over(Arc::new(InProcess::new(stage.world.clone())), Clock::system(), config);
                 let observed = next.serve(&stage.scope("r-1", phase), wanted).await.unwrap_or_else(|error| panic!("{case}: {error}"));
                 assert!(observed.single().unwrap().same_content(wanted), "{case}");
                 assert_eq!(stage.routable().len(), 2, "{case}");
@@ -733,7 +733,7 @@ async fn preflight_says_what_is_missing_and_what_to_type() {
         "app = 'other'\n[deploy]\nstrategy = 'bluegreen'\n[[services]]\ninternal_port = 80\n[mounts]\nsource = 'd'\ndestination = '/d'",
     )
     .unwrap();
-    let transport = Transport::new(Arc::new(InProcess(stage.world.clone())), Clock::system(), Arc::new(Chance::seeded(1)));
+    let transport = Transport::new(Arc::new(InProcess::new(stage.world.clone())), Clock::system(), Arc::new(Chance::seeded(1)));
     let make = |app: &str, token: &str| {
         let settings = FlySettings {
             secrets: vec!["DATABASE_URL".into(), "JWT".into()],

@@ -694,7 +694,7 @@ async fn an_image_is_pushed_to_the_embedded_registry_as_to_flys() {
     let fly = fly::Fly::add_to(&world, &embedded, fly::Switches::default());
     fly.seed_token("FlyV1 fm2_org", &fly::Scope::Org("acme".into()), "ci@example.com");
     fly.seed_app("autoswe", "acme", &[]);
-    let transport = Transport::new(Arc::new(crate::support::wire::InProcess(world.clone())), clock, Arc::new(Chance::seeded(1)));
+    let transport = Transport::new(Arc::new(crate::support::wire::InProcess::new(world.clone())), clock, Arc::new(Chance::seeded(1)));
     let registry = Registry::new(transport, "registry.fly.io", Some(Login::fly(&Secret::new("FlyV1 fm2_org")))).unwrap();
     let (_directory, archive) = archive();
     let pushed = registry.push("autoswe", "r-1", &archive, &Shutdown::default(), &|_| {}).await.unwrap();

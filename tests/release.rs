@@ -86,7 +86,8 @@ async fn a_failure_of_any_target_in_any_phase_goes_back_everywhere() {
             for phase in [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch] {
                 let bench = Bench::of(kind).await;
                 let told = format!("{target}:{phase:?} {kind:?}");
-                let sour = Arc::new(Sour { inner: InProcess(bench.world.clone()), target: target.to_owned(), now: AtomicBool::default() });
+                let sour =
+                    Arc::new(Sour { inner: InProcess::new(bench.world.clone()), target: target.to_owned(), now: AtomicBool::default() });
                 if phase != Phase::Watch {
                     break_target(&bench, target, phase, kind);
                 }
@@ -286,7 +287,7 @@ async fn die_at_every_write(kind: Kind) {
             let bench = Bench::of(kind).await;
             let died = Arc::new(Notify::new());
             let wire = Arc::new(Mortal {
-                inner: InProcess(bench.world.clone()),
+                inner: InProcess::new(bench.world.clone()),
                 left: AtomicUsize::new(nth + 1),
                 effect,
                 died: died.clone(),

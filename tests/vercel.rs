@@ -76,7 +76,7 @@ impl Wanted {
         vercel.seed_project(self.seed);
         let first = || vercel.seed_earlier_deployment("front", &tree(&[("index.html", "old")]), BTreeMap::new()).unwrap();
         let earlier = if self.serves { first() } else { String::new() };
-        let transport = Transport::new(Arc::new(InProcess(world.clone())), clock, Arc::new(Chance::seeded(11)));
+        let transport = Transport::new(Arc::new(InProcess::new(world.clone())), clock, Arc::new(Chance::seeded(11)));
         let endpoints = VercelEndpoints::from_lookup(|_| None).unwrap();
         let target = VercelTarget::new(self.settings, endpoints, SecretString::from(self.token), transport);
         let (events, told) = Events::channel(clock);

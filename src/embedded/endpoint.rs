@@ -2,30 +2,28 @@
 //!
 //! Sockets and in-process calls go through the same code.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+mod body;
+mod strike;
+
+use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body_util::BodyExt;
-use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
-use super::fault::{Answer, Effect, Limit};
-use super::ground::{Ground, lock};
+use self::body::{Meter, answered, take};
+use super::fault::Limit;
+use super::ground::Ground;
 use super::operation::{Asked, Named, Naming};
-use super::tape::{Entry, Recorded, hex};
+use super::past::{Copy, may_lag};
+use super::tape::{Entry, Recorded};
 use super::witness::{Moment, Sender};
-
-/// The most of a request body that is read ahead in order to record it: larger ones, and ones that are not JSON, pass through and are hashed.
-const LARGEST_READ_AHEAD: u64 = 8 * 1024 * 1024;
 
 /// The caller gets no answer: what it asked for may or may not have happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +38,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Wraps `router`, whose requests `naming` names.
-    pub fn new(platform: &str, router: Router, naming: impl Naming, ground: Ground) -> Self {
-        let watch = Watch { platform: platform.to_owned(), naming: Arc::new(naming), ground: ground.clone() };
+    /// Wraps `router`, whose requests `naming` names; `authority` is what its past is kept under.
+    pub fn new(platform: &str, authority: &str, router: Router, naming: impl Naming, ground: Ground) -> Self {
+        let (platform, authority) = (platform.into(), authority.into());
+        let watch = Watch { platform, authority, naming: Arc::new(naming), ground: ground.clone() };
         let router = router.layer(middleware::from_fn_with_state(Arc::new(watch), watched));
         Self { ground, router }
     }
@@ -59,7 +58,8 @@ impl Endpoint {
 }
 
 struct Watch {
-    platform: String,
+    platform: Arc<str>,
+    authority: Arc<str>,
     naming: Arc<dyn Naming>,
     ground: Ground,
 }
@@ -99,9 +99,19 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
     }
     let fault = ground.faults.strike(&watch.platform, &named.operation, named.target.as_deref());
     if let Some(fault) = &fault {
-        ground.tape.amend(sequence, |entry| entry.fault = Some(format!("effect {:?}, answer {:?}", fault.0, fault.1)));
+        ground.tape.amend(sequence, |entry| entry.fault = Some(format!("effect={} answer={}", fault.0, fault.1)));
     }
-    let work = Work { ground: ground.clone(), sequence, meter, request: Request::from_parts(parts, body), next };
+    let work = Work {
+        ground: ground.clone(),
+        platform: Arc::clone(&watch.platform),
+        authority: Arc::clone(&watch.authority),
+        write: named.write,
+        lags: may_lag(&watch.platform, &named.operation),
+        sequence,
+        meter,
+        request: Request::from_parts(parts, body),
+        next,
+    };
     let response = match fault {
         None => work.run().await,
         Some((effect, answer)) => work.struck(effect, answer).await,
@@ -115,6 +125,10 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
 /// A request that has been named and recorded, on its way to the handler.
 struct Work {
     ground: Ground,
+    platform: Arc<str>,
+    authority: Arc<str>,
+    write: bool,
+    lags: bool,
     sequence: u64,
     meter: Meter,
     request: Request,
@@ -124,7 +138,13 @@ struct Work {
 impl Work {
     /// Runs the handler and records its answer.
     async fn run(self) -> Response {
-        let response = self.next.run(self.request).await;
+        if self.write {
+            self.ground.before_change(&self.platform);
+        }
+        let response = match self.earlier() {
+            Some(copy) => strike::asked(&copy, self.request).await,
+            None => self.next.run(self.request).await,
+        };
         let (response, recorded) = answered(response).await;
         let status = response.status().as_u16();
         let sent = self.meter.recorded();
@@ -138,34 +158,9 @@ impl Work {
         response
     }
 
-    async fn struck(self, effect: Effect, answer: Answer) -> Response {
-        let truth = match effect {
-            Effect::None => None,
-            Effect::Once => Some(self.run().await),
-            Effect::Late(after) => {
-                let ground = self.ground.clone();
-                ground.spawn_after(after, async move {
-                    self.run().await;
-                });
-                None
-            }
-        };
-        match answer {
-            Answer::True => truth.unwrap_or_else(|| status(StatusCode::SERVICE_UNAVAILABLE, "", &[])),
-            Answer::Slow(by) => {
-                tokio::time::sleep(by).await;
-                truth.unwrap_or_else(|| status(StatusCode::SERVICE_UNAVAILABLE, "", &[]))
-            }
-            Answer::Lost => lost(),
-            Answer::Html => status(StatusCode::BAD_GATEWAY, "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>", &[]),
-            Answer::Status { code, body, headers } => {
-                status(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &body, &headers)
-            }
-            Answer::Truncated => match truth {
-                Some(response) => truncated(response).await,
-                None => lost(),
-            },
-        }
+    /// Returns the platform as a read that lags sees it.
+    fn earlier(&self) -> Option<Copy> {
+        if self.lags { self.ground.past.lagging(&self.platform, &self.authority) } else { None }
     }
 }
 
@@ -193,16 +188,6 @@ fn too_many(limit: &Limit) -> Response {
     status(StatusCode::TOO_MANY_REQUESTS, &limit.body, &headers)
 }
 
-/// Returns `response` with the length it announces and half of its body, after which the connection breaks.
-async fn truncated(response: Response) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    let half = bytes.slice(..bytes.len() / 2);
-    let broken = [Ok(half), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
-    Response::from_parts(parts, Body::from_stream(futures_util::stream::iter(broken)))
-}
-
 fn entry(platform: &str, named: &Named, parts: &Parts, request: Recorded) -> Entry {
     let host = parts.uri.authority().map(|authority| authority.as_str().to_owned()).or_else(|| text(&parts.headers, &HOST));
     Entry {
@@ -227,80 +212,4 @@ fn entry(platform: &str, named: &Named, parts: &Parts, request: Recorded) -> Ent
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
-/// Reads a JSON body ahead; lets any other one pass through `meter`.
-async fn take(parts: &Parts, body: Body, meter: &Meter) -> (Body, Recorded) {
-    use hyper::body::Body as _;
-    let length = body.size_hint().exact();
-    if length == Some(0) {
-        return (Body::empty(), Recorded::Nothing);
-    }
-    let json = text(&parts.headers, &CONTENT_TYPE).is_none_or(|kind| kind.contains("json"));
-    if json && length.is_some_and(|length| length <= LARGEST_READ_AHEAD) {
-        let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let recorded = Recorded::of(&bytes);
-        return (Body::from(bytes), recorded);
-    }
-    (Body::new(Metered { body, meter: meter.clone() }), Recorded::Unread)
-}
-
-/// Returns the answer and what the tape keeps of it; only JSON is read.
-async fn answered(response: Response) -> (Response, Recorded) {
-    use hyper::body::Body as _;
-    let (parts, body) = response.into_parts();
-    let json = text(&parts.headers, &CONTENT_TYPE).is_some_and(|kind| kind.contains("json"));
-    if !json || body.size_hint().exact().is_none_or(|length| length > LARGEST_READ_AHEAD) {
-        let recorded = if body.size_hint().exact() == Some(0) { Recorded::Nothing } else { Recorded::Unread };
-        return (Response::from_parts(parts, body), recorded);
-    }
-    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let recorded = Recorded::of(&bytes);
-    (Response::from_parts(parts, Body::from(bytes)), recorded)
-}
-
-/// Length and hash of a body that passes through.
-#[derive(Clone, Default)]
-struct Meter(Arc<Mutex<Option<(u64, Sha256)>>>);
-
-impl Meter {
-    fn add(&self, bytes: &Bytes) {
-        let mut state = lock(&self.0);
-        let (length, hash) = state.get_or_insert_with(|| (0, Sha256::new()));
-        *length += bytes.len() as u64;
-        hash.update(bytes);
-    }
-
-    fn recorded(&self) -> Option<Recorded> {
-        let (length, hash) = lock(&self.0).take()?;
-        Some(Recorded::Bytes { length, sha256: hex(hash.finalize().as_slice()) })
-    }
-}
-
-struct Metered {
-    body: Body,
-    meter: Meter,
-}
-
-impl hyper::body::Body for Metered {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(bytes) = frame.data_ref()
-        {
-            self.meter.add(bytes);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -1,4 +1,23 @@
 //! The switchboard: which requests go wrong, and how; how slow a platform is; how often it may be asked.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `rule` | one fault: where, how often, what happens |
+//! | `notation` | a rule as one line of text, and back |
+//! | `parts` | which operations can happen in part |
+//! | `forge` | answers that are not the platform's own |
+
+mod forge;
+mod notation;
+mod parts;
+mod rule;
+
+pub use notation::RuleError;
+pub(super) use parts::half;
+pub use parts::{has_parts, operations_with_parts};
+pub use rule::{Answer, Effect, Rule, Times};
+
+pub(super) use forge::{strange, truncated};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -7,111 +26,6 @@ use std::time::Duration;
 use super::ground::lock;
 use crate::clock::Clock;
 use crate::id::Chance;
-
-/// What a struck request does to the platform's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Effect {
-    /// Nothing: it never reached the platform's state.
-    None,
-    /// What it asks for, at once.
-    #[default]
-    Once,
-    /// What it asks for, but only after this time; the caller is answered before.
-    Late(Duration),
-}
-
-/// What the caller of a struck request is told.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Answer {
-    /// The platform's own answer. Where there is none yet (no effect, or a late one) it is 503.
-    #[default]
-    True,
-    /// No answer: the connection closes.
-    Lost,
-    /// This status, body and headers. A body that parses as JSON is sent as JSON.
-    Status {
-        /// The HTTP status.
-        code: u16,
-        /// The body; empty for none.
-        body: String,
-        /// Further headers, such as `retry-after`.
-        headers: Vec<(String, String)>,
-    },
-    /// 502 with a page of HTML, as a broken proxy in front of an API answers.
-    Html,
-    /// The true status and half of the true body, then the connection closes.
-    Truncated,
-    /// The true answer, this much later.
-    Slow(Duration),
-}
-
-/// How often a rule fires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Times {
-    /// On one request.
-    #[default]
-    Once,
-    /// On this many requests in a row.
-    Exactly(u64),
-    /// On every request from the first one on.
-    Forever,
-}
-
-/// One fault: where, how often, and what happens.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rule {
-    /// The platform's name.
-    pub platform: String,
-    /// The operation's name, or `*` for all.
-    pub operation: String,
-    /// The target, or `None` for all.
-    pub target: Option<String>,
-    /// The first matching request to strike, from 1 and counted since the rule was set; `None` is the first.
-    pub ordinal: Option<u64>,
-    /// How often it fires.
-    pub times: Times,
-    /// What the request does.
-    pub effect: Effect,
-    /// What the caller is told.
-    pub answer: Answer,
-}
-
-impl Rule {
-    /// Returns a rule for the boundary `platform.operation[target]#n`; `[target]` and `#n` may be missing.
-    ///
-    /// Returns `None` when the text has no `.` or an ordinal that is not a number above zero.
-    pub fn at(boundary: &str, effect: Effect, answer: Answer) -> Option<Self> {
-        let (place, ordinal) = match boundary.split_once('#') {
-            Some((place, nth)) => (place, Some(nth.parse().ok().filter(|nth| *nth > 0)?)),
-            None => (boundary, None),
-        };
-        let (platform, rest) = place.split_once('.')?;
-        let (operation, target) = match rest.split_once('[') {
-            Some((operation, target)) => (operation, Some(target.strip_suffix(']')?.to_owned())),
-            None => (rest, None),
-        };
-        Some(Self { platform: platform.into(), operation: operation.into(), target, ordinal, times: Times::Once, effect, answer })
-    }
-
-    /// Returns the rule, firing as often as `times` says.
-    #[must_use]
-    pub fn times(mut self, times: Times) -> Self {
-        self.times = times;
-        self
-    }
-
-    /// Returns an answer of `code` with a JSON error body and, where given, `Retry-After` in seconds.
-    pub fn status(code: u16, retry_after: Option<u64>) -> Answer {
-        let headers = retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string())).into_iter().collect();
-        Answer::Status { code, body: format!(r#"{{"error":"status {code} by request of the fault switchboard"}}"#), headers }
-    }
-
-    fn matches(&self, platform: &str, operation: &str, target: Option<&str>) -> bool {
-        self.platform == platform
-            && (self.operation == "*" || self.operation == operation)
-            && self.target.as_deref().is_none_or(|wanted| Some(wanted) == target)
-    }
-}
 
 /// A rate limit on one operation (or all), kept per operation and path: that is, per app for a create and per machine for a machine action.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,6 +89,17 @@ impl Faults {
     /// Returns how often the rule `id` has fired.
     pub fn fired(&self, id: u64) -> u64 {
         lock(&self.board).rules.iter().find(|armed| armed.id == id).map_or(0, |armed| armed.fired)
+    }
+
+    /// Returns the rules that are armed, in order of arming.
+    pub fn armed(&self) -> Vec<Rule> {
+        lock(&self.board).rules.iter().map(|armed| armed.rule.clone()).collect()
+    }
+
+    /// Returns whether a rule may ask for what `platform` answered earlier.
+    pub(super) fn asks_for_the_past(&self, platform: &str) -> bool {
+        let of = |rule: &Rule| rule.answer == Answer::Stale && (rule.platform == "*" || rule.platform == platform);
+        lock(&self.board).rules.iter().any(|armed| of(&armed.rule))
     }
 
     /// Disarms the rule `id`; idempotent.

@@ -8,11 +8,29 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::fault::Faults;
+use super::past::Past;
 use super::tape::Tape;
 use super::traffic::Traffic;
 use super::witness::Witnesses;
 use crate::clock::Clock;
 use crate::id::Chance;
+
+tokio::task_local! {
+    /// Set while a handler is to do only a part of what it is asked for.
+    static PARTIAL: ();
+}
+
+/// Returns whether the handler that asks is to do only a part of what was asked for; see [`super::fault::has_parts`].
+///
+/// A handler asks before it spawns: the answer holds in the task that the request runs in.
+pub(super) fn partial() -> bool {
+    PARTIAL.try_with(|()| ()).is_ok()
+}
+
+/// Runs a handler that is to do only a part of what it is asked for.
+pub(super) async fn in_part<F: Future>(work: F) -> F::Output {
+    PARTIAL.scope((), work).await
+}
 
 /// The shared surroundings of the platforms of one world; cheap to clone, and the same for every clone.
 #[derive(Debug, Clone)]
@@ -27,6 +45,8 @@ pub struct Ground {
     pub faults: Faults,
     /// Who answers under which public host name.
     pub traffic: Traffic,
+    /// What the platforms were like before.
+    pub past: Past,
     /// Who is told of every request as it arrives and as it is answered.
     pub witness: Witnesses,
     end: CancellationToken,
@@ -41,8 +61,27 @@ impl Ground {
             tape: Tape::new(clock),
             faults: Faults::default(),
             traffic: Traffic::new(clock),
+            past: Past::new(clock),
             witness: Witnesses::default(),
             end: CancellationToken::new(),
+        }
+    }
+
+    /// Returns surroundings of the same time for a copy of a platform: nothing that is done there is seen here, and nothing happens there by
+    /// itself, since its tasks end before they begin.
+    ///
+    /// Identities come from a chance of their own, so that a copy does not change what the world does next.
+    pub(super) fn aside(&self) -> Self {
+        let seed = u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let aside = Self::new(self.clock, Chance::seeded(seed ^ 0x00C0_FFEE));
+        aside.end.cancel();
+        aside
+    }
+
+    /// Copies `platform` if somebody may ask for what it was like before the change that follows.
+    pub(super) fn before_change(&self, platform: &str) {
+        if !self.past.lag_of(platform).is_zero() || self.faults.asks_for_the_past(platform) {
+            self.past.keep(platform);
         }
     }
 
@@ -73,6 +112,7 @@ impl Ground {
     pub(super) fn end(&self) {
         self.end.cancel();
         self.traffic.clear();
+        self.past.clear();
     }
 }
 

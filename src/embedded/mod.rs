@@ -12,13 +12,14 @@
 //! | [`endpoint`] | a platform's router, recorded and struck |
 //! | [`tape`] | what was asked |
 //! | [`fault`] | what goes wrong |
+//! | [`past`] | what the platforms were like before |
 //! | [`traffic`] | who serves which public host name |
 //! | [`edge`] | the listeners of the public host names |
 //! | [`witness`] | who is told of every request, and may break it |
 //! | [`in_process`] | the same world without sockets |
 //!
 //! A platform folder has `state.rs` (plain state and its transitions), `routes.rs` (thin handlers) and `wire.rs` (its bodies), and is added with
-//! one line: `world.add("vercel", router, "api.vercel.com", OPERATIONS)`.
+//! one line: `world.add("vercel", router, "api.vercel.com", OPERATIONS)`. Where its state can be copied it says how with `world.copies(...)`.
 
 pub mod edge;
 pub mod endpoint;
@@ -29,6 +30,7 @@ pub mod ground;
 pub mod in_process;
 mod listener;
 pub mod operation;
+pub mod past;
 mod proxy;
 pub mod registry;
 pub mod tape;

@@ -13,6 +13,7 @@ use super::endpoint::Endpoint;
 use super::ground::{Ground, lock};
 use super::listener::{Handler, listen};
 use super::operation::Naming;
+use super::past::Copy;
 use crate::clock::Clock;
 use crate::id::Chance;
 
@@ -73,8 +74,13 @@ impl World {
     ///
     /// A platform with several authorities is added once for each. An authority that was added before is replaced.
     pub fn add(&self, name: &str, router: Router, authority: &str, naming: impl Naming) {
-        let endpoint = Endpoint::new(name, router, naming, self.inner.ground.clone());
+        let endpoint = Endpoint::new(name, authority, router, naming, self.inner.ground.clone());
         lock(&self.inner.endpoints).insert(authority.to_owned(), endpoint);
+    }
+
+    /// Says how the platform `name` at `authority` is copied, for reads that lag and answers that are not true; `None` once it is gone.
+    pub fn copies(&self, name: &str, authority: &str, copier: impl Fn() -> Option<Copy> + Send + Sync + 'static) {
+        self.inner.ground.past.register(name, authority, Arc::new(copier));
     }
 
     /// Registers what must happen before the world is gone, such as removing containers; run by [`World::end`], in order.

@@ -144,7 +144,7 @@ impl Bench {
     }
 
     pub(crate) fn wire(&self) -> Arc<dyn Wire> {
-        Arc::new(InProcess(self.world.clone()))
+        Arc::new(InProcess::new(self.world.clone()))
     }
 
     pub(crate) fn writes(&self) -> Vec<String> {
@@ -257,7 +257,7 @@ impl Runner {
 
     /// A runner whose events are heard, and that is told to end when `when` says so.
     pub(crate) fn hearing(bench: &Bench, id: &str, wire: Arc<dyn Wire>, when: impl Fn(&EventKind) -> bool + Send + 'static) -> Self {
-        let transport = Transport::new(wire, bench.clock, Arc::new(Chance::seeded(3)));
+        let transport = Transport::new(wire, bench.clock, Arc::new(Chance::seeded(seed(id))));
         let (events, mut receiver) = Events::channel(bench.clock);
         let (shutdown, heard) = (Shutdown::default(), Arc::new(Mutex::new(Vec::new())));
         let (raised, list) = (shutdown.clone(), heard.clone());
@@ -280,6 +280,7 @@ impl Runner {
             shutdown,
             timing: Timing { watch: Duration::from_secs(2), ..Timing::default() },
             secrets: BTreeMap::new(),
+            drift: cutover::release::DriftPolicy::default(),
         };
         Self { context, heard }
     }
@@ -322,6 +323,11 @@ impl Runner {
         let heard = self.heard.lock().unwrap();
         heard.iter().filter_map(|kind| if let EventKind::PhaseStarted { phase } = kind { Some(*phase) } else { None }).collect()
     }
+}
+
+/// A runner's own chance: of two runners no id is ever the same.
+fn seed(id: &str) -> u64 {
+    id.bytes().fold(3_u64, |seed, byte| seed.wrapping_mul(257).wrapping_add(u64::from(byte)))
 }
 
 /// The digest of a site's files: of another digit, of other files.

@@ -16,7 +16,8 @@ use super::problem::Problem;
 use super::routes::secrets;
 use super::state::{Address, App, Release};
 use super::wire::{self, GraphqlBody};
-use crate::embedded::ground::lock;
+use crate::embedded::fault::half;
+use crate::embedded::ground::{lock, partial};
 
 /// Fields by which an operation is known, in the order in which they are looked for: the more special first.
 const FIELDS: [(&str, &str); 14] = [
@@ -194,7 +195,9 @@ impl Inner {
         let of = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let set = super::config::list(input, "secrets").iter().map(|pair| (of(pair, "key"), Some(of(pair, "value"))));
         let unset = super::config::list(input, "keys").iter().map(|key| (key.as_str().unwrap_or_default().to_owned(), None));
-        for (key, value) in set.chain(unset) {
+        let changes: Vec<_> = set.chain(unset).collect();
+        let count = if partial() { half(changes.len()) } else { changes.len() };
+        for (key, value) in changes.into_iter().take(count) {
             secrets::write(owner, &key, value.as_deref(), now)?;
         }
         owner.secrets_version += 1;

@@ -56,6 +56,7 @@ pub use self::switches::{ExitShape, Grace, Pace, Scripted, Switches, UnknownImag
 
 use super::fault::Limit;
 use super::ground::{Ground, lock};
+use super::past::Copy;
 use super::registry::Registry;
 use super::world::World;
 
@@ -139,6 +140,8 @@ impl Fly {
         });
         world.add(PLATFORM, routes::machines_api(&inner), MACHINES_AUTHORITY, operations::MACHINES);
         world.add(PLATFORM, routes::platform_api(&inner), API_AUTHORITY, operations::name_platform_request);
+        world.copies(PLATFORM, MACHINES_AUTHORITY, copier(&inner, routes::machines_api));
+        world.copies(PLATFORM, API_AUTHORITY, copier(&inner, routes::platform_api));
         let ending = Arc::clone(&inner);
         world.at_end(move || async move { ending.remove_containers().await }.boxed());
         Self { inner }
@@ -204,7 +207,30 @@ impl Fly {
     }
 }
 
+/// Copies the platform's state, behind the router that `routes` makes.
+fn copier(inner: &Arc<Inner>, routes: fn(&Arc<Inner>) -> axum::Router) -> impl Fn() -> Option<Copy> + Send + Sync + 'static {
+    let fly = Arc::downgrade(inner);
+    move || {
+        let copy = fly.upgrade()?.copy();
+        // A copy of the copy for each request: what one request does there, the next must not see.
+        Some(Arc::new(move || routes(&Arc::new(copy.copy()))))
+    }
+}
+
 impl Inner {
+    /// Returns the same state in surroundings of its own.
+    fn copy(&self) -> Self {
+        Self {
+            ground: self.ground.aside(),
+            registry: self.registry.clone(),
+            switches: Mutex::new(self.switches()),
+            state: Mutex::new(lock(&self.state).clone()),
+            changes: watch::Sender::new(0),
+            routing: Mutex::default(),
+            engine: Mutex::default(),
+        }
+    }
+
     fn now(&self) -> Now {
         Now { elapsed: self.ground.clock.elapsed(), wall: self.ground.clock.now() }
     }

@@ -128,7 +128,7 @@ impl App {
 }
 
 /// Everything.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub apps: BTreeMap<String, App>,
     pub tokens: Vec<Token>,

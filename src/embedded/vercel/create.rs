@@ -17,8 +17,9 @@ use super::refusal::Refusal;
 use super::site::PlainSettings;
 use super::state::{BuildState, Deployment, Project};
 use super::store::{Files, Stored};
-use super::switch::Fate;
+use super::switch::{BuildFate, Fate};
 use super::wire;
+use crate::embedded::ground::partial;
 
 /// The most entries of `files` (report: the vendor's own message, see terraform-provider-vercel#289).
 const MOST_FILES: usize = 15_000;
@@ -339,7 +340,11 @@ impl Vercel {
             prebuilt: origin.prebuilt,
             root: origin.root,
             plain: origin.plain,
-            fate: project.fates.pop_front().unwrap_or(Fate::default()),
+            fate: if partial() {
+                Fate { build: BuildFate::Hangs, ..Fate::default() }
+            } else {
+                project.fates.pop_front().unwrap_or_default()
+            },
             ready: BuildState::Queued,
             promoted: false,
             created,

@@ -9,6 +9,8 @@ use super::front::Front;
 use super::site::{Site, Unbuildable};
 use super::state::{Alias, AliasRequest, BuildState, Deployment, JobStatus, LogLine, Project, State, Verb};
 use super::switch::{Answers, BuildFate, JobFate};
+use crate::embedded::fault::half;
+use crate::embedded::ground::partial;
 use crate::embedded::tape::hex;
 use crate::embedded::traffic::Backend;
 
@@ -144,7 +146,9 @@ impl Vercel {
         let requested = self.now();
         let own = state.deployments.get(to).map(|deployment| deployment.fate.promotion).filter(|_| kind == Verb::Promote);
         let Some(project) = state.projects.get_mut(project) else { return };
-        let fate = project.job_fates.pop_front().or(own).unwrap_or_default();
+        let split = || JobFate::Splits(half(production_hosts(project).len()));
+        let in_part = partial().then(split);
+        let fate = in_part.or_else(|| project.job_fates.pop_front()).or(own).unwrap_or_default();
         let hosts = production_hosts(project).into_iter().map(|host| (host, JobStatus::Pending)).collect();
         let from = project.production.clone();
         project.request = Some(AliasRequest { from, to: to.to_owned(), kind, status: JobStatus::Pending, requested, hosts });

@@ -103,6 +103,12 @@ impl Vercel {
     /// Makes `world` answer for [`AUTHORITY`].
     pub fn add_to(&self, world: &World) {
         world.add(PLATFORM, routes::router(self.clone()), AUTHORITY, routes::Names(self.clone()));
+        let shared = Arc::downgrade(&self.shared);
+        world.copies(PLATFORM, AUTHORITY, move || {
+            let copy = Self { shared: shared.upgrade()? }.copy();
+            // A copy of the copy for each request: what one request does there, the next must not see.
+            Some(Arc::new(move || routes::router(copy.copy())))
+        });
     }
 
     /// Changes the switches.
@@ -157,6 +163,17 @@ impl Vercel {
                 content: deployment.content(),
             })
             .collect()
+    }
+
+    /// Returns the same state in surroundings of its own.
+    fn copy(&self) -> Self {
+        let shared = Shared {
+            ground: self.ground().aside(),
+            store: self.store().aside(),
+            state: Mutex::new(self.state().clone()),
+            grown: Notify::new(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -11,7 +11,7 @@ use super::switch::{Fate, JobFate, Switches};
 use crate::embedded::traffic::Backend;
 
 /// Everything one embedded Vercel remembers.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) switches: Switches,
     pub(super) teams: BTreeMap<String, Team>,

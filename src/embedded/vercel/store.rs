@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use flate2::read::GzDecoder;
@@ -35,12 +36,19 @@ pub(super) struct FileStore {
 
 #[derive(Debug, Default)]
 struct Known {
-    directory: Option<TempDir>,
+    directory: Option<Arc<TempDir>>,
     sizes: BTreeMap<String, u64>,
-    uploads: u64,
+    uploads: Arc<AtomicU64>,
 }
 
 impl FileStore {
+    /// Returns a store that knows the same contents; what is stored there from now on is not known here.
+    pub(super) fn aside(&self) -> Self {
+        let known = lock(&self.known);
+        let aside = Known { directory: known.directory.clone(), sizes: known.sizes.clone(), uploads: Arc::clone(&known.uploads) };
+        Self { known: Arc::new(Mutex::new(aside)) }
+    }
+
     /// Returns the size of the content `sha`, where it is stored.
     pub(super) fn size(&self, sha: &str) -> Option<u64> {
         lock(&self.known).sizes.get(sha).copied()
@@ -57,10 +65,9 @@ impl FileStore {
     pub(super) fn begin(&self) -> io::Result<Upload> {
         let mut known = lock(&self.known);
         if known.directory.is_none() {
-            known.directory = Some(tempfile::Builder::new().prefix("cutover-vercel-").tempdir()?);
+            known.directory = Some(Arc::new(tempfile::Builder::new().prefix("cutover-vercel-").tempdir()?));
         }
-        known.uploads += 1;
-        let name = format!("upload-{}", known.uploads);
+        let name = format!("upload-{}", known.uploads.fetch_add(1, Ordering::Relaxed));
         let path = known.directory.as_ref().map(|directory| directory.path().join(name)).unwrap_or_default();
         Ok(Upload { store: self.clone(), file: File::create(&path)?, path, hash: Sha1::new(), size: 0 })
     }

@@ -10,6 +10,8 @@ use super::Vercel;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use super::state::{Project, Variable};
+use crate::embedded::fault::half;
+use crate::embedded::ground::partial;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -60,7 +62,8 @@ pub(super) async fn create(
     let id = caller.project(&state, &id)?.id.clone();
     let Some(project) = state.projects.get_mut(&id) else { return Err(Refusal::not_found("Project not found.")) };
     let (mut created, mut failed) = (Vec::new(), Vec::new());
-    for one in &wanted {
+    let count = if partial() { half(wanted.len()) } else { wanted.len() };
+    for one in wanted.iter().take(count) {
         let fresh = parsed(one, vercel.ground().chance.word(16), now)?;
         match upsert(project, fresh, query.upsert.as_deref() == Some("true")) {
             Ok(variable) => created.push(rendered(&variable, false)),

@@ -15,6 +15,7 @@ use crate::embedded::fly::lifecycle::Then;
 use crate::embedded::fly::machine::MachineState;
 use crate::embedded::fly::problem::Problem;
 use crate::embedded::fly::wire::{self, StopBody};
+use crate::embedded::ground::partial;
 
 type Place = Path<(String, String)>;
 type Parameters = Query<BTreeMap<String, String>>;
@@ -61,7 +62,8 @@ pub(super) async fn restart(
     let timeout = query.get("timeout").map(|text| Value::from(text.as_str())).and_then(|text| config::duration(&text));
     let running = fly.look(&caller, &app, &id, |machine| machine.may_start().map(|()| machine.state.runs()))??;
     if running {
-        fly.stop(&app, &id, query.get("signal").map(String::as_str), timeout, Then::Launch);
+        let then = if partial() { Then::Stay(MachineState::Stopped) } else { Then::Launch };
+        fly.stop(&app, &id, query.get("signal").map(String::as_str), timeout, then);
         return Ok(done());
     }
     start(State(fly), caller, Path((app, id)), headers).await
@@ -107,6 +109,11 @@ pub(super) async fn destroy(
     let set = |name: &str| query.get(name).is_some_and(|value| value == "true" || value == "1");
     fly.may_change(&caller, &app, &id, &headers)?;
     fly.look(&caller, &app, &id, |machine| machine.may_destroy(set("force") || set("kill")))??;
+    let runs = fly.look(&caller, &app, &id, |machine| machine.state.runs())?;
+    if runs && partial() {
+        fly.stop(&app, &id, Some("SIGKILL"), Some(std::time::Duration::ZERO), Then::Stay(MachineState::Stopped));
+        return Ok(done());
+    }
     fly.destroy(&app, &id);
     Ok(done())
 }

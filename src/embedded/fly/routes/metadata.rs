@@ -7,13 +7,14 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Fly};
+use crate::embedded::fault::half;
 use crate::embedded::fly::Inner;
 use crate::embedded::fly::access::Caller;
 use crate::embedded::fly::config;
 use crate::embedded::fly::machine::Machine;
 use crate::embedded::fly::problem::Problem;
 use crate::embedded::fly::wire::{self, MetadataBody, ValueBody};
-use crate::embedded::ground::lock;
+use crate::embedded::ground::{lock, partial};
 
 type Place = Path<(String, String)>;
 type Key = Path<(String, String, String)>;
@@ -53,7 +54,8 @@ pub(super) async fn patch(State(fly): Fly, caller: Caller, Path((app, id)): Plac
         if body.machine_version.as_deref().is_some_and(|version| !version.is_empty() && version != machine.instance_id) {
             return Err(Problem::new(412, "failed_precondition: machine version does not match"));
         }
-        for (key, value) in &body.metadata {
+        let count = if partial() { half(body.metadata.len()) } else { body.metadata.len() };
+        for (key, value) in body.metadata.iter().take(count) {
             put(machine, key, value.as_str().filter(|value| !value.is_empty()).map(str::to_owned));
         }
         Ok(())

@@ -20,7 +20,7 @@ use crate::embedded::fly::responder::{self, Behaviour};
 use crate::embedded::fly::switches::UnknownImage;
 use crate::embedded::fly::wire::{self, MachineBody};
 use crate::embedded::fly::{Inner, routes::account};
-use crate::embedded::ground::lock;
+use crate::embedded::ground::{lock, partial};
 use crate::embedded::tape::hex;
 
 use sha2::{Digest, Sha256};
@@ -43,7 +43,12 @@ pub(super) async fn create(State(fly): Fly, caller: Caller, Path(app): Path<Stri
         answer["nonce"] = json!(lease.nonce);
     }
     fly.settle(&app);
-    fly.place(&app, &id, epoch, if body.skip_launch { resting(&fly) } else { Then::Launch }, known);
+    let then = match (body.skip_launch, partial()) {
+        (true, _) => resting(&fly),
+        (false, true) => Then::Stay(MachineState::Created),
+        (false, false) => Then::Launch,
+    };
+    fly.place(&app, &id, epoch, then, known);
     Ok(Json(answer))
 }
 
@@ -80,7 +85,7 @@ pub(super) async fn update(
         }
     }
     let cordoned = if body.skip_service_registration { Some(true) } else { switches.update_registers.then_some(false) };
-    let then = if body.skip_launch { Then::Stay(MachineState::Stopped) } else { Then::Launch };
+    let then = if body.skip_launch || partial() { Then::Stay(MachineState::Stopped) } else { Then::Launch };
     fly.replace(&app, &id, Version { instance_id, config, digest, cordoned }, then);
     fly.look(&caller, &app, &id, wire::machine).map(Json)
 }
