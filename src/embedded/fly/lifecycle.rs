@@ -360,7 +360,7 @@ async fn ended_after(engine: &ContainerEngine, name: &str, after: Duration) -> O
 /// A new version of a machine.
 pub(super) struct Version {
     pub instance_id: String,
-    pub config: serde_json::Value,
+    pub config: Arc<serde_json::Value>,
     pub digest: String,
     /// Whether to cordon or uncordon it; `None` leaves it as it is.
     pub cordoned: Option<bool>,

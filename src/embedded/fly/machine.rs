@@ -1,6 +1,7 @@
 //! One machine: its data, and what may happen to it in which state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -107,7 +108,8 @@ pub(super) struct Machine {
     pub born: Duration,
     /// End in the world's time.
     pub died: Option<Duration>,
-    pub config: Value,
+    /// Shared, since it is copied far more often than it is changed.
+    pub config: Arc<Value>,
     /// The digest its image resolved to.
     pub digest: String,
     pub cordoned: bool,
@@ -117,7 +119,7 @@ pub(super) struct Machine {
     pub checks: BTreeMap<String, CheckResult>,
     pub lease: Option<Lease>,
     /// `(instance_id, config)` of every version, oldest first.
-    pub versions: Vec<(String, Value)>,
+    pub versions: Vec<(String, Arc<Value>)>,
     /// Counts commanded transitions: what was planned under an older count does not happen any more.
     pub epoch: u64,
     pub behaviour: Behaviour,
