@@ -17,6 +17,7 @@ pub use retry::RetryPolicy;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -104,6 +105,7 @@ struct Inner {
     pacer: Pacer,
     policy: RetryPolicy,
     requests: Mutex<BTreeMap<Platform, Requests>>,
+    doubts: AtomicU64,
 }
 
 impl Transport {
@@ -114,7 +116,7 @@ impl Transport {
 
     /// Returns a transport over `wire` that repeats by `policy`.
     pub fn with_policy(wire: Arc<dyn Wire>, clock: Clock, chance: Arc<Chance>, policy: RetryPolicy) -> Self {
-        let inner = Inner { wire, clock, chance, pacer: Pacer::default(), policy, requests: Mutex::default() };
+        let inner = Inner { wire, clock, chance, pacer: Pacer::default(), policy, requests: Mutex::default(), doubts: AtomicU64::new(0) };
         Self { inner: Arc::new(inner), guard: None }
     }
 
@@ -137,6 +139,11 @@ impl Transport {
     /// Returns how many requests went out so far, by platform; every attempt counts.
     pub fn requests(&self) -> BTreeMap<Platform, Requests> {
         self.inner.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns how many attempts to change something on a platform had an answer that leaves their effect open: each may still land.
+    pub fn doubts(&self) -> u64 {
+        self.inner.doubts.load(Ordering::Relaxed)
     }
 
     /// Sends `call` and returns the answer, whatever its status; repeats within [`Repeat`]'s permission and the call's deadline.
@@ -163,6 +170,9 @@ impl Transport {
                 Err(_) => Err(WireError::Lost(format!("no answer within {:?}", call.deadline))),
             };
             trace(&call, attempts, &outcome);
+            if call.is_fenced() && leaves_open(&outcome) {
+                inner.doubts.fetch_add(1, Ordering::Relaxed);
+            }
             ambiguous |= matches!(outcome, Err(WireError::Lost(_) | WireError::TooLarge));
             let left = inner.policy.limit.saturating_sub(began.elapsed());
             match inner.policy.pause(&call, attempts, &outcome, &inner.chance, inner.clock.now()) {
@@ -180,6 +190,14 @@ impl Transport {
         } else {
             entry.writes += 1;
         }
+    }
+}
+
+/// Returns whether an outcome says neither that the call had its effect nor that it had none.
+fn leaves_open(outcome: &Result<Answer, WireError>) -> bool {
+    match outcome {
+        Ok(answer) => answer.status.is_server_error() || answer.status == http::StatusCode::REQUEST_TIMEOUT,
+        Err(error) => matches!(error, WireError::Lost(_) | WireError::TooLarge),
     }
 }
 

@@ -9,8 +9,10 @@
 //! Everything before `committed` goes back on any failure; everything after it only goes on. Going back works from the journal's record of
 //! the release, not from what this process remembers, so that whoever finds an unfinished release does the same as its own runner would.
 
+mod baseline;
 mod check;
 mod cut_over;
+pub mod drift;
 mod finish;
 pub mod journal;
 pub mod lock;
@@ -28,9 +30,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use plan::{Move, Plan, Planned};
-pub use recover::{Recovered, recover};
+pub use recover::{Afterwards, Recovered, look_at_closed, recover};
 
-use self::journal::{Begun, Entry, Journal, Open, TargetRecord};
+use self::journal::{Begun, Entry, Journal, Open, Stage, TargetRecord};
+use self::roll_back::NotBack;
 use self::store::StoreError;
 use crate::event::{EventKind, Events, Level, Outcome, Phase, Serving, Side};
 use crate::http::Transport;
@@ -81,6 +84,11 @@ pub struct Timing {
     pub pause: Duration,
     /// How long one target may take to go back, all tries together.
     pub back_limit: Duration,
+    /// How long after it was sent something whose answer was lost may still have its effect: the longest deadline of a request, and a margin
+    /// for a platform that acts after it has hung up.
+    pub late: Duration,
+    /// How long the fate of a commit whose answer was lost is looked for.
+    pub doubt_limit: Duration,
     /// How many edges a proof asks; in the real world, how many times it asks.
     pub edges: usize,
 }
@@ -95,6 +103,8 @@ impl Default for Timing {
             failing_limit: Duration::from_secs(5),
             pause: Duration::from_millis(250),
             back_limit: Duration::from_secs(120),
+            late: Duration::from_secs(60),
+            doubt_limit: Duration::from_secs(300),
             edges: 3,
         }
     }
@@ -132,23 +142,41 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// Whether the run's cancellation is the cause.
     pub cancelled: bool,
+    /// Whether it is a check that fails on what served before as well.
+    pub suspect: bool,
+    /// Whether the release may be another runner's by now, or committed: then nothing more is changed from here.
+    pub overtaken: bool,
 }
 
 impl Failure {
     fn on(phase: Phase, target: &Name, error: &PlatformError) -> Self {
-        Self { phase, target: Some(target.clone()), text: error.to_string(), hints: error.hints.clone(), cancelled: error.cancelled() }
+        Self {
+            phase,
+            target: Some(target.clone()),
+            text: error.to_string(),
+            hints: error.hints.clone(),
+            cancelled: error.cancelled(),
+            suspect: false,
+            overtaken: false,
+        }
     }
 
     fn said(phase: Phase, target: Option<&Name>, text: impl Into<String>) -> Self {
-        Self { phase, target: target.cloned(), text: text.into(), hints: Vec::new(), cancelled: false }
+        Self { phase, target: target.cloned(), text: text.into(), hints: Vec::new(), cancelled: false, suspect: false, overtaken: false }
     }
 
     fn cancellation(phase: Phase) -> Self {
-        Self { phase, target: None, text: "the run was cancelled".to_owned(), hints: Vec::new(), cancelled: true }
+        Self { cancelled: true, ..Self::said(phase, None, "the run was cancelled") }
     }
 
     fn journal(phase: Phase, error: &StoreError) -> Self {
-        Self::said(phase, None, error.to_string())
+        let overtaken = matches!(error, StoreError::Overtaken { .. } | StoreError::Unknown { .. });
+        Self { overtaken, ..Self::said(phase, None, error.to_string()) }
+    }
+
+    /// Returns whether it holds the release instead of condemning it: no traffic has moved, and what serves fails the same check.
+    fn holds(&self) -> bool {
+        self.suspect && self.phase < Phase::CutOver
     }
 }
 
@@ -202,13 +230,14 @@ pub struct Release<'a> {
     journal: &'a mut Journal,
     plan: Plan,
     proven: BTreeMap<Name, bool>,
+    baseline: baseline::Baseline,
     skew: Option<Duration>,
 }
 
 impl<'a> Release<'a> {
     /// Returns a release of what was planned.
     pub fn new(context: Context, journal: &'a mut Journal, plan: Plan) -> Self {
-        Self { context, journal, plan, proven: BTreeMap::new(), skew: None }
+        Self { context, journal, plan, proven: BTreeMap::new(), baseline: baseline::Baseline::default(), skew: None }
     }
 
     /// Runs the release to its end: forward to the commit and through finishing, or back.
@@ -224,22 +253,24 @@ impl<'a> Release<'a> {
         if let Err(failure) = self.begin().await {
             return self.end(if failure.cancelled { Outcome::Cancelled } else { Outcome::PreflightFailed }, Some(failure)).await;
         }
-        match self.forward().await {
-            Ok(()) => {
-                self.finish().await;
-                self.end(Outcome::Finished, None).await
+        let Err(failure) = self.forward().await else {
+            self.finish().await;
+            return self.end(Outcome::Finished, None).await;
+        };
+        let (level, code) = if failure.holds() { (Level::Warning, "release::held") } else { (Level::Error, "release::failed") };
+        self.context.events.notice(level, code, failure.to_string());
+        let outcome = match self.back(&failure).await {
+            Ok(()) if failure.cancelled => Outcome::Cancelled,
+            Ok(()) if failure.holds() => Outcome::Held,
+            Ok(()) => Outcome::RolledBack,
+            Err(NotBack::Ended) => Outcome::Cancelled,
+            Err(NotBack::Targets(_)) => Outcome::Stuck,
+            Err(NotBack::Untouched(why)) => {
+                self.context.events.notice(Level::Error, "release::untouched", why.to_string());
+                Outcome::Stuck
             }
-            Err(failure) => {
-                self.context.events.notice(Level::Error, "release::failed", failure.to_string());
-                let back = self.back(&failure).await;
-                let outcome = match back {
-                    Err(_) => Outcome::Stuck,
-                    Ok(()) if failure.cancelled => Outcome::Cancelled,
-                    Ok(()) => Outcome::RolledBack,
-                };
-                self.end(outcome, Some(failure)).await
-            }
-        }
+        };
+        self.end(outcome, Some(failure)).await
     }
 
     /// The way forward, in the words of the design.
@@ -255,6 +286,7 @@ impl<'a> Release<'a> {
         if self.context.cancelled() {
             return Err(Failure::cancellation(Phase::Preflight));
         }
+        self.ask_baseline().await?;
         let begun = Begun {
             release: self.context.release.clone(),
             commit: self.context.commit.clone(),
@@ -269,9 +301,42 @@ impl<'a> Release<'a> {
             if release.context.cancelled() {
                 return Err(Failure::cancellation(Phase::Commit));
             }
-            release.append(Phase::Commit, Entry::Committed).await
+            match release.append(Phase::Commit, Entry::Committed).await {
+                Err(failure) if release.journal.in_doubt() => release.find_out(failure).await,
+                other => other,
+            }
         })
         .await
+    }
+
+    /// Looks whether a commit whose answer was lost has landed: the same record is sent until somebody can say. Only a second signal ends
+    /// this early, since neither side may be touched before it is known.
+    async fn find_out(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.context.events.notice(Level::Warning, "journal::in-doubt", format!("{}. Finding out.", failure.text));
+        let until = tokio::time::Instant::now() + self.context.timing.doubt_limit;
+        loop {
+            match self.journal.refresh().await {
+                Ok(()) => {
+                    let committed = self.open().is_some_and(|open| open.stage == Stage::Committed);
+                    return if committed { Ok(()) } else { Err(failure) };
+                }
+                Err(StoreError::Unknown { .. }) if tokio::time::Instant::now() < until => {}
+                Err(error) => return Err(Failure::journal(Phase::Commit, &error)),
+            }
+            tokio::select! {
+                biased;
+                () = self.context.shutdown.at_least(shutdown::Level::Now) => return Err(failure),
+                () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            }
+        }
+    }
+
+    /// Makes sure that the environment is still this run's, and that everybody else knows it for long enough. During a long wait it is called
+    /// again and again, so that the way back is open at any moment, whatever becomes of the journal.
+    async fn keep(&mut self, phase: Phase) -> Result<(), Failure> {
+        let renewed = self.journal.renew_if_near(self.context.transport.chance()).await;
+        renewed.map_err(|error| Failure::journal(phase, &error))?;
+        self.journal.ownership().assure_within(KEPT).await.map_err(|not_ours| Failure::said(phase, None, not_ours.to_string()))
     }
 
     async fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
@@ -328,7 +393,15 @@ impl<'a> Release<'a> {
         let record = self.record(planned);
         let scope = self.context.scope(Phase::Observe, &Shutdown::default());
         let (before, after) = (record.before_revision().cloned(), record.after.clone());
-        let serves = match tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)).await {
+        // After a second signal nothing more is asked: the end comes at once, and says that it does not know.
+        let asked = async {
+            tokio::select! {
+                biased;
+                () = self.context.shutdown.at_least(shutdown::Level::Now) => None,
+                observed = tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)) => Some(observed),
+            }
+        };
+        let serves = match asked.await.unwrap_or(Ok(Err(cancelled(target, "observe")))) {
             Ok(Ok(observed)) => side(&observed, before.as_ref(), after.as_ref(), outcome),
             Ok(Err(_)) | Err(_) => Side::Unknown,
         };
@@ -365,6 +438,9 @@ impl<'a> Release<'a> {
         commands
     }
 }
+
+/// How old the last look at the journal may become during a long wait.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// How long the last look at a target may take.
 const OBSERVE_LIMIT: Duration = Duration::from_secs(30);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod checks;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
@@ -13,9 +14,12 @@ mod github;
 mod graph;
 mod image;
 mod journal;
+mod lock;
 mod manifest;
 mod mask;
 mod openapi;
+mod people;
+mod ref_store;
 mod rehearse;
 mod release;
 mod report;

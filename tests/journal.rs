@@ -146,7 +146,10 @@ fn impossible_steps_are_refused_and_change_nothing() {
     bench.append(&mut journal, to_commit());
     // After the commit there is no way back.
     let error = append(&mut journal, Entry::RollingBack { cause: String::new() }, &bench.chance).unwrap_err();
-    assert_eq!(error.to_string(), "the journal refuses the record: `rolling_back` cannot follow Committed");
+    assert_eq!(
+        error.to_string(),
+        "the journal refuses the record: `rolling_back` cannot follow a release that is committed, and to be finished"
+    );
     assert_eq!(journal.sequence(), 4);
     assert_eq!(FileStore::read(&bench.path()).unwrap().len(), 4);
 }

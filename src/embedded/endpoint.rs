@@ -23,6 +23,7 @@ use super::ground::Ground;
 use super::operation::{Asked, Named, Naming};
 use super::past::{Copy, may_lag};
 use super::tape::Entry;
+use super::witness::{Moment, Sender};
 
 /// The caller gets no answer: what it asked for may or may not have happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +79,13 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
         read: std::cell::OnceCell::new(),
     });
     let sequence = ground.tape.begin(entry(&watch.platform, &named, &parts), recorded);
+    let witness = ground.witness.get().map(|witness| (witness, ground.tape.boundary(sequence), Sender::of(&parts.extensions)));
+    if let Some((witness, boundary, sender)) = &witness
+        && !witness.meets(boundary, Moment::Before, *sender).await
+    {
+        ground.tape.amend(sequence, |entry| entry.fault = Some("its sender was gone before it arrived".to_owned()));
+        return lost();
+    }
     if let Some(limit) = ground.faults.refused(&watch.platform, &named.operation, parts.uri.path(), &ground.clock) {
         let response = too_many(&limit);
         ground.tape.amend(sequence, |entry| {
@@ -105,9 +113,13 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
         request: Request::from_parts(parts, body),
         next,
     };
-    match fault {
+    let response = match fault {
         None => work.run().await,
         Some((effect, answer)) => work.struck(effect, answer).await,
+    };
+    match &witness {
+        Some((witness, boundary, sender)) if !witness.meets(boundary, Moment::After, *sender).await => lost(),
+        _ => response,
     }
 }
 
@@ -186,4 +198,3 @@ fn entry(platform: &str, named: &Named, parts: &Parts) -> Entry {
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
-

@@ -13,8 +13,8 @@ mod parts;
 mod rule;
 
 pub use notation::RuleError;
-pub use parts::{has_parts, operations_with_parts};
 pub(super) use parts::half;
+pub use parts::{has_parts, operations_with_parts};
 pub use rule::{Answer, Effect, Rule, Times};
 
 pub(super) use forge::{strange, truncated};
@@ -125,7 +125,7 @@ impl Faults {
     }
 
     /// Returns the fault that strikes this request, counting it for every rule that matches; the rule armed first wins.
-    pub(super) fn strike(&self, platform: &str, operation: &str, target: Option<&str>) -> Option<(Effect, Answer)> {
+    pub(crate) fn strike(&self, platform: &str, operation: &str, target: Option<&str>) -> Option<(Effect, Answer)> {
         let mut struck = None;
         for armed in &mut lock(&self.board).rules {
             if !armed.rule.matches(platform, operation, target) {

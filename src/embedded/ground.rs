@@ -11,6 +11,7 @@ use super::fault::Faults;
 use super::past::Past;
 use super::tape::Tape;
 use super::traffic::Traffic;
+use super::witness::Witnesses;
 use crate::clock::Clock;
 use crate::id::Chance;
 
@@ -46,6 +47,8 @@ pub struct Ground {
     pub traffic: Traffic,
     /// What the platforms were like before.
     pub past: Past,
+    /// Who is told of every request as it arrives and as it is answered.
+    pub witness: Witnesses,
     end: CancellationToken,
 }
 
@@ -59,6 +62,7 @@ impl Ground {
             faults: Faults::default(),
             traffic: Traffic::new(clock),
             past: Past::new(clock),
+            witness: Witnesses::default(),
             end: CancellationToken::new(),
         }
     }

@@ -15,6 +15,7 @@
 //! | [`past`] | what the platforms were like before |
 //! | [`traffic`] | who serves which public host name |
 //! | [`edge`] | the listeners of the public host names |
+//! | [`witness`] | who is told of every request, and may break it |
 //! | [`in_process`] | the same world without sockets |
 //!
 //! A platform folder has `state.rs` (plain state and its transitions), `routes.rs` (thin handlers) and `wire.rs` (its bodies), and is added with
@@ -36,6 +37,7 @@ pub mod tape;
 pub mod traffic;
 pub mod vercel;
 mod websocket;
+pub mod witness;
 pub mod world;
 
 pub use endpoint::Lost;

@@ -269,6 +269,17 @@ impl Tape {
         named.collect()
     }
 
+    /// Returns how many entries have been recorded so far: the sequence number of the newest.
+    pub fn length(&self) -> u64 {
+        lock(&self.reel).kept.len() as u64
+    }
+
+    /// Returns the boundary of the entry `sequence`; empty where there is none.
+    pub(super) fn boundary(&self, sequence: u64) -> String {
+        let index = usize::try_from(sequence).unwrap_or(0).wrapping_sub(1);
+        lock(&self.reel).kept.get(index).map(|kept| kept.entry.boundary.clone()).unwrap_or_default()
+    }
+
     /// Returns how many reads and writes each platform received from clients: `platform → (reads, writes)`.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::new();

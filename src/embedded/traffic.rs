@@ -39,6 +39,19 @@ pub struct Change {
     pub host: String,
     /// Names of the backends, in order.
     pub backends: Vec<String>,
+    /// What each of them served then, by content.
+    pub contents: Vec<String>,
+}
+
+/// A backend that begins or ceases to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// Time since the world began.
+    pub at: Duration,
+    /// The backend's name.
+    pub backend: String,
+    /// Whether it answers from now on.
+    pub alive: bool,
 }
 
 /// What a public host name was asked, and what came of it.
@@ -58,6 +71,7 @@ type Pool = Vec<Arc<dyn Backend>>;
 struct Table {
     hosts: BTreeMap<String, Vec<(Duration, Pool)>>,
     changes: Vec<Change>,
+    lives: Vec<Life>,
     tallies: BTreeMap<String, Tally>,
     lags: Vec<Duration>,
     turn: u64,
@@ -85,10 +99,17 @@ impl Traffic {
     ///
     /// An empty list keeps the host known: it is answered with 503.
     pub fn set(&self, host: &str, backends: Vec<Arc<dyn Backend>>) {
+        let names = backends.iter().map(|backend| backend.name()).collect();
+        self.set_showing(host, backends, names);
+    }
+
+    /// Says who answers for `host` as [`Traffic::set`] does, and what each of them serves by content: equal content, equal text, whatever ids
+    /// the platform has given to it.
+    pub fn set_showing(&self, host: &str, backends: Vec<Arc<dyn Backend>>, contents: Vec<String>) {
         let names: Vec<String> = backends.iter().map(|backend| backend.name()).collect();
         let now = self.clock.elapsed();
         let mut table = lock(&self.table);
-        if table.hosts.get(host).and_then(|history| history.last()).is_some_and(|(_, pool)| same(pool, &backends)) {
+        if table.answers(host, &backends) {
             return;
         }
         let history = table.hosts.entry(host.to_owned()).or_default();
@@ -97,7 +118,12 @@ impl Traffic {
         let keep = history.iter().rposition(|(at, _)| *at <= horizon).unwrap_or(0);
         history.drain(..keep);
         history.push((now, backends));
-        table.changes.push(Change { at: now, host: host.to_owned(), backends: names });
+        table.changes.push(Change { at: now, host: host.to_owned(), backends: names, contents });
+    }
+
+    /// Returns whether exactly these answer for `host` now.
+    pub(super) fn is_set(&self, host: &str, backends: &[Arc<dyn Backend>]) -> bool {
+        lock(&self.table).answers(host, backends)
     }
 
     /// Forgets `host` at once on every edge.
@@ -105,8 +131,28 @@ impl Traffic {
         let at = self.clock.elapsed();
         let mut table = lock(&self.table);
         if table.hosts.remove(host).is_some() {
-            table.changes.push(Change { at, host: host.to_owned(), backends: Vec::new() });
+            table.changes.push(Change { at, host: host.to_owned(), backends: Vec::new(), contents: Vec::new() });
         }
+    }
+
+    /// Notes whether `backend` answers from now on; saying the same again changes nothing.
+    pub fn lives(&self, backend: &str, alive: bool) {
+        let at = self.clock.elapsed();
+        let mut table = lock(&self.table);
+        let last = table.lives.iter().rev().find(|life| life.backend == backend).map(|life| life.alive);
+        if last != Some(alive) && (alive || last.is_some()) {
+            table.lives.push(Life { at, backend: backend.to_owned(), alive });
+        }
+    }
+
+    /// Returns every beginning and ceasing of a backend so far, in order.
+    pub fn all_lives(&self) -> Vec<Life> {
+        lock(&self.table).lives.clone()
+    }
+
+    /// Returns how far each edge lags behind.
+    pub fn all_lags(&self) -> Vec<Duration> {
+        lock(&self.table).lags.clone()
     }
 
     /// Sets how far each edge lags behind; there are as many edges as lags. Lags over [`LONGEST_LAG`] are cut to it.
@@ -208,7 +254,13 @@ impl Traffic {
     }
 }
 
-fn same(a: &Pool, b: &Pool) -> bool {
+impl Table {
+    fn answers(&self, host: &str, backends: &[Arc<dyn Backend>]) -> bool {
+        self.hosts.get(host).and_then(|history| history.last()).is_some_and(|(_, pool)| same(pool, backends))
+    }
+}
+
+fn same(a: &[Arc<dyn Backend>], b: &[Arc<dyn Backend>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 

@@ -200,6 +200,12 @@ impl Call {
         self.method == Method::GET || self.method == Method::HEAD
     }
 
+    /// Returns whether it changes what belongs to a release: what only its owner may send.
+    pub fn is_fenced(&self) -> bool {
+        let beside = matches!(self.platform, Platform::GitHub | Platform::Registry | Platform::Public);
+        !self.changes_nothing() && !beside
+    }
+
     /// Returns the address as it may be shown: no user info, no query values, no path when the path is the secret.
     pub fn safe_url(&self) -> String {
         if self.secret_url {

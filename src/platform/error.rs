@@ -65,6 +65,14 @@ pub enum PlatformErrorKind {
     /// The new revision crashed or will never be healthy.
     #[error("not healthy: {0}")]
     Unhealthy(String),
+    /// Plain GETs that the platform was given to ask (`PlainGet`) do not pass, and nothing else fails.
+    #[error("not healthy: {why}")]
+    CheckFailing {
+        /// Which of them, from 0, in the order in which they were given.
+        ordinals: Vec<usize>,
+        /// What the platform says, in words.
+        why: String,
+    },
     /// A named wait ended without what was waited for.
     #[error("{what} did not happen within {limit:?}")]
     TimedOut {

@@ -49,7 +49,7 @@ impl Release<'_> {
             let failure = result.as_ref().err().map(ToString::to_string);
             let duration = began.elapsed();
             self.context.events.emit(EventKind::TargetFinished { target: name.clone(), phase: Phase::CutOver, duration, failure });
-            let observed = result.map_err(|error| Failure::on(Phase::CutOver, name, &error))?;
+            let observed = result.map_err(|error| self.refused(Phase::CutOver, planned, &error))?;
             if !observed.single().is_some_and(|serving| serving.same_content(revision)) {
                 let seen: Vec<_> = observed.serving.iter().map(|weighted| weighted.revision.label.as_str()).collect();
                 let seen = if seen.is_empty() { "nothing".to_owned() } else { seen.join(" and ") };

@@ -4,10 +4,164 @@
 //! write nothing. Taking over needs a reason ([`Standing::Over`]), or a deadline that has passed; that nobody answers is no reason.
 
 use std::fmt;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
-use super::journal::Owner;
+use super::Context;
+use super::journal::{Journal, Open, Owner};
+use super::ownership::Ownership;
+use super::store::StoreError;
+use crate::event::Level;
+use crate::shutdown;
+
+/// How much two machines' clocks may differ before a deadline counts as passed too early.
+const CLOCKS: Duration = Duration::from_secs(120);
+/// How often a waiter says that it still waits.
+const SAID: Duration = Duration::from_secs(60);
+
+/// How long, and how often, somebody else's release is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How long at most.
+    pub limit: Duration,
+    /// The pause between two looks.
+    pub pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { limit: Duration::from_secs(30 * 60), pause: Duration::from_secs(15) }
+    }
+}
+
+impl Patience {
+    /// Does not wait at all.
+    pub const NONE: Self = Self { limit: Duration::ZERO, pause: Duration::from_secs(1) };
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// No release is open.
+    Free,
+    /// A release is open and its owner is gone: it must be brought to its end first.
+    Abandoned(Abandoned),
+}
+
+/// An open release without an owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abandoned {
+    /// Why its owner counts as gone.
+    pub because: String,
+    /// How long after taking over something of that owner may still land.
+    pub quarantine: Duration,
+}
+
+/// Why a turn never came.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoTurn {
+    /// The wait is over and the other release is not.
+    #[error("{owner} has been releasing {environment} since {since}; waited {waited:?} for it, and nothing was touched")]
+    TimedOut {
+        /// Who holds the environment, with the address where a person can look.
+        owner: String,
+        /// Which.
+        environment: String,
+        /// When its newest record was written.
+        since: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// A run for a newer commit waits as well.
+    #[error("{0} is for a newer commit, so this one is not released")]
+    Superseded(String),
+    /// The run was cancelled.
+    #[error("the run was cancelled while it waited for its turn")]
+    Cancelled,
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Waits until it is this run's turn. Nothing is written: a turn is taken by appending, and only one append can win.
+///
+/// A look that fails is repeated within the limit; nobody's silence is taken for anybody's end.
+pub async fn turn(context: &Context, journal: &mut Journal, census: &dyn Census, patience: Patience) -> Result<Turn, NoTurn> {
+    let began = Instant::now();
+    let mut said: Option<Instant> = None;
+    loop {
+        let Some(open) = journal.state().open.clone() else { return Ok(Turn::Free) };
+        if let Some(abandoned) = abandoned(context, journal, census, &open).await {
+            return Ok(Turn::Abandoned(abandoned));
+        }
+        if began.elapsed() >= patience.limit {
+            return Err(NoTurn::TimedOut {
+                owner: named(&open.owner),
+                environment: context.environment.to_string(),
+                since: journal.head().map(|head| head.at.to_string()).unwrap_or_default(),
+                waited: began.elapsed(),
+            });
+        }
+        if let Some(newer) = census.newer().await {
+            return Err(NoTurn::Superseded(newer));
+        }
+        if said.is_none_or(|said| said.elapsed() >= SAID) {
+            let text = format!(
+                "Waiting for the release {} of {} by {}; it is {}. This run has waited {:?} and waits {:?} at most.",
+                open.begun.release,
+                context.environment,
+                named(&open.owner),
+                open.stage.in_words(),
+                began.elapsed(),
+                patience.limit
+            );
+            context.events.notice(Level::Note, "lock::waiting", text);
+            said = Some(Instant::now());
+        }
+        tokio::select! {
+            biased;
+            () = context.shutdown.at_least(shutdown::Level::Drain) => return Err(NoTurn::Cancelled),
+            () = tokio::time::sleep(patience.pause) => {}
+        }
+        match journal.refresh().await {
+            Ok(()) => {}
+            Err(error) if began.elapsed() >= patience.limit => return Err(NoTurn::Store(error)),
+            Err(error @ (StoreError::UnknownFormat { .. } | StoreError::Damaged { .. })) => return Err(NoTurn::Store(error)),
+            Err(error) => context.events.notice(Level::Note, "lock::unreadable", format!("{error}. Looking again.")),
+        }
+    }
+}
+
+/// Returns why the owner of an open release is gone, if it is.
+async fn abandoned(context: &Context, journal: &Journal, census: &dyn Census, open: &Open) -> Option<Abandoned> {
+    let late = context.timing.late;
+    if !journal.outlives_the_machine() {
+        // The kernel has given us the lock of this machine: the process that had it is gone, and only its last requests may still land.
+        return Some(Abandoned { because: "its process has ended".to_owned(), quarantine: late });
+    }
+    if open.owner.id == journal.owner().id {
+        return Some(Abandoned { because: "it is this job's own, from before".to_owned(), quarantine: late });
+    }
+    let whole = Ownership::TERM + late;
+    if open.stuck {
+        return Some(Abandoned { because: "its owner gave up and said so".to_owned(), quarantine: late });
+    }
+    match census.standing(&open.owner).await {
+        Standing::Over { because } => Some(Abandoned { because, quarantine: whole }),
+        Standing::AtWork => None,
+        Standing::Unknown { reason } => {
+            let passed = open.until.saturating_add(CLOCKS).is_ok_and(|until| until < context.transport.clock().now());
+            passed.then(|| Abandoned { because: format!("its deadline {} has passed, and {reason}", open.until), quarantine: whole })
+        }
+    }
+}
+
+/// Returns an owner for people: who, and where to look.
+pub fn named(owner: &Owner) -> String {
+    if owner.url.is_empty() { owner.id.clone() } else { format!("{} ({})", owner.id, owner.url) }
+}
 
 /// Knows about owners and about newer runs; on GitHub that is its API.
 pub trait Census: fmt::Debug + Send + Sync {

@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use super::journal::{Owner, Record};
 use super::store::{HeadId, Newest, StoreError, Watcher};
 use crate::clock::{Clock, Moment};
-use crate::http::{Call, Guard, Platform};
+use crate::http::{Call, Guard};
 
 /// Tells whether the environment is still this run's; cheap to clone, and the same for every clone.
 #[derive(Debug, Clone)]
@@ -100,13 +100,18 @@ impl Ownership {
     }
 
     /// Returns whether the last look that found the environment ours is younger than [`Ownership::TERM`].
-    pub fn within_term(&self) -> bool {
+    fn within_term(&self) -> bool {
         self.known().younger(&self.inner.clock, Self::TERM)
     }
 
     /// Makes sure that the environment is ours: by the last look if it is young enough, else by a new one.
     pub async fn assure(&self) -> Result<(), NotOurs> {
-        let fresh = |known: &Known| known.younger(&self.inner.clock, Self::LOOK);
+        self.assure_within(Self::LOOK).await
+    }
+
+    /// Makes sure that the environment is ours by a look that is at most this old.
+    pub(super) async fn assure_within(&self, age: Duration) -> Result<(), NotOurs> {
+        let fresh = |known: &Known| known.younger(&self.inner.clock, age);
         if fresh(&self.known()) {
             return Ok(());
         }
@@ -166,10 +171,7 @@ impl Known {
 
 impl Guard for Ownership {
     fn admit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move {
-            let harmless = call.changes_nothing() || matches!(call.platform, Platform::GitHub | Platform::Registry | Platform::Public);
-            if harmless { Ok(()) } else { self.assure().await.map_err(|error| error.to_string()) }
-        })
+        Box::pin(async move { if call.is_fenced() { self.assure().await.map_err(|error| error.to_string()) } else { Ok(()) } })
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Shipment {
     /// An artifact made by this run.
     New(Artifact),
     /// What an earlier release shipped: its revision if the platform still has it, else its artifact once more.
-    Earlier(Shipped),
+    Earlier(Box<Shipped>),
 }
 
 /// A target that takes part in a release.

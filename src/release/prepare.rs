@@ -47,13 +47,22 @@ impl Release<'_> {
                     }
                     Some((name, Err(error))) => {
                         // The first failure is the cause; what it ends is not.
-                        failure.get_or_insert_with(|| Failure::on(Phase::Prepare, &name, &error));
+                        if failure.is_none() {
+                            failure = Some(self.refusal(&name, &error));
+                        }
                         stop.raise(Urgency::Drain);
                     }
                 },
             }
         }
         failure.map_or(Ok(after), Err)
+    }
+
+    fn refusal(&self, name: &Name, error: &PlatformError) -> Failure {
+        match self.plan.moving().find(|planned| planned.target.name() == name) {
+            Some(planned) => self.refused(Phase::Prepare, planned, error),
+            None => Failure::on(Phase::Prepare, name, error),
+        }
     }
 
     async fn prepare_one(&self, scope: &Scope, planned: &Planned) -> (Name, Result<Revision, PlatformError>) {

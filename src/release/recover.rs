@@ -1,13 +1,18 @@
 //! Recovery: an unfinished release found in the journal is brought to one of its two sides before anything new begins.
+//!
+//! Convergence, from the journal and the platforms alone: today's manifest is not read, and what another recovery did half is simply there.
+//! Whoever takes over appends first; only one can win. A runner that was taken over may still be alive for as long as
+//! [`super::ownership::Ownership::TERM`] says, so a release that is rolled back stays open for a quarantine and is looked at once more.
 
 use std::collections::BTreeMap;
 
-use super::journal::Journal;
-use super::journal::{Entry, Stage};
+use super::journal::{Entry, Journal, Stage};
+use super::lock::Abandoned;
+use super::roll_back::NotBack;
 use super::{Context, Failure, finish, roll_back};
 use crate::event::{Level, Phase};
 use crate::id::{Name, ReleaseId};
-use crate::platform::AnyTarget;
+use crate::platform::{AnyTarget, Observed, PlatformError, Revision, Target};
 
 /// What recovery found and did.
 #[derive(Debug)]
@@ -16,6 +21,8 @@ pub enum Recovered {
     Nothing,
     /// The release had been committed; it is finished now.
     Finished(ReleaseId),
+    /// The release had been committed and serves; what it left could not all be removed, which the next recovery tries again.
+    Unfinished(ReleaseId),
     /// The release had not been committed; what served before it serves.
     RolledBack(ReleaseId),
     /// A target would not go back.
@@ -24,31 +31,91 @@ pub enum Recovered {
 
 /// Brings the journal's open release, if any, to its end: back before `committed`, on after it.
 ///
-/// The caller holds the journal's lock, so its owner is gone. Quiet when there is nothing to do; called again it does nothing more.
-pub async fn recover(context: &Context, journal: &mut Journal, targets: &BTreeMap<Name, &AnyTarget>) -> Result<Recovered, Failure> {
+/// `targets` must be able to reach every target that moved, by the journal's own record of them. Quiet when there is nothing to do; called
+/// again it does nothing more. Errors: the journal could not be written, or somebody else took the release over first; nothing was touched.
+pub async fn recover(
+    context: &Context,
+    journal: &mut Journal,
+    targets: &BTreeMap<Name, &AnyTarget>,
+    abandoned: &Abandoned,
+) -> Result<Recovered, Failure> {
     let Some(open) = journal.state().open.clone() else { return Ok(Recovered::Nothing) };
     let release = open.begun.release.clone();
     let text = format!(
-        "The release {release} of {} was not finished (stage {:?}, by {}); bringing it to its end first.",
-        context.environment, open.stage, open.owner.id
+        "The release {release} of {} by {} was not finished: it is {}, and {}. Bringing it to its end first.",
+        context.environment,
+        super::lock::named(&open.owner),
+        open.stage.in_words(),
+        abandoned.because
     );
     context.events.notice(Level::Warning, "release::unfinished-found", text);
-    let because = "the machine's lock was free".to_owned();
-    journal
-        .append(Entry::TakenOver { because }, context.transport.chance())
-        .await
-        .map_err(|error| Failure::journal(Phase::Preflight, &error))?;
+    let taken = Entry::TakenOver { because: abandoned.because.clone() };
+    journal.append(taken, context.transport.chance()).await.map_err(|error| Failure::journal(Phase::Preflight, &error))?;
     match open.stage {
         Stage::Committed | Stage::Finishing => {
-            finish::finish(context, journal, targets).await;
-            Ok(Recovered::Finished(release))
+            let closed = finish::finish(context, journal, targets).await;
+            Ok(if closed { Recovered::Finished(release) } else { Recovered::Unfinished(release) })
         }
         Stage::Begun | Stage::Prepared | Stage::Cutting | Stage::RollingBack => {
             let cause = open.cause.clone().unwrap_or_else(|| "its runner ended before the release did".to_owned());
-            match roll_back::roll_back(context, journal, targets, &cause).await {
+            match roll_back::roll_back(context, journal, targets, &cause, abandoned.quarantine).await {
                 Ok(()) => Ok(Recovered::RolledBack(release)),
-                Err(failures) => Ok(Recovered::Stuck(release, failures)),
+                Err(NotBack::Targets(failures)) => Ok(Recovered::Stuck(release, failures)),
+                Err(NotBack::Untouched(failure)) => Err(failure),
+                Err(NotBack::Ended) => Err(Failure::cancellation(Phase::RollBack)),
             }
         }
     }
+}
+
+/// What a look at closed releases found on one target.
+#[derive(Debug, Clone)]
+pub struct Afterwards {
+    /// The target.
+    pub target: Name,
+    /// What serves nobody, was made by a closed release, and was removed now: an effect that came after everybody had stopped waiting.
+    pub removed: Vec<Revision>,
+    /// What serves, when it is not what the newest finished release left there; it is reported and not touched.
+    pub drifted_to: Option<String>,
+    /// Why the target could not be looked at or tidied.
+    pub error: Option<PlatformError>,
+}
+
+/// Looks whether closed releases left anything that landed late, and removes what serves nobody. The journal must have no open release;
+/// nothing is written into it. Quiet where everything is as recorded.
+pub async fn look_at_closed(context: &Context, journal: &Journal, targets: &BTreeMap<Name, &AnyTarget>) -> Vec<Afterwards> {
+    if journal.state().open.is_some() {
+        return Vec::new();
+    }
+    journal.ownership().tidying(journal.head());
+    let looks = targets.iter().map(|(name, target)| look_at_one(context, journal, name, target));
+    let found = futures_util::future::join_all(looks).await;
+    found.into_iter().filter(|found| !found.removed.is_empty() || found.drifted_to.is_some() || found.error.is_some()).collect()
+}
+
+async fn look_at_one(context: &Context, journal: &Journal, name: &Name, target: &AnyTarget) -> Afterwards {
+    let mut found = Afterwards { target: name.clone(), removed: Vec::new(), drifted_to: None, error: None };
+    let scope = context.scope(Phase::Observe, &context.shutdown);
+    let observed = match target.observe(&scope).await {
+        Ok(observed) => observed,
+        Err(error) => return Afterwards { error: Some(error), ..found },
+    };
+    found.drifted_to = drifted(journal, name, &observed);
+    let closed = |release: &String| journal.state().closed.iter().any(|closed| closed.release.as_str() == release);
+    let late: Vec<Revision> = observed.leftovers.iter().filter(|left| left.release.as_ref().is_some_and(closed)).cloned().collect();
+    if !late.is_empty() {
+        match target.prune(&scope, &late).await {
+            Ok(()) => found.removed = late,
+            Err(error) => found.error = Some(error),
+        }
+    }
+    found
+}
+
+/// Returns what serves, when it is not what the newest finished release left on the target.
+fn drifted(journal: &Journal, name: &Name, observed: &Observed) -> Option<String> {
+    let recorded = journal.state().closed.iter().rev().filter(|closed| closed.finished).find_map(|closed| closed.targets.get(name))?;
+    let same = observed.single().is_some_and(|serving| serving.same_content(&recorded.revision));
+    let labels: Vec<&str> = observed.serving.iter().map(|weighted| weighted.revision.label.as_str()).collect();
+    (!same).then(|| if labels.is_empty() { "nothing".to_owned() } else { labels.join(" and ") })
 }

@@ -8,53 +8,78 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::journal::Journal;
-use super::journal::{Entry, Open, Stage, TargetRecord};
+use super::journal::{Entry, Journal, Open, Stage, TargetRecord};
+use super::ownership::Ownership;
+use super::store::StoreError;
 use super::{Context, Failure, Release};
 use crate::event::{EventKind, Level, Phase};
 use crate::id::{Name, ReleaseId};
-use crate::platform::{AnyTarget, Observed, PlatformError, Revision, Scope, Target};
+use crate::platform::{AnyTarget, Observed, PlatformError, PlatformErrorKind, Revision, Scope, Target};
 use crate::shutdown::{self, Shutdown};
 
 /// The pause between two tries of one target's way back.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// Why what served before does not serve again, or is not known to.
+#[derive(Debug, Clone)]
+pub(super) enum NotBack {
+    /// Targets that would not go back, each with its last failure; every other one was taken back.
+    Targets(Vec<Failure>),
+    /// Nothing was touched: the release is another runner's by now, or a commit may have landed.
+    Untouched(Failure),
+    /// A second signal ended the way back; the journal says where it is.
+    Ended,
+}
+
 impl Release<'_> {
-    /// Goes back; `Err` when a target would not, or nobody can know.
-    pub(super) async fn back(&mut self, failure: &Failure) -> Result<(), Vec<Failure>> {
+    /// Goes back.
+    pub(super) async fn back(&mut self, failure: &Failure) -> Result<(), NotBack> {
         let targets = self.plan.targets.iter().map(|planned| (planned.target.name().clone(), &planned.target)).collect();
-        roll_back(&self.context, self.journal, &targets, &failure.to_string()).await
+        roll_back(&self.context, self.journal, &targets, &failure.to_string(), Duration::ZERO).await
     }
 }
 
 /// Rolls the journal's open release back on `targets` and closes it, or marks it stuck.
 ///
-/// Errors: what would not go back, by target; every other target was still taken back.
+/// `quarantine` is how long something of an earlier owner may still land; it is waited for, and everything is looked at once more, before
+/// the release is closed. What this run itself left open (answers that were lost) is waited for in the same way.
 pub(super) async fn roll_back(
     context: &Context,
     journal: &mut Journal,
     targets: &BTreeMap<Name, &AnyTarget>,
     cause: &str,
-) -> Result<(), Vec<Failure>> {
+    quarantine: Duration,
+) -> Result<(), NotBack> {
     let began = Instant::now();
     context.events.emit(EventKind::PhaseStarted { phase: Phase::RollBack });
-    let Some(open) = journal.state().open.clone() else {
-        context.events.emit(EventKind::PhaseFinished { phase: Phase::RollBack, duration: began.elapsed(), failure: None });
-        return Ok(());
+    let result = back_and_close(context, journal, targets, cause, quarantine).await;
+    let failure = match &result {
+        Ok(()) => None,
+        Err(NotBack::Targets(failures)) => failures.first().map(|failure| failure.text.clone()),
+        Err(NotBack::Untouched(failure)) => Some(failure.text.clone()),
+        Err(NotBack::Ended) => Some("a second signal ended it".to_owned()),
     };
-    let intent = Entry::RollingBack { cause: cause.to_owned() };
-    if let Err(error) = journal.append(intent, context.transport.chance()).await {
-        // No `committed` was ever believed and this machine holds the lock, so nobody can have decided otherwise: going back needs no record.
-        context.events.notice(Level::Warning, "journal::unwritable", format!("{error}. Going back without a record of it."));
-    }
+    context.events.emit(EventKind::PhaseFinished { phase: Phase::RollBack, duration: began.elapsed(), failure });
+    result
+}
+
+async fn back_and_close(
+    context: &Context,
+    journal: &mut Journal,
+    targets: &BTreeMap<Name, &AnyTarget>,
+    cause: &str,
+    quarantine: Duration,
+) -> Result<(), NotBack> {
+    let Some(open) = journal.state().open.clone() else { return Ok(()) };
+    decide(context, journal, cause).await?;
     let urgent = until_now(&context.shutdown);
-    let mut failures = Vec::new();
-    for record in open.begun.targets.iter().rev().filter(|record| !record.carried) {
-        let result = match targets.get(&record.name) {
-            Some(target) => take_back(context, &open, record, target, &urgent.shutdown).await,
-            None => Err(Failure::said(Phase::RollBack, Some(&record.name), "the manifest does not name this target any more")),
-        };
-        failures.extend(result.err());
+    let way = Way { context, open: &open, targets, shutdown: &urgent.shutdown };
+    let mut failures = way.all().await;
+    if failures.is_empty() {
+        failures = way.second_look(quarantine).await;
+    }
+    if urgent.shutdown.level() >= shutdown::Level::Now {
+        return Err(NotBack::Ended);
     }
     for failure in &failures {
         context.events.notice(Level::Error, "release::stuck", failure.to_string());
@@ -67,9 +92,69 @@ pub(super) async fn roll_back(
     if let Err(error) = journal.append(entry, context.transport.chance()).await {
         context.events.notice(Level::Warning, "journal::unwritable", format!("{error}. The next run will look at this release once more."));
     }
-    let failure = failures.first().map(|failure| failure.text.clone());
-    context.events.emit(EventKind::PhaseFinished { phase: Phase::RollBack, duration: began.elapsed(), failure });
-    if failures.is_empty() { Ok(()) } else { Err(failures) }
+    if failures.is_empty() { Ok(()) } else { Err(NotBack::Targets(failures)) }
+}
+
+/// Decides the direction: going back begins when the journal says so, or when nobody else can have decided otherwise.
+async fn decide(context: &Context, journal: &mut Journal, cause: &str) -> Result<(), NotBack> {
+    journal.ownership().going_back();
+    let Err(error) = journal.append(Entry::RollingBack { cause: cause.to_owned() }, context.transport.chance()).await else {
+        return Ok(());
+    };
+    let untouched = |text: String| NotBack::Untouched(Failure { overtaken: true, ..Failure::said(Phase::RollBack, None, text) });
+    if matches!(error, StoreError::Overtaken { .. } | StoreError::Impossible(_)) {
+        return Err(untouched(format!("{error}; it brings this release to its end, and nothing was changed back from here")));
+    }
+    if journal.commit_sent() {
+        return Err(untouched(format!("{error}; the commit may have been recorded, so nothing was changed back")));
+    }
+    if let Err(not_ours) = journal.ownership().assure_within(Ownership::TERM).await {
+        return Err(untouched(format!("{error}; {not_ours}, so nothing was changed back")));
+    }
+    // No `committed` was ever sent and our ownership is fresh, so nobody can have decided otherwise: going back needs no record.
+    context.events.notice(Level::Warning, "journal::unwritable", format!("{error}. Going back without a record of it."));
+    Ok(())
+}
+
+/// One way back over all targets.
+struct Way<'a> {
+    context: &'a Context,
+    open: &'a Open,
+    targets: &'a BTreeMap<Name, &'a AnyTarget>,
+    shutdown: &'a Shutdown,
+}
+
+impl Way<'_> {
+    /// Takes every moved target back, in reverse order; returns what would not go.
+    async fn all(&self) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for record in self.open.begun.targets.iter().rev().filter(|record| !record.carried) {
+            let result = match self.targets.get(&record.name) {
+                Some(target) => take_back(self.context, self.open, record, target, self.shutdown).await,
+                None => Err(Failure::said(Phase::RollBack, Some(&record.name), "this run has no access to it")),
+            };
+            failures.extend(result.err());
+        }
+        failures
+    }
+
+    /// Waits until nothing of before can land any more, then makes sure once more. What is on its side already costs reads only.
+    async fn second_look(&self, quarantine: Duration) -> Vec<Failure> {
+        let own = if self.context.transport.doubts() > 0 { self.context.timing.late } else { Duration::ZERO };
+        let wait = quarantine.max(own);
+        if wait.is_zero() {
+            return Vec::new();
+        }
+        let text = format!(
+            "What served before serves again. For {wait:?} something that was sent before may still arrive; then everything is looked at once more."
+        );
+        self.context.events.notice(Level::Note, "release::second-look", text);
+        tokio::select! {
+            biased;
+            () = self.shutdown.at_least(shutdown::Level::Now) => Vec::new(),
+            () = tokio::time::sleep(wait) => self.all().await,
+        }
+    }
 }
 
 /// A shutdown that is raised only when the run's is raised to `Now`.
@@ -105,7 +190,8 @@ async fn take_back(context: &Context, open: &Open, record: &TargetRecord, target
             Ok(()) => break Ok(()),
             Err(error) => error,
         };
-        if error.cancelled() || Instant::now() + RETRY > deadline {
+        let pointless = error.cancelled() || matches!(error.kind, PlatformErrorKind::Withheld(_));
+        if pointless || Instant::now() + RETRY > deadline {
             break Err(Failure::on(Phase::RollBack, target.name(), &error));
         }
         scope.step(target.name(), format!("would not go back yet, trying again: {error}"));

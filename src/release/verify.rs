@@ -3,11 +3,14 @@
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::baseline::decisive;
 use super::check::{Asked, Judgement};
 use super::plan::Planned;
 use super::{Failure, Release, cancelled};
 use crate::event::{EventKind, Level, Phase, Verdict};
 use crate::http::Via;
+use crate::id::Name;
+use crate::manifest::Check;
 use crate::platform::{Health, PlatformError, PlatformErrorKind, Preparation, Revision, Target};
 
 impl Release<'_> {
@@ -15,7 +18,7 @@ impl Release<'_> {
     pub(super) async fn verify(&mut self) -> Result<(), Failure> {
         self.phase(Phase::Verify, async |release| {
             let results = join_all(release.plan.moving().map(|planned| release.verify_one(planned))).await;
-            results.into_iter().find(Result::is_err).unwrap_or(Ok(()))
+            decisive(results)
         })
         .await
     }
@@ -73,40 +76,59 @@ impl Release<'_> {
         let Some((address, headers)) = planned.target.prepared_url(revision) else {
             // Its platform's checks have asked the plain GETs, and wait_healthy has heard their word.
             for check in now {
-                self.checked(name, check, Phase::Verify, Verdict::Pass, "asked by the platform's own checks".to_owned());
+                let judgement = Judgement { verdict: Verdict::Pass, detail: "asked by the platform's own checks".to_owned() };
+                self.judged(name, check, Phase::Verify, judgement)?;
             }
             return Ok(());
         };
         let asked = Asked { base: address, headers, via: Via::Public { edge: 0 }, revision: &revision.digest };
+        let mut results = Vec::new();
         for check in now {
             let judgement = check.judge(&self.context, &asked).await;
-            self.judged(name, check, Phase::Verify, judgement)?;
-        }
-        Ok(())
-    }
-
-    /// Tells a judgement and turns a failed one into a failure.
-    pub(super) fn judged(
-        &self,
-        target: &crate::id::Name,
-        check: &crate::manifest::Check,
-        phase: Phase,
-        judgement: Judgement,
-    ) -> Result<(), Failure> {
-        let Judgement { verdict, detail } = judgement;
-        self.checked(target, check, phase, verdict, detail.clone());
-        if self.context.cancelled() {
-            return Err(Failure::cancellation(phase));
-        }
-        match verdict {
-            Verdict::Pass | Verdict::Flaky => Ok(()),
-            Verdict::Fail | Verdict::Suspect => {
-                Err(Failure::said(phase, Some(target), format!("the check {} failed: {detail}", check.name)))
+            results.push(self.judged(name, check, Phase::Verify, judgement));
+            // After a suspect one the others are asked all the same: one that only the new release fails condemns it.
+            if matches!(results.last(), Some(Err(failure)) if !failure.suspect) {
+                break;
             }
         }
+        decisive(results)
     }
 
-    fn checked(&self, target: &crate::id::Name, check: &crate::manifest::Check, phase: Phase, verdict: Verdict, detail: String) {
-        self.context.events.emit(EventKind::Checked { target: target.clone(), check: check.name.clone(), phase, verdict, detail });
+    /// Tells a judgement, weighed by the baseline, and turns a failed one into a failure.
+    pub(super) fn judged(&self, target: &Name, check: &Check, phase: Phase, judgement: Judgement) -> Result<(), Failure> {
+        if self.context.cancelled() {
+            // What a cancelled run could not ask to the end is no verdict.
+            return Err(Failure::cancellation(phase));
+        }
+        let Judgement { verdict, detail } = self.baseline.weigh(target, check, judgement);
+        self.context.events.emit(EventKind::Checked {
+            target: target.clone(),
+            check: check.name.clone(),
+            phase,
+            verdict,
+            detail: detail.clone(),
+        });
+        match verdict {
+            Verdict::Pass | Verdict::Flaky => Ok(()),
+            Verdict::Fail => Err(Failure::said(phase, Some(target), format!("the check {} failed: {detail}", check.name))),
+            Verdict::Suspect => Err(suspect(phase, target, check, &detail)),
+        }
     }
+}
+
+/// Returns the failure of a check that fails on both sides.
+fn suspect(phase: Phase, target: &Name, check: &Check, detail: &str) -> Failure {
+    let so = if phase < Phase::CutOver {
+        "so it does not condemn the new release, and the release is held: no traffic has moved"
+    } else {
+        "but traffic had moved, so the release goes back like any that fails"
+    };
+    let text = format!("the check {} failed, and it fails on what served before as well, {so}: {detail}", check.name);
+    let mut failure = Failure::said(phase, Some(target), text);
+    failure.suspect = true;
+    failure.hints = vec![
+        format!("find out why {} of {target} fails on what serves now, then release again", check.name),
+        "a check that is changed in the manifest judges the new release alone".to_owned(),
+    ];
+    failure
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::baseline::decisive;
 use super::check::Asked;
 use super::plan::Planned;
 use super::{Failure, Release};
@@ -23,7 +24,8 @@ impl Release<'_> {
             let mut round = 0;
             loop {
                 let results = join_all(release.plan.moving().map(|planned| release.watch_one(planned, round))).await;
-                results.into_iter().find(Result::is_err).unwrap_or(Ok(()))?;
+                decisive(results)?;
+                release.keep(Phase::Watch).await?;
                 round += 1;
                 let left = release.context.timing.watch.saturating_sub(began.elapsed());
                 if left.is_zero() {
@@ -43,19 +45,22 @@ impl Release<'_> {
         let name = planned.target.name();
         let (Some(url), Some(revision)) = (planned.target.public_url(), &planned.after) else { return Ok(()) };
         let began = Instant::now();
-        let mut result = Ok(());
+        let mut results = Vec::new();
         for check in &planned.checks {
             let asked = Asked { base: url.clone(), headers: Vec::new(), via: Via::Public { edge: round }, revision: &revision.digest };
             let judgement = check.judge(&self.context, &asked).await;
             // Later rounds are told only when they change the story.
             let told = round == 0 || judgement.verdict != crate::event::Verdict::Pass;
-            result = if told { self.judged(name, check, Phase::Watch, judgement) } else { Ok(()) };
-            if result.is_err() {
+            if told {
+                results.push(self.judged(name, check, Phase::Watch, judgement));
+            }
+            if matches!(results.last(), Some(Err(failure)) if !failure.suspect) {
                 break;
             }
         }
+        let result = decisive(results);
         if round == 0 || result.is_err() {
-            let failure = result.as_ref().err().map(|failure: &Failure| failure.text.clone());
+            let failure = result.as_ref().err().map(|failure| failure.text.clone());
             let (target, duration) = (name.clone(), began.elapsed());
             self.context.events.emit(EventKind::TargetFinished { target, phase: Phase::Watch, duration, failure });
         }

@@ -111,7 +111,8 @@ impl FromStr for Rule {
     fn from_str(text: &str) -> Result<Self, RuleError> {
         let text = text.trim();
         // The first colon with a space behind it: a target may hold a colon.
-        let (boundary, fields) = text.split_once(": ").or_else(|| text.strip_suffix(':').map(|boundary| (boundary, ""))).ok_or(RuleError::Boundary)?;
+        let (boundary, fields) =
+            text.split_once(": ").or_else(|| text.strip_suffix(':').map(|boundary| (boundary, ""))).ok_or(RuleError::Boundary)?;
         let mut rule = Self::at(boundary.trim(), Effect::Once, Answer::True).ok_or(RuleError::Boundary)?;
         let mut seen = Vec::new();
         for field in fields_of(fields) {
@@ -193,7 +194,9 @@ impl FromStr for Answer {
     type Err = RuleError;
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
-        let status = |code: &str, retry_after| code.parse().ok().filter(|code| (100..600).contains(code)).map(|code| Rule::status(code, retry_after));
+        let status = |code: &str, retry_after| {
+            code.parse().ok().filter(|code| (100..600).contains(code)).map(|code| Rule::status(code, retry_after))
+        };
         let read = match call(text) {
             Some(("true", None)) => Some(Self::True),
             Some(("lost", None)) => Some(Self::Lost),

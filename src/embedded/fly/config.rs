@@ -154,6 +154,12 @@ pub(super) fn env<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
     config.get("env")?.get(key)?.as_str()
 }
 
+/// Returns all metadata that is text.
+pub(super) fn all_metadata(config: &Value) -> std::collections::BTreeMap<String, String> {
+    let members = config.get("metadata").and_then(Value::as_object).into_iter().flatten();
+    members.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
 /// Returns one entry of `config.metadata`.
 pub(super) fn metadata<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
     config.get("metadata")?.get(key)?.as_str()

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::config;
 use super::problem::Problem;
 use super::responder::Behaviour;
 use super::switches::ExitShape;
+use crate::embedded::tape::hex;
 
 /// A machine's state. Source: fly.io/docs/machines/machine-states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,18 @@ impl MachineState {
     /// Returns whether a process runs, or is about to, and must end before the machine can be replaced or removed.
     pub(super) fn runs(self) -> bool {
         matches!(self, Self::Starting | Self::Started | Self::Stopping)
+    }
+}
+
+/// Returns a value whose members are in order.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let ordered: BTreeMap<&String, Value> = members.iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Object(ordered.into_iter().map(|(key, value)| (key.clone(), value)).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
     }
 }
 
@@ -237,6 +251,28 @@ impl Machine {
                 .iter()
                 .filter(|check| check.routes)
                 .all(|check| self.checks.get(&check.name).is_some_and(|result| result.passing))
+    }
+
+    /// Returns what it serves, by content: its image's digest and what its configuration says, without metadata, without variables and checks
+    /// that a deployer adds to tell its own work, and without ids.
+    pub(super) fn content(&self) -> String {
+        let mut config = Value::clone(&self.config);
+        if let Some(members) = config.as_object_mut() {
+            for key in ["image", "metadata"] {
+                members.remove(key);
+            }
+            for (key, marked) in [("env", "CUTOVER_"), ("checks", "cutover-")] {
+                if let Some(inner) = members.get_mut(key).and_then(Value::as_object_mut) {
+                    inner.retain(|name, _| !name.starts_with(marked));
+                }
+                if members.get(key).and_then(Value::as_object).is_some_and(serde_json::Map::is_empty) {
+                    members.remove(key);
+                }
+            }
+        }
+        let digest = hex(Sha256::digest(sorted(&config).to_string().as_bytes()).as_slice());
+        let image = self.digest.trim_start_matches("sha256:");
+        format!("image {} settings {}", image.get(..12).unwrap_or(image), &digest[..12])
     }
 
     /// Returns whether this is a one-shot machine, such as a release command's: nothing restarts it and its end destroys it.

@@ -120,6 +120,10 @@ pub struct MachineView {
     pub image: String,
     /// Its `CUTOVER_REVISION`.
     pub revision: Option<String>,
+    /// What it serves, by content.
+    pub content: String,
+    /// Its metadata.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl Fly {
@@ -189,6 +193,8 @@ impl Fly {
                 routable: machine.routable(),
                 image: config::text(&machine.config, "image").unwrap_or_default().to_owned(),
                 revision: config::env(&machine.config, "CUTOVER_REVISION").map(str::to_owned),
+                content: machine.content(),
+                metadata: config::all_metadata(&machine.config),
             })
             .collect()
     }

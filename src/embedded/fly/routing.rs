@@ -91,6 +91,7 @@ impl Inner {
             let mut state = lock(&self.state);
             let Some(app) = state.apps.get_mut(app) else { return };
             for machine in app.machines.values_mut() {
+                self.ground.traffic.lives(&machine.id, machine.died.is_none() && machine.state == MachineState::Started);
                 if machine.died.is_some() {
                     backends.remove(&machine.id);
                 } else if machine.routable() {
@@ -102,6 +103,14 @@ impl Inner {
                 }
             }
         }
-        self.ground.traffic.set(&format!("{app}{PUBLIC_SUFFIX}"), pool);
+        let host = format!("{app}{PUBLIC_SUFFIX}");
+        if !self.ground.traffic.is_set(&host, &pool) {
+            let contents = pool.iter().map(|backend| self.content_of(app, &backend.name())).collect();
+            self.ground.traffic.set_showing(&host, pool, contents);
+        }
+    }
+
+    fn content_of(&self, app: &str, id: &str) -> String {
+        lock(&self.state).machine(app, id).map(Machine::content).unwrap_or_default()
     }
 }

@@ -340,7 +340,11 @@ impl Vercel {
             prebuilt: origin.prebuilt,
             root: origin.root,
             plain: origin.plain,
-            fate: if partial() { Fate { build: BuildFate::Hangs, ..Fate::default() } } else { project.fates.pop_front().unwrap_or_default() },
+            fate: if partial() {
+                Fate { build: BuildFate::Hangs, ..Fate::default() }
+            } else {
+                project.fates.pop_front().unwrap_or_default()
+            },
             ready: BuildState::Queued,
             promoted: false,
             created,

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use sha1::{Digest, Sha1};
+
 use super::Vercel;
 use super::front::Front;
 use super::site::{Site, Unbuildable};
 use super::state::{Alias, AliasRequest, BuildState, Deployment, JobStatus, LogLine, Project, State, Verb};
-use super::switch::{BuildFate, JobFate};
+use super::switch::{Answers, BuildFate, JobFate};
 use crate::embedded::fault::half;
 use crate::embedded::ground::partial;
+use crate::embedded::tape::hex;
 use crate::embedded::traffic::Backend;
 
 impl Vercel {
@@ -83,6 +86,7 @@ impl Vercel {
     pub(super) fn face(&self, id: &str, url: &str) -> Arc<dyn Backend> {
         let front: Arc<dyn Backend> = Arc::new(Front::new(self, id, url));
         self.ground().traffic.set(url, vec![Arc::clone(&front)]);
+        self.ground().traffic.lives(id, true);
         front
     }
 
@@ -133,7 +137,8 @@ impl Vercel {
             created: self.now(),
         };
         state.aliases.entry(host.to_owned()).and_modify(|alias| id.clone_into(&mut alias.deployment)).or_insert(fresh);
-        self.ground().traffic.set(host, vec![backend]);
+        let content = deployment.content();
+        self.ground().traffic.set_showing(host, vec![backend], vec![content]);
     }
 
     /// Begins a promotion or rollback of `project` to `to`, which goes on in a task of its own.
@@ -217,6 +222,7 @@ impl Vercel {
     pub(super) fn remove(&self, state: &mut State, id: &str) {
         let Some(deployment) = state.deployments.remove(id) else { return };
         self.ground().traffic.remove(&deployment.url);
+        self.ground().traffic.lives(id, false);
         for host in state.hosts_of(id) {
             state.aliases.remove(&host);
             self.ground().traffic.remove(&host);
@@ -236,6 +242,14 @@ pub(super) fn production_hosts(project: &Project) -> Vec<String> {
 }
 
 impl Deployment {
+    /// Returns what it serves, by content: its files but for the mark under `.well-known`, and whether it answers well in production.
+    pub(super) fn content(&self) -> String {
+        let files = self.files.iter().filter(|(path, _)| !path.contains(".well-known/"));
+        let text: String = files.map(|(path, stored)| format!("{path} {}\n", stored.sha)).collect();
+        let well = if self.fate.answers == Answers::Well { "" } else { "failing " };
+        format!("{well}files {}", &hex(Sha1::digest(text.as_bytes()).as_slice())[..16])
+    }
+
     /// Adds a line to the log.
     pub(super) fn write(&mut self, at: i64, kind: &'static str, text: &str, state: Option<BuildState>) {
         self.log.push(LogLine { kind, text: text.to_owned(), at, state });

@@ -89,6 +89,8 @@ pub struct Seen {
     pub promoted: bool,
     /// Its metadata.
     pub meta: BTreeMap<String, String>,
+    /// What it serves, by content.
+    pub content: String,
 }
 
 impl Vercel {
@@ -158,6 +160,7 @@ impl Vercel {
                 production: deployment.production,
                 promoted: deployment.promoted,
                 meta: deployment.meta.clone(),
+                content: deployment.content(),
             })
             .collect()
     }

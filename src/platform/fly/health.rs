@@ -13,8 +13,8 @@ pub(super) enum Word {
     Healthy,
     /// Nobody can say yet.
     Unknown(String),
-    /// A check does not pass; it may yet.
-    Failing(String),
+    /// A check does not pass; it may yet. With the numbers of the manifest's GETs that fail, where nothing else does.
+    Failing(String, Vec<usize>),
     /// It ended by itself: waiting longer tells nothing new.
     Crashed(String),
 }
@@ -45,10 +45,14 @@ pub(super) fn judge(machine: &Machine, after: i64) -> Word {
 fn checks(machine: &Machine) -> Word {
     // Fakes that Fly adds for old clients say nothing (fly.md 4).
     let told: Vec<_> = machine.checks.iter().filter(|check| !check.name.starts_with("bg_deployments_compat")).collect();
-    if let Some(check) = told.iter().find(|check| check.status != "passing") {
+    let failing: Vec<_> = told.iter().filter(|check| check.status != "passing").collect();
+    if let Some(first) = failing.first() {
+        let ours: Option<Vec<usize>> = failing.iter().map(|check| stamp::ordinal_of(&check.name)).collect();
+        let check = failing.iter().find(|check| stamp::ordinal_of(&check.name).is_none()).unwrap_or(first);
         let output: String = check.output.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
         let output = if output.is_empty() { String::new() } else { format!(": {output}") };
-        return Word::Failing(format!("machine {}: check {} is {}{output}", machine.id, check.name, check.status));
+        let why = format!("machine {}: check {} is {}{output}", machine.id, check.name, check.status);
+        return Word::Failing(why, ours.unwrap_or_default());
     }
     let Some(config) = machine.config() else { return Word::Unknown(format!("machine {} has no config to read", machine.id)) };
     if !has_checks(config) {

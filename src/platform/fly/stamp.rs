@@ -83,6 +83,11 @@ fn add_checks(config: &mut MachineConfig, gets: &[String]) {
     });
 }
 
+/// Returns which of the manifest's GETs a check of a machine is, if it is one.
+pub(super) fn ordinal_of(check: &str) -> Option<usize> {
+    check.strip_prefix(CHECKS)?.parse().ok()
+}
+
 /// Returns the port in the machine of the first service that speaks HTTP.
 fn http_port(config: &MachineConfig) -> Option<u64> {
     let speaks_http = |service: &&Value| {

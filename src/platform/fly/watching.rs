@@ -1,5 +1,6 @@
 //! Waiting until machines are well, at most so long, and not a moment after one of them has crashed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -152,11 +153,17 @@ impl FlyTarget {
 
     fn never_healthy(&self, words: &[Word]) -> PlatformError {
         let limit = self.wait_deadline();
-        let failing = words.iter().find_map(|word| if let Word::Failing(why) = word { Some(why.clone()) } else { None });
+        let failing: Vec<_> =
+            words.iter().filter_map(|word| if let Word::Failing(why, gets) = word { Some((why, gets)) } else { None }).collect();
         let unknown = words.iter().find_map(|word| if let Word::Unknown(why) = word { Some(why.clone()) } else { None });
-        match failing {
-            Some(why) => self.unhealthy(format!("{why}; waited {limit:?}")),
-            None => self.timed_out("await_checks", format!("health ({})", unknown.unwrap_or_default()), limit),
+        match (failing.iter().find(|(_, gets)| gets.is_empty()).or(failing.first()), &unknown) {
+            (Some((why, gets)), None) if !gets.is_empty() => {
+                let ordinals: BTreeSet<usize> = failing.iter().flat_map(|(_, gets)| gets.iter().copied()).collect();
+                let why = format!("{why}; waited {limit:?}");
+                self.error("await_healthy", PlatformErrorKind::CheckFailing { ordinals: ordinals.into_iter().collect(), why })
+            }
+            (Some((why, _)), _) => self.unhealthy(format!("{why}; waited {limit:?}")),
+            (None, _) => self.timed_out("await_checks", format!("health ({})", unknown.unwrap_or_default()), limit),
         }
     }
 
@@ -191,7 +198,7 @@ impl FlyTarget {
             }
             match judge(machine, life_began(machine)) {
                 Word::Healthy => {}
-                Word::Crashed(why) | Word::Failing(why) => return Ok(Health::Unhealthy(why)),
+                Word::Crashed(why) | Word::Failing(why, _) => return Ok(Health::Unhealthy(why)),
                 Word::Unknown(why) => health = Health::Unknown(why),
             }
         }

@@ -103,8 +103,14 @@ impl Journal {
         self.settle().await?;
         for _ in 0..INTERRUPTIONS {
             let record = self.next(entry.clone(), chance)?;
-            self.commit_sent |= matches!(entry, Entry::Committed);
-            match self.put(record).await {
+            let commit = matches!(entry, Entry::Committed);
+            self.commit_sent |= commit;
+            let result = self.put(record).await;
+            // An error that says for certain that it has not landed, and never will, leaves things as if it had not been sent.
+            if commit && result.is_err() && self.doubt.is_none() {
+                self.commit_sent = false;
+            }
+            match result {
                 Err(StoreError::Overtaken { head: Some(head), .. }) if self.still_ours(&head) => {
                     self.head = Some(*head);
                 }

@@ -29,6 +29,20 @@ pub enum Stage {
     RollingBack,
 }
 
+impl Stage {
+    /// Returns the stage as a release in it is described: "it is …".
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Begun => "being prepared",
+            Self::Prepared => "prepared",
+            Self::Cutting => "being cut over",
+            Self::Committed => "committed, and to be finished",
+            Self::Finishing => "being finished",
+            Self::RollingBack => "being rolled back",
+        }
+    }
+}
+
 /// A release that is not closed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Open {
@@ -144,7 +158,10 @@ impl State {
         let mut next = self.clone();
         let impossible = || Impossible::Step {
             entry: entry.as_str(),
-            stage: self.open.as_ref().map_or_else(|| "a closed release".to_owned(), |open| format!("{:?}", open.stage)),
+            stage: self
+                .open
+                .as_ref()
+                .map_or_else(|| "a closed release".to_owned(), |open| format!("a release that is {}", open.stage.in_words())),
         };
         match (entry, &mut next.open) {
             (Entry::Begun(begun), open @ None) => {

@@ -9,13 +9,13 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Fly};
+use crate::embedded::fault::half;
 use crate::embedded::fly::Inner;
 use crate::embedded::fly::access::Caller;
 use crate::embedded::fly::config;
 use crate::embedded::fly::machine::Machine;
 use crate::embedded::fly::problem::Problem;
 use crate::embedded::fly::wire::{self, MetadataBody, ValueBody};
-use crate::embedded::fault::half;
 use crate::embedded::ground::{lock, partial};
 
 type Place = Path<(String, String)>;

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Answer, Fly};
+use crate::embedded::fault::half;
 use crate::embedded::fly::access::Caller;
 use crate::embedded::fly::problem::Problem;
 use crate::embedded::fly::state::{App, Now, Secret};
 use crate::embedded::fly::wire::{self, SecretsBody, ValueBody};
-use crate::embedded::fault::half;
 use crate::embedded::ground::{lock, partial};
 use crate::embedded::tape::hex;
 

@@ -1,0 +1,234 @@
+//! From the manifest's targets to what the platforms' targets are released with: reads the platforms' own files and finds the credentials.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::{Settings, variable};
+use crate::http::{Platform, Transport};
+use crate::id::Name;
+use crate::manifest::{
+    FlyStrategy, FlyTarget as FlyManifest, Target as Named, TargetPlatform, VercelSource as ManifestSource, VercelTarget as VercelManifest,
+};
+use crate::platform::fly::toml::{FlyConfig, Strategy};
+use crate::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
+use crate::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
+use crate::platform::{AnyTarget, Reach};
+
+/// What a target's settings are found by.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// The repository's root: where the manifest is.
+    pub root: &'a Path,
+    /// What the environment says.
+    pub settings: &'a Settings,
+    /// Whether nothing is far away: shorter waits.
+    pub rehearsal: bool,
+}
+
+/// What one target is released with.
+#[derive(Debug, Clone)]
+pub enum TargetSettings {
+    /// An app on Fly.io.
+    Fly {
+        /// Its `fly.toml`, as the manifest names it.
+        file: PathBuf,
+        /// Its settings.
+        settings: Box<FlySettings>,
+        /// Where the platform is asked.
+        endpoints: Box<FlyEndpoints>,
+        /// The credential.
+        token: SecretString,
+    },
+    /// A project on Vercel.
+    Vercel {
+        /// Its settings.
+        settings: Box<VercelSettings>,
+        /// Where the platform is asked.
+        endpoints: VercelEndpoints,
+        /// The credential.
+        token: SecretString,
+    },
+}
+
+/// Why a target of the manifest cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{target}: {reason}")]
+pub struct Unusable {
+    /// The target.
+    pub target: Name,
+    /// Why.
+    pub reason: String,
+    /// What to try.
+    pub hints: Vec<String>,
+}
+
+impl Unusable {
+    /// Returns why a target cannot be used.
+    pub fn new(target: &Name, reason: impl Into<String>) -> Self {
+        Self { target: target.clone(), reason: reason.into(), hints: Vec::new() }
+    }
+
+    /// Adds what to try.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl TargetSettings {
+    /// Reads what `name` is released with: its platform's own file, its credential. Nothing is asked.
+    pub fn read(means: &Means<'_>, name: &Name, target: &Named) -> Result<Self, Unusable> {
+        match &target.platform {
+            TargetPlatform::Fly(fly) => fly_settings(means, name, target, fly),
+            TargetPlatform::Vercel(vercel) => vercel_settings(means, name, target, vercel),
+            TargetPlatform::Render(render) => {
+                Err(Unusable::new(name, format!("this version cannot release to Render ({})", render.service))
+                    .hint("leave the target out of the environment's list, or use --only with the others"))
+            }
+        }
+    }
+
+    /// Returns what a target is reached with that a journal names: no manifest and no file is read, and it can serve, restore and prune what is
+    /// recorded, not prepare anything new.
+    pub fn recorded(means: &Means<'_>, name: &Name, platform: Platform, thing: &str, reach: &Reach) -> Result<Self, Unusable> {
+        match platform {
+            Platform::Fly => {
+                let settings = FlySettings::recorded(name.clone(), thing, reach);
+                let drain_margin = settings.drain_margin.or(Some(means.settings.drain_margin));
+                fly(means, FlySettings { drain_margin, ..settings }, PathBuf::new())
+            }
+            Platform::Vercel => vercel(means, VercelSettings::recorded(name.clone(), thing, reach)),
+            other => Err(Unusable::new(name, format!("this version cannot reach {thing} on {other}; nothing was touched"))
+                .hint("use the version that began the release")),
+        }
+    }
+
+    /// Returns what its platform's own file says that should be known, each in a sentence.
+    pub fn warnings(&self) -> Vec<String> {
+        match self {
+            Self::Fly { file, settings, .. } => {
+                let told = settings.config.warnings.iter();
+                told.map(|warning| format!("{}: {}: {}", file.display(), warning.path, warning.message)).collect()
+            }
+            Self::Vercel { .. } => Vec::new(),
+        }
+    }
+
+    /// Returns the target, which sends its calls by `transport`.
+    pub fn target(&self, transport: Transport) -> Result<AnyTarget, Unusable> {
+        match self {
+            Self::Fly { settings, endpoints, token, .. } => {
+                let target = FlyTarget::new((**settings).clone(), (**endpoints).clone(), token, transport);
+                let unusable = |error: crate::platform::PlatformError| Unusable {
+                    target: settings.target.clone(),
+                    reason: error.to_string(),
+                    hints: error.hints,
+                };
+                Ok(AnyTarget::Fly(Box::new(target.map_err(unusable)?)))
+            }
+            Self::Vercel { settings, endpoints, token } => {
+                let target = VercelTarget::new((**settings).clone(), endpoints.clone(), token.clone(), transport);
+                Ok(AnyTarget::Vercel(Box::new(target)))
+            }
+        }
+    }
+}
+
+fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest) -> Result<TargetSettings, Unusable> {
+    let config = fly_config(means.root, name, of)?;
+    let app = of.app.clone().or_else(|| config.app.clone()).ok_or_else(|| {
+        Unusable::new(name, format!("{} names no app", of.config.display()))
+            .hint("write `app = \"NAME\"` there, or `app: NAME` in the manifest")
+    })?;
+    let settings = FlySettings {
+        strategy: of.strategy.map(strategy),
+        secrets: target.secrets.clone(),
+        drain_margin: Some(means.settings.drain_margin),
+        public_url: target.url.clone(),
+        ..FlySettings::new(name.clone(), app, config)
+    };
+    fly(means, settings, of.config.clone())
+}
+
+/// Adds what the environment says to an app's settings.
+fn fly(means: &Means<'_>, settings: FlySettings, file: PathBuf) -> Result<TargetSettings, Unusable> {
+    let name = &settings.target;
+    let token = token(name, means.settings.fly_token.as_ref(), variable::FLY_API_TOKEN, "fly tokens create deploy")?;
+    let endpoints = FlyEndpoints::from_lookup(|variable| means.settings.environment.get(variable).cloned())
+        .map_err(|error| Unusable::new(name, error.to_string()))?;
+    let settings = FlySettings {
+        // In a rehearsal nothing is far away: what is not well within this time never will be.
+        wait_deadline: means.rehearsal.then_some(std::time::Duration::from_secs(12)),
+        smoke_margin: means.rehearsal.then_some(std::time::Duration::from_secs(1)),
+        ..settings
+    };
+    Ok(TargetSettings::Fly { file, settings: Box::new(settings), endpoints: Box::new(endpoints), token })
+}
+
+/// Reads a target's `fly.toml`, with the files that it names.
+pub fn fly_config(root: &Path, name: &Name, fly: &FlyManifest) -> Result<FlyConfig, Unusable> {
+    let path = root.join(&fly.config);
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| Unusable::new(name, format!("{} cannot be read: {error}", fly.config.display())))?;
+    let mut config = FlyConfig::parse(&text).map_err(|error| Unusable::new(name, format!("{}: {error}", fly.config.display())))?;
+    let folder = path.parent().unwrap_or(root).to_owned();
+    config
+        .load_files(|file| std::fs::read(folder.join(file)))
+        .map_err(|(file, error)| Unusable::new(name, format!("{}: the file {file} cannot be read: {error}", fly.config.display())))?;
+    Ok(config)
+}
+
+/// Returns the platform's word for a strategy of the manifest.
+pub const fn strategy(strategy: FlyStrategy) -> Strategy {
+    match strategy {
+        FlyStrategy::Bluegreen => Strategy::Bluegreen,
+        FlyStrategy::Rolling => Strategy::Rolling,
+        FlyStrategy::Immediate => Strategy::Immediate,
+        FlyStrategy::Canary => Strategy::Canary,
+    }
+}
+
+fn vercel_settings(means: &Means<'_>, name: &Name, target: &Named, of: &VercelManifest) -> Result<TargetSettings, Unusable> {
+    let team = of.team.clone().or_else(|| means.settings.vercel_org.clone());
+    let source = match &of.source {
+        ManifestSource::Directory(_) => VercelSource::Directory,
+        ManifestSource::Git { branch } => VercelSource::Git { branch: branch.clone() },
+        ManifestSource::Hook { secret_name } => {
+            let url = means.settings.secret(secret_name).ok_or_else(|| {
+                Unusable::new(name, format!("the environment variable {secret_name}, which holds the deploy hook's address, is not set"))
+            })?;
+            VercelSource::Hook { url }
+        }
+    };
+    let settings = VercelSettings {
+        url: target.url.clone(),
+        git_deployments_disabled: matches!(&of.source, ManifestSource::Directory(path) if pushes_deploy_nothing(means.root, path)),
+        ..VercelSettings::new(name.clone(), of.project.clone(), team, source)
+    };
+    vercel(means, settings)
+}
+
+/// Adds what the environment says to a project's settings.
+fn vercel(means: &Means<'_>, settings: VercelSettings) -> Result<TargetSettings, Unusable> {
+    let made = "https://vercel.com/account/settings/tokens";
+    let token = token(&settings.target, means.settings.vercel_token.as_ref(), variable::VERCEL_TOKEN, made)?;
+    let settings = VercelSettings { bypass: means.settings.vercel_bypass.clone(), ..settings };
+    let endpoints = VercelEndpoints { api: means.settings.vercel_api.clone() };
+    Ok(TargetSettings::Vercel { settings: Box::new(settings), endpoints, token })
+}
+
+/// Returns whether the nearest `vercel.json`, from the shipped directory up to the repository's root, turns deployments by git off.
+fn pushes_deploy_nothing(root: &Path, directory: &Path) -> bool {
+    let nearest = directory.ancestors().map(|folder| root.join(folder).join("vercel.json")).find_map(|path| std::fs::read(path).ok());
+    let config = nearest.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    config.is_some_and(|config| config["git"]["deploymentEnabled"] == false)
+}
+
+fn token(name: &Name, token: Option<&SecretString>, variable: &str, made: &str) -> Result<SecretString, Unusable> {
+    token.cloned().ok_or_else(|| {
+        Unusable::new(name, format!("{variable} is not set, or empty"))
+            .hint(format!("make a token ({made}) and set {variable}; nothing was touched"))
+    })
+}
