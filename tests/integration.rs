@@ -6,6 +6,7 @@ mod checks;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
+mod faults;
 mod fixtures;
 mod fly;
 mod fly_toml;

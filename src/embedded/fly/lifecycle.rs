@@ -174,7 +174,7 @@ impl Inner {
     }
 
     /// A process ended by itself: the restart policy decides.
-    fn exited(self: &Arc<Self>, app: &str, id: &str, epoch: u64, code: i64) {
+    pub(super) fn exited(self: &Arc<Self>, app: &str, id: &str, epoch: u64, code: i64) {
         let (event, shape, pace) = (self.ulid(), self.switches().exit_shape, self.switches().pace);
         let outcome = self.change_at(app, id, epoch, |machine, now| {
             let (policy, tries) = config::restart(&machine.config);

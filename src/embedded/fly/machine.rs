@@ -239,13 +239,17 @@ impl Machine {
         Err(Problem::new(412, text))
     }
 
+    /// Returns whether its program can be reached at all.
+    pub(super) fn answers(&self) -> bool {
+        self.state == MachineState::Started && self.host_status == "ok"
+    }
+
     /// Returns whether the proxy may send it public traffic: started, registered, offering a service, and every check that routes passes.
     ///
     /// Source: fly.io/docs/reference/fly-proxy and the documentation of service checks. A check without a result does not pass.
     pub(super) fn routable(&self) -> bool {
-        self.state == MachineState::Started
+        self.answers()
             && !self.cordoned
-            && self.host_status == "ok"
             && !config::list(&self.config, "services").is_empty()
             && config::checks(&self.config)
                 .iter()

@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use serde_json::Value;
 
 use super::config;
-use super::machine::{Machine, MachineState};
+use super::machine::Machine;
 use super::responder;
 use super::{Inner, PUBLIC_SUFFIX};
 use crate::embedded::ground::lock;
@@ -39,7 +39,7 @@ impl Backend for MachineBackend {
     }
 
     fn alive(&self) -> bool {
-        self.look(|_, machine| machine.state == MachineState::Started).unwrap_or(false)
+        self.look(|_, machine| machine.answers()).unwrap_or(false)
     }
 
     fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
@@ -91,7 +91,7 @@ impl Inner {
             let mut state = lock(&self.state);
             let Some(app) = state.apps.get_mut(app) else { return };
             for machine in app.machines.values_mut() {
-                self.ground.traffic.lives(&machine.id, machine.died.is_none() && machine.state == MachineState::Started);
+                self.ground.traffic.lives(&machine.id, machine.died.is_none() && machine.answers());
                 if machine.died.is_some() {
                     backends.remove(&machine.id);
                 } else if machine.routable() {
