@@ -8,6 +8,7 @@ mod drift;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
+mod faults;
 mod fixtures;
 mod fly;
 mod fly_toml;
