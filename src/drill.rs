@@ -23,7 +23,6 @@ pub mod judge;
 pub mod keeper;
 pub mod life;
 pub mod line;
-mod notation;
 pub mod runner;
 pub mod schedule;
 pub mod truth;

@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::blueprint::{Blueprint, FLY_TOKEN, Part, Seed, TEAM, VERCEL_TOKEN};
-use super::schedule::{Beginning, Schedule};
+use super::blueprint::{Blueprint, FLY_TOKEN, GITHUB_TOKEN, Part, Seed, TEAM, VERCEL_TOKEN};
+use super::schedule::{Beginning, Keeping, Schedule};
 use super::truth::{FOREIGN, Platforms, STRANGER, Truth};
 use crate::clock::Clock;
 use crate::embedded::fly::{Earlier, Fly, Scope, Scripted, Switches};
+use crate::embedded::github::{CommitSeed, GitHub, JobSeed, Level, RepositorySeed, RunSeed, Token};
 use crate::embedded::registry::Registry;
 use crate::embedded::vercel::{ProjectSeed, Tree, Vercel};
 use crate::embedded::world::World;
 use crate::id::Chance;
 use crate::release::store::file::FileStore;
 
+/// The repository whose ref is the journal, where it is kept on GitHub.
+pub const REPOSITORY: &str = "drill/product";
+/// How many runners a case can have on GitHub.
+const RUNS: u64 = 12;
 /// When every case begins.
 const BEGINNING: &str = "2026-11-21T05:00:00Z";
 /// The organisation that every app belongs to.
@@ -49,7 +54,9 @@ impl Arena {
         let vercel = Vercel::new(world.ground());
         vercel.add_to(&world);
         fly.seed_token(FLY_TOKEN, &Scope::Org(ORGANISATION.to_owned()), "deployer");
-        let platforms = Platforms { world, fly, vercel };
+        let github = GitHub::new(world.ground());
+        github.add_to(&world);
+        let platforms = Platforms { world, fly, vercel, github };
         let teams = blueprint.parts.iter().filter_map(|part| match &part.seed {
             Seed::Project { team, .. } => Some(team.as_str()),
             Seed::App { .. } => None,
@@ -63,6 +70,9 @@ impl Arena {
             platforms.seed(part, &registry, schedule.beginning).await?;
         }
         platforms.seed_strangers(&registry).await?;
+        if schedule.keeping == Keeping::Ref {
+            platforms.seed_github();
+        }
         tokio::time::sleep(SETTLED).await;
         let before = platforms.truth(&blueprint);
         let folder = tempfile::Builder::new().prefix("cutover-case-").tempdir_in(scratch())?;
@@ -73,6 +83,16 @@ impl Arena {
     pub fn journal(&self) -> PathBuf {
         FileStore::path(self.folder.path(), &self.blueprint.product, &self.blueprint.environment)
     }
+}
+
+/// Returns the workflow run that a runner is, where GitHub knows it.
+pub const fn run_of(runner: u64) -> u64 {
+    7_000 + runner
+}
+
+/// Returns its job.
+const fn job_of(runner: u64) -> i64 {
+    (9_000 + runner) as i64
 }
 
 /// Returns a folder for what lives only as long as a case: in memory where the system has such a place, since every append is synced.
@@ -110,6 +130,33 @@ impl Platforms {
             }
         }
         Ok(())
+    }
+
+    /// A repository with a run, and a job in it, for every runner that may come.
+    fn seed_github(&self) {
+        let permissions = [("contents", Level::Write), ("deployments", Level::Write), ("actions", Level::Read)];
+        self.github.seed_token(GITHUB_TOKEN, Token::of_job(&permissions));
+        self.github.seed_repository(&RepositorySeed { private: true, ..RepositorySeed::new(REPOSITORY) });
+        let first = CommitSeed { message: "first".to_owned(), ..CommitSeed::default() };
+        let sha = self.github.seed_commit(REPOSITORY, "main", first).unwrap_or_default();
+        for runner in 1..=RUNS {
+            let run = RunSeed {
+                id: run_of(runner).cast_signed(),
+                workflow: "release.yml".to_owned(),
+                event: "push".to_owned(),
+                branch: "main".to_owned(),
+                sha: sha.clone(),
+                attempt: 1,
+            };
+            let job = JobSeed { id: job_of(runner), run: run.id, attempt: 1, name: "release".to_owned(), runner: None };
+            self.github.seed_run(REPOSITORY, run);
+            self.github.seed_job(REPOSITORY, job);
+        }
+    }
+
+    /// Lets GitHub know that a runner's job is over.
+    pub fn job_is_over(&self, runner: u64) {
+        self.github.end_job(REPOSITORY, job_of(runner), "failure");
     }
 
     /// An app and a project that are somebody else's, within reach of the same tokens.

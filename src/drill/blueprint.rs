@@ -43,6 +43,10 @@ pub struct Blueprint {
     pub parts: Vec<Part>,
     /// The waits of its releases.
     pub timing: Timing,
+    /// What its environment says.
+    settings: Settings,
+    /// Where its manifest is.
+    root: PathBuf,
     /// What its checks sign with.
     pub secrets: BTreeMap<String, SecretString>,
     /// Holds the stand-ins for directories.
@@ -134,7 +138,7 @@ impl Blueprint {
         let timing = Timing { watch: of.watch.min(Duration::from_secs(2)), max_skew: of.max_skew, ..Timing::default() };
         let secrets = signing(&view).into_iter().map(|name| (name.clone(), SecretString::from(value_of(&name)))).collect();
         let (product, environment) = (view.product.clone(), environment.clone());
-        Ok(Self { called: called.to_owned(), product, environment, parts, timing, secrets, _folder: folder })
+        Ok(Self { called: called.to_owned(), product, environment, parts, timing, root: loaded.root.clone(), settings, secrets, _folder: folder })
     }
 
     /// Returns the targets as they move, given how each becomes a target of one runner.
@@ -148,6 +152,11 @@ impl Blueprint {
             })
         };
         self.parts.iter().map(one).collect()
+    }
+
+    /// Returns what settings of targets are found by.
+    pub fn means(&self) -> Means<'_> {
+        Means { root: &self.root, settings: &self.settings, rehearsal: false }
     }
 
     /// Returns every value that must appear nowhere but in a header.

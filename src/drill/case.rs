@@ -14,21 +14,29 @@ use super::blueprint::Blueprint;
 use super::director::{Director, Met, Order};
 use super::keeper::{Acknowledged, Ledger};
 use super::life::{Being, Life};
-use super::runner::{Errand, Runner, Word};
-use super::schedule::Schedule;
+use super::line::Line;
+use super::runner::{Errand, Runner, Word, github};
+use super::schedule::{Keeping, Schedule};
 use super::truth::Truth;
 use crate::clock::Shift;
 use crate::embedded::fault::Effect;
 use crate::embedded::tape;
 use crate::embedded::traffic::{Change, Life as BackendLife};
 use crate::event::Event;
+use crate::github::ref_store::RefStore;
+use crate::http::Transport;
+use crate::id::Chance;
 use crate::release::journal::Record;
+use crate::release::store::Store;
 use crate::release::store::file::FileStore;
 
 /// How long one runner may work, in the world's time: what takes longer counts as a hang.
 pub const LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
 /// How long the world is left alone before it is looked at: longer than any platform takes for what it has accepted.
 const REST: Duration = Duration::from_secs(5);
+
+/// The clocks of a machine on which nothing is off.
+static UNSHIFTED: Shift = Shift { wall_ms: AtomicI64::new(0), boot_ms: AtomicI64::new(0) };
 
 /// A schedule and what came of it.
 #[derive(Debug)]
@@ -153,7 +161,7 @@ pub async fn play(blueprint: &Arc<Blueprint>, schedule: &Schedule) -> std::io::R
     tokio::time::sleep(REST).await;
     recoveries.extend(play.recover(&mut finishes).await);
     tokio::time::sleep(REST).await;
-    let case = play.over(finishes, recoveries, struck);
+    let case = play.over(finishes, recoveries, struck).await;
     ground.witness.dismiss();
     arena.platforms.world.end().await;
     case
@@ -175,6 +183,7 @@ impl Play {
             let tape = &arena.platforms.world.ground().tape;
             let (from, records) = (tape.length(), ledger.all().len());
             let led = tokio::time::timeout(LIMIT, life.lead(runner.run(errand))).await;
+            arena.platforms.job_is_over(number);
             let word = match led {
                 Ok(Some(word)) => word,
                 Ok(None) => return Finish::Died(number),
@@ -183,8 +192,8 @@ impl Play {
                     return Finish::Hung(number);
                 }
             };
-            let entries = tape.entries();
-            let writes = entries.iter().filter(|entry| entry.sequence > from && entry.write).count() as u64;
+            let crossed = tape.crossed();
+            let writes = crossed.iter().skip(usize::try_from(from).unwrap_or(0)).filter(|crossed| crossed.write).count() as u64;
             Finish::Ended(Box::new(Ended {
                 runner: number,
                 errand,
@@ -207,7 +216,21 @@ impl Play {
         }
     }
 
-    fn over(&mut self, finishes: Vec<Finish>, recoveries: Vec<Ended>, struck: Vec<u64>) -> std::io::Result<Case> {
+    /// Reads the journal when everything is over.
+    async fn records(&self) -> std::io::Result<Vec<Record>> {
+        match self.schedule.keeping {
+            Keeping::File => FileStore::read(&self.arena.journal()).map_err(std::io::Error::other),
+            Keeping::Ref => {
+                let (blueprint, world) = (&self.arena.blueprint, self.arena.platforms.world.clone());
+                let line = Line::new(world, self.director.clone(), Life::new(0, &UNSHIFTED));
+                let transport = Transport::new(Arc::new(line), self.arena.clock, Arc::new(Chance::seeded(0)));
+                let mut store = RefStore::new(&github(transport), &blueprint.product, &blueprint.environment);
+                store.records(usize::MAX).await.map_err(std::io::Error::other)
+            }
+        }
+    }
+
+    async fn over(&mut self, finishes: Vec<Finish>, recoveries: Vec<Ended>, struck: Vec<u64>) -> std::io::Result<Case> {
         let (platforms, blueprint) = (&self.arena.platforms, &self.arena.blueprint);
         let (mut ended, mut died, mut hung) = (Vec::new(), Vec::new(), Vec::new());
         for finish in finishes {
@@ -235,7 +258,7 @@ impl Play {
             ghosts: lives.iter().map(Life::ghosts).sum(),
             before: self.arena.before.clone(),
             rest: platforms.truth(blueprint),
-            records: FileStore::read(&self.arena.journal()).map_err(std::io::Error::other)?,
+            records: self.records().await?,
             ledger: self.ledger.all(),
             met: self.director.met(),
             tape: ground.tape.entries(),

@@ -79,7 +79,7 @@ impl Kept {
             None => self.store.append(record).await,
             Some((Effect::None | Effect::Late(_), Answer::Lost)) if self.store.outlives_the_machine() => Err(self.unknown()),
             Some((Effect::None | Effect::Late(_), _)) => Err(self.refused("written")),
-            Some((Effect::Once, answer)) => {
+            Some((Effect::Once | Effect::Twice | Effect::Partial, answer)) => {
                 let result = self.store.append(record).await;
                 // A file that has been written and synced is written; only a keeper at the other end of a wire can leave that open.
                 let open = answer != Answer::True && self.store.outlives_the_machine();

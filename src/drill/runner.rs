@@ -5,25 +5,27 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::arena::Arena;
-use super::blueprint::{FLY_TOKEN, VERCEL_TOKEN};
+use super::arena::{self, Arena};
+use super::blueprint::GITHUB_TOKEN;
 use super::director::Director;
 use super::keeper::{Kept, Ledger};
 use super::life::Life;
 use super::line::Line;
 use super::schedule::Keeping;
 use crate::event::{Event, Events, Level, Outcome, Phase, Serving};
+use crate::github::census::GitHubCensus;
+use crate::github::ref_store::RefStore;
+use crate::github::{GitHub, Repository};
 use crate::http::{Platform, Transport};
 use crate::id::{Chance, Name, ReleaseId};
-use crate::platform::fly::toml::FlyConfig;
-use crate::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
-use crate::platform::vercel::{VercelEndpoints, VercelSettings, VercelTarget};
 use crate::platform::{AnyTarget, Reach, Scope, Target};
-use crate::release::journal::{Journal, Owner, State};
+use crate::release::drift::DriftPolicy;
+use crate::release::journal::{Journal, Owner, OwnerJob, State};
 use crate::release::lock::{self, NoTurn, Nobody, Patience, Turn};
-use crate::release::store::StoreError;
 use crate::release::store::file::FileStore;
+use crate::release::store::{Store, StoreError};
 use crate::release::{Context, Failure, Plan, Recovered, Release, look_at_closed, recover};
+use crate::settings::targets::{Means, TargetSettings, Unusable};
 
 /// What a runner is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,7 @@ impl Runner {
             shutdown: life.shutdown().clone(),
             timing: blueprint.timing.clone(),
             secrets: blueprint.secrets.clone(),
+            drift: DriftPolicy::Refuse,
         };
         director.knows(&life);
         let runner = Self { arena: arena.clone(), director: director.clone(), life, ledger: ledger.clone(), keeping, context };
@@ -143,8 +146,7 @@ impl Runner {
 
     /// Brings an open release to its end first, when it is this runner's turn.
     async fn recover_first(&self, journal: &mut Journal) -> Result<Recovered, Word> {
-        let turn = lock::turn(&self.context, journal, &Nobody, Patience::default()).await;
-        let abandoned = match turn.map_err(|no_turn| no_turn_for(&no_turn))? {
+        let abandoned = match self.turn(journal).await.map_err(|no_turn| no_turn_for(&no_turn))? {
             Turn::Free => return Ok(Recovered::Nothing),
             Turn::Abandoned(abandoned) => abandoned,
         };
@@ -163,23 +165,59 @@ impl Runner {
     /// Returns the targets that the journal names, made from the journal alone.
     fn recorded(&self, journal: &Journal) -> Result<Vec<AnyTarget>, Word> {
         let transport = self.context.transport.guarded(Arc::new(journal.ownership().clone()));
-        let known = known(journal.state());
-        let made = known.into_iter().map(|(name, (platform, thing, reach))| target(name, platform, &thing, &reach, transport.clone()));
-        made.flatten().collect::<Result<Vec<_>, _>>().map_err(|text| refused(Outcome::PreflightFailed, text))
+        let made = known(&self.arena.blueprint.means(), journal.state())
+            .and_then(|known| known.iter().map(|settings| settings.target(transport.clone())).collect::<Result<Vec<_>, _>>());
+        made.map_err(|error| refused(Outcome::PreflightFailed, error.to_string()))
     }
 
     async fn journal(&self) -> Result<Journal, Word> {
-        let owner = Owner::process(format!("drill@machine/{}", self.life.number()));
+        let owner = self.owner();
         let unopened = |error: StoreError| {
             let outcome = if matches!(error, StoreError::Held { .. }) { Outcome::Held } else { Outcome::PreflightFailed };
             refused(outcome, error.to_string())
         };
-        let store = match self.keeping {
-            Keeping::File | Keeping::Ref => Box::new(FileStore::open(&self.arena.journal(), &owner).map_err(unopened)?),
+        let store: Box<dyn Store> = match self.keeping {
+            Keeping::File => Box::new(FileStore::open(&self.arena.journal(), &owner).map_err(unopened)?),
+            Keeping::Ref => {
+                let blueprint = &self.arena.blueprint;
+                Box::new(RefStore::new(&self.github(), &blueprint.product, &blueprint.environment))
+            }
         };
         let ground = self.arena.platforms.world.ground().clone();
         let kept = Kept::new(store, ground, self.director.clone(), self.life.clone(), self.ledger.clone());
         Journal::open(Box::new(kept), owner, self.context.transport.clock()).await.map_err(unopened)
+    }
+
+    /// Returns who it is in the journal: a job of a workflow where the journal is GitHub's, else a process.
+    fn owner(&self) -> Owner {
+        let number = self.life.number();
+        match self.keeping {
+            Keeping::File => Owner::process(format!("drill@machine/{number}")),
+            Keeping::Ref => Owner {
+                id: format!("{}/1/release", arena::run_of(number)),
+                url: String::new(),
+                job: Some(OwnerJob {
+                    repository: arena::REPOSITORY.to_owned(),
+                    run: arena::run_of(number),
+                    attempt: 1,
+                    name: "release".to_owned(),
+                    runner: None,
+                    id: None,
+                }),
+            },
+        }
+    }
+
+    fn github(&self) -> GitHub {
+        github(self.context.transport.clone())
+    }
+
+    /// Waits for this runner's turn.
+    async fn turn(&self, journal: &mut Journal) -> Result<Turn, NoTurn> {
+        match self.keeping {
+            Keeping::File => lock::turn(&self.context, journal, &Nobody, Patience::default()).await,
+            Keeping::Ref => lock::turn(&self.context, journal, &GitHubCensus::new(self.github(), None), Patience::default()).await,
+        }
     }
 
     fn scope(&self, phase: Phase) -> Scope {
@@ -200,38 +238,15 @@ impl Runner {
     }
 }
 
-type Known = BTreeMap<Name, (Platform, String, Reach)>;
-
-/// Returns every target that the journal knows, the newest word on each.
-fn known(state: &State) -> Known {
+/// Returns every target that the journal knows, the newest word on each, made from the journal alone.
+fn known(means: &Means<'_>, state: &State) -> Result<Vec<TargetSettings>, Unusable> {
     let closed = state.closed.iter().flat_map(|closed| &closed.targets);
-    let mut known: Known =
-        closed.map(|(name, shipped)| (name.clone(), (shipped.platform, shipped.thing.clone(), shipped.reach.clone()))).collect();
+    let mut known: BTreeMap<&Name, (Platform, &str, &Reach)> =
+        closed.map(|(name, shipped)| (name, (shipped.platform, shipped.thing.as_str(), &shipped.reach))).collect();
     for record in state.open.iter().flat_map(|open| &open.begun.targets) {
-        known.insert(record.name.clone(), (record.platform, record.thing.clone(), record.reach.clone()));
+        known.insert(&record.name, (record.platform, &record.thing, &record.reach));
     }
-    known
-}
-
-fn target(name: Name, platform: Platform, thing: &str, reach: &Reach, transport: Transport) -> Option<Result<AnyTarget, String>> {
-    match platform {
-        Platform::Fly => {
-            let settings = FlySettings { config: FlyConfig::default(), ..FlySettings::recorded(name, thing, reach) };
-            let made = FlyEndpoints::from_lookup(|_| None).map_err(|error| error.to_string()).and_then(|endpoints| {
-                FlyTarget::new(settings, endpoints, &FLY_TOKEN.to_owned().into(), transport).map_err(|error| error.to_string())
-            });
-            Some(made.map(|target| AnyTarget::Fly(Box::new(target))))
-        }
-        Platform::Vercel => {
-            let api = "https://api.vercel.com".parse::<url::Url>().map_err(|error| error.to_string());
-            let settings = VercelSettings::recorded(name, thing, reach);
-            Some(api.map(|api| {
-                let target = VercelTarget::new(settings, VercelEndpoints { api }, VERCEL_TOKEN.to_owned().into(), transport);
-                AnyTarget::Vercel(Box::new(target))
-            }))
-        }
-        _ => None,
-    }
+    known.into_iter().map(|(name, (platform, thing, reach))| TargetSettings::recorded(means, name, platform, thing, reach)).collect()
 }
 
 fn refused(outcome: Outcome, text: String) -> Word {
@@ -251,4 +266,12 @@ fn no_turn_for(no_turn: &NoTurn) -> Word {
         NoTurn::Store(_) => Outcome::PreflightFailed,
     };
     Word { serving: Serving::Unknown, ..refused(outcome, no_turn.to_string()) }
+}
+
+/// Returns GitHub as a runner reaches it.
+pub(super) fn github(transport: Transport) -> GitHub {
+    // Constants of this file's own, which parse.
+    let api = url::Url::parse("https://api.github.com").unwrap_or_else(|_| unreachable!("a constant address"));
+    let repository = Repository::parse(arena::REPOSITORY).unwrap_or_else(|| unreachable!("a constant name"));
+    GitHub::new(transport, api, GITHUB_TOKEN.to_owned().into(), repository)
 }

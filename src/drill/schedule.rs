@@ -9,7 +9,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::notation;
 use crate::embedded::fault::Rule;
 
 /// What serves when a case begins.
@@ -172,7 +171,7 @@ impl fmt::Display for Schedule {
         f.write_str(if self.keeping == Keeping::File { " journal=file" } else { " journal=ref" })?;
         write!(f, " seed={}", self.seed)?;
         for rule in &self.rules {
-            write!(f, "; {}", notation::written(rule))?;
+            write!(f, "; {rule}")?;
         }
         for incident in &self.incidents {
             write!(f, "; {incident}")?;
@@ -242,7 +241,7 @@ impl FromStr for Schedule {
             if part.starts_with("at ") {
                 schedule.incidents.push(part.parse()?);
             } else {
-                schedule.rules.push(notation::read(part).ok_or_else(|| ScheduleError::Part(part.to_owned()))?);
+                schedule.rules.push(part.parse().map_err(|_| ScheduleError::Part(part.to_owned()))?);
             }
         }
         Ok(schedule)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::blueprint::{Blueprint, Part, Seed};
 use crate::embedded::fly::Fly;
+use crate::embedded::github::GitHub;
 use crate::embedded::vercel::Vercel;
 use crate::embedded::world::World;
 use crate::id::Name;
@@ -48,6 +49,8 @@ pub struct Platforms {
     pub fly: Fly,
     /// Vercel.
     pub vercel: Vercel,
+    /// GitHub.
+    pub github: GitHub,
 }
 
 impl std::fmt::Debug for Platforms {

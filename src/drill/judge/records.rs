@@ -106,11 +106,11 @@ fn passes(schedule: &Schedule) -> bool {
     let [rule] = schedule.rules.as_slice() else { return schedule.is_calm() };
     let mends = match &rule.answer {
         Answer::True => rule.effect == Effect::Once,
-        Answer::Lost | Answer::Html | Answer::Truncated => true,
-        Answer::Slow(_) => true,
+        Answer::Lost | Answer::Html | Answer::Truncated | Answer::Slow(_) => true,
+        Answer::Unknown | Answer::Stale | Answer::DoneWhenNot => false,
         Answer::Status { code, .. } => *code == 429 || *code >= 500,
     };
-    mends && rule.times == Times::Once && schedule.incidents.is_empty() && !matches!(rule.effect, Effect::Late(_))
+    mends && rule.times == Times::Once && schedule.incidents.is_empty() && !matches!(rule.effect, Effect::Late(_) | Effect::Twice | Effect::Partial)
 }
 
 fn not_always_back(case: &Case, findings: &mut Findings) {
