@@ -216,7 +216,10 @@ fn a_clone_of_a_repository_on_github_reads_the_journal_there() {
     let refused = sandbox.run(&WEB);
     let text = told(&refused);
     assert_eq!(code(&refused), 5, "{text}");
-    assert!(text.contains("may be on GitHub, in rehearsal/product") && text.contains("GITHUB_TOKEN") && text.contains("--journal file"), "{text}");
+    assert!(
+        text.contains("may be on GitHub, in rehearsal/product") && text.contains("GITHUB_TOKEN") && text.contains("--journal file"),
+        "{text}"
+    );
     let status = sandbox.run(&["status", "production"]);
     assert!(code(&status) == 0 && told(&status).contains("careful: the journal of this environment may be on GitHub"), "{}", told(&status));
 

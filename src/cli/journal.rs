@@ -14,6 +14,7 @@ use crate::github::ref_store::{self, RefStore};
 use crate::github::{GitHub, Repository};
 use crate::id::Name;
 use crate::release::journal::{Journal, Owner, Record};
+use crate::release::ownership::Terms;
 use crate::release::store::file::FileStore;
 use crate::release::store::{Store, StoreError};
 use crate::settings::{Keeper, variable};
@@ -92,7 +93,8 @@ impl Place {
 }
 
 async fn handle(means: &Means, store: Box<dyn Store>, owner: Owner) -> Result<Journal, StoreError> {
-    Journal::open(store, owner, means.clock).await
+    let terms = if means.on_embedded() { Terms::REHEARSED } else { Terms::default() };
+    Journal::open_on(store, owner, means.clock, terms).await
 }
 
 /// Returns `owner/name` of the repository on GitHub that the run belongs to, by the workflow's word or by where the clone came from.
