@@ -399,6 +399,7 @@ async fn the_wire_asks_the_edge_that_is_named() {
     let scene = scene().await;
     let wire = InProcess::new(scene.world.clone());
     scene.world.ground().traffic.lags(&[Duration::ZERO, Duration::from_secs(10)]);
+    sleep(Duration::from_secs(10)).await;
     scene.fly.person_destroys("api", &Pick::Nth(0)).unwrap();
     scene.fly.person_destroys("api", &Pick::Nth(1)).unwrap();
     sleep(Duration::from_secs(1)).await;
