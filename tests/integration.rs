@@ -20,6 +20,7 @@ mod journal;
 mod lock;
 mod manifest;
 mod mask;
+mod network;
 mod openapi;
 mod people;
 mod ref_store;
