@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod census;
 mod checks;
 mod embedded_fly;
 mod embedded_github;
@@ -20,6 +21,7 @@ mod mask;
 mod openapi;
 mod people;
 mod ref_store;
+mod ref_store_strangers;
 mod rehearse;
 mod release;
 mod report;
