@@ -15,6 +15,7 @@ mod deployments;
 mod error;
 mod git;
 mod jobs;
+mod lookup;
 mod pulls;
 pub mod ref_store;
 mod runs;
@@ -28,6 +29,7 @@ pub use deployments::{Deployment, DeploymentRequest, DeploymentState, Deployment
 pub use error::GitHubError;
 pub use git::{GitCommit, GitRef, GitSignature, NewCommit};
 pub use jobs::Job;
+pub use lookup::READ_LAG;
 pub use pulls::{Pull, Side, choose_for_push};
 pub use runs::WorkflowRun;
 pub use statuses::{CommitState, CommitStatus};

@@ -4,6 +4,7 @@
 mod action;
 mod census;
 mod checks;
+mod drift;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
