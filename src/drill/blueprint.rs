@@ -138,7 +138,17 @@ impl Blueprint {
         let timing = Timing { watch: of.watch.min(Duration::from_secs(2)), max_skew: of.max_skew, ..Timing::default() };
         let secrets = signing(&view).into_iter().map(|name| (name.clone(), SecretString::from(value_of(&name)))).collect();
         let (product, environment) = (view.product.clone(), environment.clone());
-        Ok(Self { called: called.to_owned(), product, environment, parts, timing, root: loaded.root.clone(), settings, secrets, _folder: folder })
+        Ok(Self {
+            called: called.to_owned(),
+            product,
+            environment,
+            parts,
+            timing,
+            root: loaded.root.clone(),
+            settings,
+            secrets,
+            _folder: folder,
+        })
     }
 
     /// Returns the targets as they move, given how each becomes a target of one runner.

@@ -127,7 +127,8 @@ impl Runner {
             let targets = self.recorded(&journal)?;
             let by_name: BTreeMap<Name, &AnyTarget> = targets.iter().map(|target| (target.name().clone(), target)).collect();
             for found in look_at_closed(&self.context, &journal, &by_name).await {
-                let text = format!("{}: removed {}, error {:?}", found.target, found.removed.len(), found.error.map(|error| error.to_string()));
+                let text =
+                    format!("{}: removed {}, error {:?}", found.target, found.removed.len(), found.error.map(|error| error.to_string()));
                 self.context.events.notice(Level::Note, "drill::looked", text);
             }
         }

@@ -118,7 +118,8 @@ impl Platforms {
                 seen.serves.push(deployment.content.clone());
             }
             if deployment.meta.contains_key(FOREIGN) {
-                foreign.insert(format!("deployment {} of {project}", deployment.id), format!("{} {}", deployment.state, deployment.content));
+                foreign
+                    .insert(format!("deployment {} of {project}", deployment.id), format!("{} {}", deployment.state, deployment.content));
                 continue;
             }
             seen.things.insert(deployment.id, Thing { content: deployment.content, stamp, serves });
@@ -136,7 +137,8 @@ impl Platforms {
         for machine in self.fly.machines(STRANGER) {
             foreign.insert(format!("machine {} of {STRANGER}", machine.id), format!("{} {}", machine.state.as_str(), machine.content));
         }
-        let project = format!("production {:?}, automatic domains {:?}", self.vercel.production(STRANGER), self.vercel.auto_assigns(STRANGER));
+        let project =
+            format!("production {:?}, automatic domains {:?}", self.vercel.production(STRANGER), self.vercel.auto_assigns(STRANGER));
         foreign.insert(format!("project {STRANGER}"), project);
     }
 }

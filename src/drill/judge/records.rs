@@ -30,9 +30,8 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
 fn intent_first(case: &Case, findings: &mut Findings) {
     for entry in case.tape.iter().filter(|entry| VISIBLE.contains(&entry.operation.as_str())) {
         let known = case.ledger.iter().rev().find(|record| record.tape < entry.sequence);
-        let announced = known.is_some_and(|record| {
-            matches!(record.stage, Some(Stage::Cutting | Stage::RollingBack | Stage::Committed | Stage::Finishing))
-        });
+        let announced = known
+            .is_some_and(|record| matches!(record.stage, Some(Stage::Cutting | Stage::RollingBack | Stage::Committed | Stage::Finishing)));
         // Where nothing serves, nobody sees a placeholder take its place.
         let placeholder = case.schedule.beginning == Beginning::First
             && entry.operation == "promote"
@@ -128,7 +127,10 @@ fn passes(schedule: &Schedule) -> bool {
         Answer::Unknown | Answer::Stale | Answer::DoneWhenNot => false,
         Answer::Status { code, .. } => *code == 429 || *code >= 500,
     };
-    mends && rule.times == Times::Once && schedule.incidents.is_empty() && !matches!(rule.effect, Effect::Late(_) | Effect::Twice | Effect::Partial)
+    mends
+        && rule.times == Times::Once
+        && schedule.incidents.is_empty()
+        && !matches!(rule.effect, Effect::Late(_) | Effect::Twice | Effect::Partial)
 }
 
 fn not_always_back(case: &Case, findings: &mut Findings) {

@@ -36,7 +36,8 @@ fn one_side(reference: &Reference, case: &Case, findings: &mut Findings) {
         findings.expect(!run_over, Invariant::ForeignHands, || format!("what a person did to {name} at {at:?} was run over: {now:?}"));
     }
     let open = case.records.last().and_then(|record| record.state.open.as_ref());
-    findings.expect(open.is_none(), Invariant::Live, || format!("the release is still open: {:?}", open.map(|open| (open.stage, open.stuck))));
+    findings
+        .expect(open.is_none(), Invariant::Live, || format!("the release is still open: {:?}", open.map(|open| (open.stage, open.stuck))));
 }
 
 /// What carries the stamp of a release that does not serve must be gone, and so must what served before a committed one where it cannot be

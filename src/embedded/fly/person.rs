@@ -134,8 +134,11 @@ impl Fly {
         let Some(first) = members.first() else { return Vec::new() };
         let made = (members.len()..count).filter_map(|_| self.inner.clone_of(app, first)).collect::<Vec<_>>();
         let now = self.inner.now().elapsed;
-        let surplus: Vec<_> = members.iter().skip(count).filter(|machine| machine.held(now).is_none()).map(|machine| machine.id.clone()).collect();
-        surplus.iter().for_each(|id| self.inner.destroy(app, id));
+        let surplus: Vec<_> =
+            members.iter().skip(count).filter(|machine| machine.held(now).is_none()).map(|machine| machine.id.clone()).collect();
+        for id in &surplus {
+            self.inner.destroy(app, id);
+        }
         made.into_iter().chain(surplus).collect()
     }
 
@@ -155,7 +158,9 @@ impl Fly {
             let living = state.apps.get(app).into_iter().flat_map(super::state::App::living);
             living.filter(|machine| machine.held(now).is_none()).map(|machine| machine.id.clone()).collect()
         };
-        ids.iter().for_each(|id| self.inner.edit(app, id, edit));
+        for id in &ids {
+            self.inner.edit(app, id, edit);
+        }
         ids
     }
 
