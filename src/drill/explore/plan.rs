@@ -87,6 +87,38 @@ impl Stage {
     }
 }
 
+/// Returns at most `count` schedules that together touch as much of a stage as they can: of every kind some, spread over all requests, and
+/// the rest by chance.
+pub fn choose(stage: &Stage, count: usize, seed: u64) -> Vec<Schedule> {
+    let by_chance = count / 8;
+    let mut chosen = spread(stage.late_deaths(), count / 8);
+    chosen.extend(spread(stage.with_company(), count / 8));
+    chosen.extend(spread(stage.singles(), count.saturating_sub(chosen.len() + by_chance)));
+    chosen.extend(stage.random(&stage.boundaries, seed, count.saturating_sub(chosen.len())));
+    chosen
+}
+
+/// Returns at most `count` of `all`, in steps that meet every boundary and every fault: the step shares no factor with either's number.
+pub fn spread<T>(all: Vec<T>, count: usize) -> Vec<T> {
+    if all.len() <= count {
+        return all;
+    }
+    let length = all.len();
+    // Nearly the golden ratio's share: consecutive picks lie far apart, and no pick comes twice.
+    let mut step = (length as f64 * 0.618_034) as usize;
+    while gcd(step, length) != 1 {
+        step += 1;
+    }
+    let mut picked: Vec<usize> = (0..count).map(|index| (index * step) % length).collect();
+    picked.sort_unstable();
+    let mut next = picked.into_iter().peekable();
+    all.into_iter().enumerate().filter_map(|(index, one)| next.next_if_eq(&index).map(|_| one)).collect()
+}
+
+const fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// Returns a boundary without its ordinal.
 pub fn base(boundary: &str) -> &str {
     boundary.rsplit_once('#').map_or(boundary, |(base, _)| base)

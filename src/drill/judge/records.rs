@@ -11,7 +11,7 @@ use crate::drill::schedule::{Beginning, Schedule};
 use crate::embedded::fault::{Answer, Effect, Times};
 use crate::event::{Outcome, Serving};
 use crate::release::journal::Stage;
-use crate::release::ownership::Ownership;
+use crate::release::ownership::Terms;
 
 /// Operations that change what users get.
 const VISIBLE: [&str; 5] = ["uncordon_machine", "cordon_machine", "update_machine", "promote", "roll_back"];
@@ -45,7 +45,7 @@ fn intent_first(case: &Case, findings: &mut Findings) {
 /// Once somebody has taken over, the one before may go on for its term at most: it must have looked by then.
 fn fencing(case: &Case, findings: &mut Findings) {
     for taken in case.ledger.iter().filter(|record| record.entry == "taken_over") {
-        let until = taken.at + Ownership::TERM;
+        let until = taken.at + Terms::default().term;
         let own = |boundary: &str| boundary.starts_with("fly.") || boundary.starts_with("vercel.");
         let late = case.met.iter().find(|met| {
             met.sender != 0 && met.sender < taken.writer && met.at > until && own(&met.boundary) && !is_read(&met.boundary)
