@@ -6,7 +6,7 @@ use super::hints::Hints;
 use super::preflight::Hook;
 use super::stamp;
 use super::wire::{Deployment, Project};
-use super::{VercelSource, VercelTarget};
+use super::{VercelSettings, VercelSource, VercelTarget};
 use crate::event::Phase;
 use crate::platform::{PlatformError, Revision, Scope};
 
@@ -24,10 +24,21 @@ impl VercelTarget {
                 scope.step(&self.settings.target, format!("{} stays: {why}", revision.label));
                 continue;
             }
+            if deployment.has_served() != Some(false) {
+                self.drain(scope).await?;
+            }
             scope.step(&self.settings.target, format!("removes {}", revision.label));
             self.client.delete_deployment(&hints.deployment_id).await?;
         }
         Ok(())
+    }
+
+    /// Waits until every edge has learnt that production has left: what is deleted answers nobody any more. Where nobody remembers when it
+    /// left, the margin begins now.
+    async fn drain(&self, scope: &Scope) -> Result<(), PlatformError> {
+        let margin = self.settings.drain_margin.unwrap_or(VercelSettings::DRAIN_MARGIN);
+        let left = self.memory().moved.map_or(margin, |moved| margin.saturating_sub(moved.elapsed()));
+        if left.is_zero() { Ok(()) } else { self.pause(scope, left).await }
     }
 
     async fn kept_because(

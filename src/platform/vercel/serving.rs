@@ -23,9 +23,12 @@ impl VercelTarget {
             .ok_or_else(|| self.error("serve", PlatformErrorKind::Impossible(format!("{} names no deployment", revision.label))))?;
         let id = hints.deployment_id.as_str();
         let mut last = None;
-        for _ in 0..MOVES {
+        for tries in 0..MOVES {
             let project = self.settled(scope).await?;
             if self.serves_wholly(&project, id).await? {
+                if tries > 0 {
+                    self.memory().moved = Some(Instant::now());
+                }
                 return self.observed(scope).await;
             }
             if scope.phase != Phase::RollBack {
@@ -40,6 +43,7 @@ impl VercelTarget {
         }
         let project = self.settled(scope).await?;
         if self.serves_wholly(&project, id).await? {
+            self.memory().moved = Some(Instant::now());
             return self.observed(scope).await;
         }
         let what = format!("the move of production to {id}");
