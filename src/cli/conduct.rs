@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::arguments::Forward;
 use super::ask::Ask;
 use super::build::{self, Artifacts};
-use super::stage::{Means, Stage};
 use super::earlier::{self, Source};
+use super::stage::{Means, Stage};
 use super::{gates, hold, journal, preflight, recover, targets};
 use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
@@ -285,7 +285,8 @@ fn reason(stage: &Stage, way: &Way<'_>, earlier: &Closed, options: &Options) -> 
 /// A hold is there so that nothing new begins; going back is what it may be there for.
 fn tell_hold(stage: &Stage, environment: &Name, journal: &Journal) {
     if let Some(hold) = &journal.state().hold {
-        let text = format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
+        let text =
+            format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
         stage.events.notice(Level::Warning, "hold::going-back", text);
     }
 }

@@ -83,13 +83,7 @@ enum Way {
     Rebuild(String),
 }
 
-async fn one(
-    stage: &Stage,
-    context: &Context,
-    source: &Source<'_>,
-    target: &AnyTarget,
-    shipped: &Shipped,
-) -> Result<Way, Conclusion> {
+async fn one(stage: &Stage, context: &Context, source: &Source<'_>, target: &AnyTarget, shipped: &Shipped) -> Result<Way, Conclusion> {
     let name = target.name();
     if shipped.platform != target.platform() {
         let text = format!("{name} was on {} then and is on {} now; nothing was touched", shipped.platform, target.platform());
@@ -150,8 +144,10 @@ async fn reachable(stage: &Stage, target: &AnyTarget, reference: &str, digest: &
             BuildFailure::preflight(format!("{}: {error}, and an image is never built again; nothing was touched", target.name()))
                 .hint("release a commit instead: cutover release ENV")
         }
-        error => BuildFailure::preflight(format!("{}: the image cannot be made ready for {app}: {error}; nothing was touched", target.name()))
-            .hint(format!("the token must be allowed to read {from} and to push to {app}")),
+        error => {
+            BuildFailure::preflight(format!("{}: the image cannot be made ready for {app}: {error}; nothing was touched", target.name()))
+                .hint(format!("the token must be allowed to read {from} and to push to {app}"))
+        }
     };
     let copied = registry.copy(&from, app, &digest, &tag, &stage.shutdown).await.map_err(unusable)?;
     if copied {
