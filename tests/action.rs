@@ -134,9 +134,14 @@ fn report_reads_every_receipt_of_the_folder() {
 
 #[test]
 fn what_cannot_be_meant_is_refused_before_anything_runs() {
-    for inputs in
-        [&[("COMMAND", "sandbox")][..], &[("COMMAND", "release")], &[("COMMAND", "build")], &[("COMMAND", "run"), ("DRY_RUN", "yes")], &[("COMMAND", "hold"), ("ENVIRONMENT", "e")], &[("COMMAND", "promote"), ("ENVIRONMENT", "e")]]
-    {
+    for inputs in [
+        &[("COMMAND", "sandbox")][..],
+        &[("COMMAND", "release")],
+        &[("COMMAND", "build")],
+        &[("COMMAND", "run"), ("DRY_RUN", "yes")],
+        &[("COMMAND", "hold"), ("ENVIRONMENT", "e")],
+        &[("COMMAND", "promote"), ("ENVIRONMENT", "e")],
+    ] {
         let output = run(&TempDir::new().unwrap(), inputs).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{inputs:?}");
         assert!(output.stdout.is_empty(), "{inputs:?}");
