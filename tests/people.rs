@@ -425,3 +425,93 @@ fn what_started_a_run_decides_whether_it_may_promote() {
         assert!(code(&refused) == 5 && told(&refused).contains("may release nothing"), "{event}: {}", told(&refused));
     }
 }
+
+impl Sandbox {
+    /// Begins a release, and sends it this many SIGINTs once it has told of `event`; returns its output and its receipt.
+    fn interrupted(&self, event: &str, signals: usize) -> (Output, Value, std::time::Duration) {
+        let receipt = self.state.path().join("receipt.json");
+        let mut release = self.command(&[&WEB[..], &["--format", "json", "--receipt", receipt.to_str().unwrap()]].concat());
+        let mut release = release.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        until(&mut release, event);
+        let began = std::time::Instant::now();
+        let id = Pid::from_raw(i32::try_from(release.id()).unwrap());
+        kill(id, Signal::SIGINT).unwrap();
+        for _ in 1..signals {
+            // A second signal of the same kind that comes before the first was handled would be one signal.
+            kill(id, Signal::SIGTERM).unwrap();
+        }
+        let output = wait(release);
+        let receipt = serde_json::from_str(&std::fs::read_to_string(&receipt).unwrap_or_default()).unwrap_or(Value::Null);
+        (output, receipt, began.elapsed())
+    }
+}
+
+#[test]
+fn an_interrupt_in_any_phase_ends_on_a_known_side() {
+    for event in ["preflight", "prepare", "verify", "cut-over", "watch", "finish"] {
+        let sandbox = Sandbox::begin();
+        sandbox.release("one");
+        let before = sandbox.web();
+        std::fs::write(sandbox.product.path().join("web/index.html"), "two\n").unwrap();
+        let (output, receipt, took) = sandbox.interrupted(event, 1);
+        let text = told(&output);
+        let serves = if sandbox.web() == before { "before" } else { "after" };
+        assert_eq!(receipt["serving"], serves, "{event}: {receipt}: {text}");
+        // After the commit there is no way but on.
+        let (outcome, wanted) = if event == "finish" { ("finished", 0) } else { ("cancelled", 130) };
+        assert_eq!((receipt["outcome"].as_str(), code(&output)), (Some(outcome), wanted), "{event}: {text}");
+        assert!(took < std::time::Duration::from_secs(20), "{event}: {took:?}");
+        let status = json(&sandbox.run(&["status", "production", "--format", "json"]));
+        assert!(status["unfinished"].is_null(), "{event}: {status}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_recovery_does_the_rest() {
+    for event in ["prepare", "cut-over", "watch"] {
+        let sandbox = Sandbox::begin();
+        sandbox.release("one");
+        let before = sandbox.web();
+        std::fs::write(sandbox.product.path().join("web/index.html"), "two\n").unwrap();
+        let (output, receipt, took) = sandbox.interrupted(event, 2);
+        let text = told(&output);
+        assert_eq!(code(&output), 130, "{event}: {text}");
+        assert!(took < std::time::Duration::from_secs(5), "{event}: {took:?}");
+        let said = receipt["serving"].as_str().unwrap();
+        assert!(["before", "unknown", "mixed"].contains(&said), "{event}: {receipt}");
+        if said == "before" {
+            assert_eq!(sandbox.web(), before, "{event}: {text}");
+        }
+        let recovered = sandbox.run(&["recover", "production"]);
+        assert_eq!((code(&recovered), sandbox.web()), (0, before), "{event}: {}", told(&recovered));
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_rollback_and_a_recovery_on_a_known_side() {
+    let sandbox = Sandbox::begin();
+    sandbox.release("one");
+    let one = sandbox.web();
+    sandbox.release("two");
+    let two = sandbox.web();
+    let mut back = sandbox.command(&["rollback", "production", "--format", "json"]);
+    let mut back = back.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(&mut back, "watch");
+    kill(Pid::from_raw(i32::try_from(back.id()).unwrap()), Signal::SIGINT).unwrap();
+    let back = wait(back);
+    assert_eq!((code(&back), sandbox.web()), (130, two.clone()), "{}", told(&back));
+
+    std::fs::write(sandbox.product.path().join("web/index.html"), "three\n").unwrap();
+    sandbox.die_at("watch");
+    let mut recover = sandbox.command(&["recover", "production", "--format", "json"]);
+    let mut recover = recover.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(&mut recover, "roll-back");
+    let id = Pid::from_raw(i32::try_from(recover.id()).unwrap());
+    kill(id, Signal::SIGINT).unwrap();
+    kill(id, Signal::SIGTERM).unwrap();
+    let recover = wait(recover);
+    assert_eq!(code(&recover), 130, "{}", told(&recover));
+    let recovered = sandbox.run(&["recover", "production"]);
+    assert_eq!((code(&recovered), sandbox.web()), (0, two), "{}", told(&recovered));
+    assert_ne!(sandbox.web(), one);
+}
