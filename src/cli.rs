@@ -6,8 +6,12 @@ mod build;
 mod check;
 mod conduct;
 mod gates;
+mod history;
+mod hold;
+mod journal;
 mod plan;
 mod preflight;
+mod recover;
 mod rehearse;
 mod report;
 mod reporting;
@@ -59,6 +63,13 @@ impl Failure {
     }
 }
 
+impl From<conduct::Conclusion> for Failure {
+    fn from(conclusion: conduct::Conclusion) -> Self {
+        let code = conclusion.exit_code();
+        Self { code, text: conclusion.failure.unwrap_or_default(), hints: conclusion.hints }
+    }
+}
+
 /// What a command ends with: an exit code, or a failure that is still to be told.
 pub(crate) type Ended = Result<u8, Failure>;
 
@@ -104,7 +115,7 @@ fn dispatch(cli: Cli) -> Ended {
 }
 
 async fn command(cli: Cli) -> Ended {
-    let base = run::Base { manifest: cli.manifest, format: cli.format, quiet: cli.quiet };
+    let base = run::Base { manifest: cli.manifest, journal: cli.journal, format: cli.format, quiet: cli.quiet };
     match cli.command {
         Command::Check | Command::Schema { .. } | Command::Completions { .. } => Ok(exit::DONE),
         Command::Plan { environment } => plan::run(base, environment).await,
@@ -116,8 +127,10 @@ async fn command(cli: Cli) -> Ended {
         }
         Command::Report { receipts } => report::run(base, &receipts).await,
         Command::Rollback { environment, to, output } => run::rollback(base, environment, to, output).await,
-        Command::Recover { environment, output } => run::recover(base, environment, output).await,
+        Command::Recover { environment, product, output } => recover::run(base, environment, product, output).await,
         Command::Status { environment } => status::run(base, environment).await,
+        Command::History { environment, product, raw, last } => history::run(base, environment, product, raw, last).await,
+        Command::Hold { environment, product, reason, off: _ } => hold::run(base, environment, product, reason).await,
         Command::Rehearse(arguments) => rehearse::run(base, arguments).await,
         Command::Sandbox(arguments) => sandbox::run(base, arguments).await,
     }
@@ -141,6 +154,18 @@ pub(crate) fn put(text: &str) -> Ended {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(exit::DONE),
         Err(error) => Err(Failure { code: exit::USAGE, text: format!("standard output cannot be written: {error}"), hints: Vec::new() }),
     }
+}
+
+/// Writes a text for people to standard output: without secrets, escape sequences and, in a workflow, commands to the runner.
+pub(crate) fn show(means: &stage::Means, text: &str) -> Ended {
+    let masked = means.masker.text(text);
+    let mut out = String::new();
+    for line in masked.lines() {
+        let line = crate::report::plain(line);
+        out.push_str(&if means.trigger.run.is_some() { crate::report::actions::harmless(&line) } else { line });
+        out.push('\n');
+    }
+    put(&out)
 }
 
 /// Returns a JSON value as text for a person who looks at it.

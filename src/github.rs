@@ -5,15 +5,17 @@
 //! stay unused: their closed enums and required fields make one odd element fail a whole page, and "sent, but the answer could not be
 //! read" must never be reported as a failure of what was sent.
 //!
-//! Each area has a file: comments and the sticky one among them, statuses, deployments, pull requests of a commit, jobs of a run. Check runs
-//! will stand beside them; the journal's refs too.
+//! Each area has a file: comments and the sticky one among them, statuses, deployments, pull requests of a commit, jobs of a run, the git
+//! database. On the last stands the journal as a ref ([`ref_store`]).
 
 mod client;
 mod comments;
 mod deployments;
 mod error;
+mod git;
 mod jobs;
 mod pulls;
+pub mod ref_store;
 mod service;
 mod statuses;
 mod sticky;
@@ -22,6 +24,7 @@ pub use client::{GitHub, Repository};
 pub use comments::{Comment, MAX_COMMENT_CHARACTERS};
 pub use deployments::{Deployment, DeploymentRequest, DeploymentState, DeploymentStatus, Mark};
 pub use error::GitHubError;
+pub use git::{GitCommit, GitRef, GitSignature, NewCommit};
 pub use jobs::Job;
 pub use pulls::{Pull, Side, choose_for_push};
 pub use statuses::{CommitState, CommitStatus};

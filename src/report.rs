@@ -33,5 +33,6 @@ mod words;
 pub use ending::Ending;
 pub use github::{GitHubReporter, RunContext};
 pub use model::Report;
+pub(crate) use plain::plain;
 pub use receipt::Receipt;
 pub use sink::{Sink, Sinks, Tally};

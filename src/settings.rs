@@ -47,10 +47,33 @@ pub mod variable {
     pub const CUTOVER_DRAIN_MARGIN: &str = "CUTOVER_DRAIN_MARGIN";
     /// The folder of journals kept on this machine.
     pub const CUTOVER_STATE_DIR: &str = "CUTOVER_STATE_DIR";
+    /// Where journals are kept: `github` (a ref of the repository) or `file` (on this machine).
+    pub const CUTOVER_JOURNAL: &str = "CUTOVER_JOURNAL";
     /// What is logged for debugging, in `tracing`'s filter syntax.
     pub const CUTOVER_LOG: &str = "CUTOVER_LOG";
     /// What a runner is called; set by the runner itself, and by what the API lists a job's runner.
     pub const RUNNER_NAME: &str = "RUNNER_NAME";
+}
+
+/// Where journals are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    /// In a ref of the repository on GitHub, where every machine finds it.
+    GitHub,
+    /// In a file on this machine.
+    File,
+}
+
+impl std::str::FromStr for Keeper {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "github" => Ok(Self::GitHub),
+            "file" => Ok(Self::File),
+            _ => Err("it is neither github nor file".to_owned()),
+        }
+    }
 }
 
 /// What the environment says.
@@ -76,6 +99,8 @@ pub struct Settings {
     pub drain_margin: Duration,
     /// The folder of journals, where chosen.
     pub state_dir: Option<PathBuf>,
+    /// Where journals are kept, where that was said.
+    pub journal: Option<Keeper>,
     /// The whole environment, for the trigger, for Fly's bases, for secrets named by the manifest, and for what gates inherit.
     pub environment: BTreeMap<String, String>,
 }
@@ -116,6 +141,8 @@ impl Settings {
                 reason: "it is no duration like 10s or 500ms".to_owned(),
             })?,
         };
+        let journal = get(variable::CUTOVER_JOURNAL).map(str::parse).transpose();
+        let journal = journal.map_err(|reason| UnusableVariable { name: variable::CUTOVER_JOURNAL, reason })?;
         Ok(Self {
             fly_token: secret(variable::FLY_ACCESS_TOKEN).or_else(|| secret(variable::FLY_API_TOKEN)),
             vercel_token: secret(variable::VERCEL_TOKEN),
@@ -127,6 +154,7 @@ impl Settings {
             edges: edges.collect::<Result<_, _>>()?,
             drain_margin,
             state_dir: get(variable::CUTOVER_STATE_DIR).map(PathBuf::from),
+            journal,
             environment,
         })
     }

@@ -19,6 +19,8 @@ mod lock;
 mod manifest;
 mod mask;
 mod openapi;
+mod people;
+mod ref_store;
 mod rehearse;
 mod release;
 mod report;

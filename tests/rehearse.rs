@@ -1,7 +1,6 @@
 //! The main job through the binary: a small product from a push to serving traffic on embedded platforms, and back.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,48 +8,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::support::binary::{Sandbox, WEB, code, cutover, output, told, until, wait};
 use crate::support::product::Product;
-
-/// The longest that any command here may take.
-const LIMIT: Duration = Duration::from_secs(90);
-
-/// A command of the binary that sees nothing of this machine's credentials.
-fn cutover(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
-    command.args(arguments).env_clear().stdin(Stdio::null());
-    for name in ["PATH", "HOME", "TMPDIR"] {
-        command.envs(std::env::var_os(name).map(|value| (name, value)));
-    }
-    command
-}
-
-fn output(mut command: Command) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait(child)
-}
-
-/// Waits for a child within the limit; a later one is killed by its own id.
-fn wait(child: Child) -> Output {
-    let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    let (done, over) = std::sync::mpsc::channel::<()>();
-    let watch = std::thread::spawn(move || {
-        if over.recv_timeout(LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            let _ = kill(id, Signal::SIGKILL);
-        }
-    });
-    let output = child.wait_with_output().unwrap();
-    drop(done);
-    watch.join().unwrap();
-    output
-}
-
-fn told(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or_else(|| panic!("ended by a signal: {}", told(output)))
-}
 
 /// A rehearsal that is under way, with its receipt and its tape.
 struct Rehearsal {
@@ -257,51 +216,6 @@ fn cutover_schema(of: &str) -> Value {
     serde_json::from_slice(&output(cutover(&["schema", of])).stdout).unwrap()
 }
 
-/// A world that listens, and the variables that point at it.
-struct Sandbox {
-    child: Child,
-    variables: Vec<(String, String)>,
-    state: tempfile::TempDir,
-    product: Product,
-}
-
-impl Sandbox {
-    fn begin() -> Self {
-        let product = Product::new();
-        let mut command = cutover(&["sandbox", product.path().to_str().unwrap(), "--earlier", "--quiet", "--format", "json"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let text: String = lines.by_ref().map_while(Result::ok).take_while(|line| line != "}").collect::<Vec<_>>().join("\n") + "}";
-        let variables: std::collections::BTreeMap<String, String> = serde_json::from_str(&text).unwrap();
-        Self { child, variables: variables.into_iter().collect(), state: tempfile::tempdir().unwrap(), product }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = cutover(arguments);
-        command.current_dir(self.product.path()).envs(self.variables.iter().cloned()).env("CUTOVER_STATE_DIR", self.state.path());
-        command.env_remove("GITHUB_TOKEN");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        output(self.command(arguments))
-    }
-
-    fn journal(&self) -> PathBuf {
-        self.state.path().join("journal/small/production.jsonl")
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT);
-        let _ = self.child.wait();
-    }
-}
-
-/// No image is built here: only the front end is released.
-const WEB: [&str; 5] = ["release", "production", "--skip-gates", "--only", "web"];
-
 #[test]
 fn a_laptop_plans_releases_looks_and_goes_back() {
     let sandbox = Sandbox::begin();
@@ -331,14 +245,6 @@ fn a_laptop_plans_releases_looks_and_goes_back() {
     assert_ne!(serves(), newer);
     let nothing = sandbox.run(&["recover", "production"]);
     assert_eq!(code(&nothing), 0, "{}", told(&nothing));
-}
-
-impl Sandbox {
-    /// How many releases the journal closed as finished.
-    fn finished(&self) -> usize {
-        let text = std::fs::read_to_string(self.journal()).unwrap();
-        text.lines().filter(|line| line.contains("\"entry\":{\"is\":\"finished\"}")).count()
-    }
 }
 
 #[test]
@@ -371,15 +277,6 @@ fn two_runs_at_once_are_one_run_and_one_that_is_told_who_holds() {
     std::fs::write(open, "").unwrap();
     let first = wait(first);
     assert_eq!(code(&first), 0, "{}", told(&first));
-}
-
-/// Reads a child's events until one of this name; what follows is read and left by a thread.
-fn until(child: &mut Child, event: &str) {
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let wanted = format!("\"{event}\"");
-    let found = lines.by_ref().map_while(Result::ok).any(|line| line.contains(&wanted));
-    assert!(found, "no {event} was told");
-    std::thread::spawn(move || lines.for_each(drop));
 }
 
 #[test]

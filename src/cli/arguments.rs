@@ -7,6 +7,8 @@ use clap_complete::Shell;
 
 use crate::event::Phase;
 use crate::id::Name;
+use crate::release::DriftPolicy;
+use crate::settings::Keeper;
 
 /// Commands in the order of how often they are needed; clap cannot group subcommands, so the list is ours.
 const COMMANDS: &str = "\
@@ -25,7 +27,9 @@ The parts of a run, for separate jobs:
 When something is wrong:
   status       Show what an environment serves, and whether a release is unfinished
   rollback     Release what served before
-  recover      Bring an unfinished release to its end, forward or back
+  recover      Bring unfinished releases to their end, forward or back
+  hold         Let no release begin, or let them begin again
+  history      Show what was released, by whom and why
 
 More:
   sandbox      Run the built-in platforms alone, for any client
@@ -47,6 +51,10 @@ pub struct Cli {
     /// What is written: text for people, or JSON for programs.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Where journals are kept: github (a ref of the repository) or file (on this machine); by default github where this is part of a
+    /// workflow, or where the repository is there.
+    #[arg(long, global = true, value_name = "WHERE")]
+    pub journal: Option<Keeper>,
     /// Say only what failed and how it ended.
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -148,10 +156,13 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Bring an unfinished release to its end, forward or back.
+    /// Bring unfinished releases to their end, forward or back; the manifest is not read.
     Recover {
-        /// The environment.
-        environment: Name,
+        /// The environment; by default every one that has a journal.
+        environment: Option<Name>,
+        /// The product; by default every one that has a journal.
+        #[arg(long, value_name = "NAME")]
+        product: Option<Name>,
         /// Where results go.
         #[command(flatten)]
         output: Output,
@@ -160,6 +171,34 @@ pub enum Command {
     Status {
         /// The environment.
         environment: Name,
+    },
+    /// Show the releases of an environment, as its journal tells them.
+    History {
+        /// The environment.
+        environment: Name,
+        /// The product; by default the manifest's.
+        #[arg(long, value_name = "NAME")]
+        product: Option<Name>,
+        /// Print the journal's records as they are, one JSON value a line.
+        #[arg(long)]
+        raw: bool,
+        /// How many records are read, from the newest back.
+        #[arg(long, value_name = "RECORDS", default_value_t = 100)]
+        last: usize,
+    },
+    /// Let no release of an environment begin, until it is taken back.
+    Hold {
+        /// The environment.
+        environment: Name,
+        /// The product; by default the manifest's.
+        #[arg(long, value_name = "NAME")]
+        product: Option<Name>,
+        /// Why, for whoever is refused.
+        #[arg(long, value_name = "TEXT", required_unless_present = "off", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+        reason: Option<String>,
+        /// Take the hold back.
+        #[arg(long, conflicts_with = "reason")]
+        off: bool,
     },
     /// Do a whole run on built-in platforms: no account, no network, failures on demand.
     Rehearse(Rehearse),
@@ -205,6 +244,23 @@ pub struct Forward {
     /// Release a commit that is older than what serves.
     #[arg(long)]
     pub older: bool,
+    /// Accept what somebody changed beside cutover as the state to go back to.
+    #[arg(long)]
+    pub adopt: bool,
+    /// Release over what somebody changed beside cutover; a failure goes back to it.
+    #[arg(long = "override", conflicts_with = "adopt")]
+    pub overriding: bool,
+}
+
+impl Forward {
+    /// Returns what the flags say about what somebody else changed.
+    pub(crate) const fn drift(self) -> DriftPolicy {
+        match (self.adopt, self.overriding) {
+            (true, _) => DriftPolicy::Adopt,
+            (false, true) => DriftPolicy::Override,
+            (false, false) => DriftPolicy::Refuse,
+        }
+    }
 }
 
 /// The arguments of `rehearse`.

@@ -1,22 +1,20 @@
 //! A run from its ask to its conclusion: preflight, gates, builds, release. The only file that knows their order.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::arguments::Forward;
 use super::ask::Ask;
 use super::build::{self, Artifacts};
-use super::stage::Stage;
-use super::{gates, preflight, targets};
+use super::stage::{Means, Stage};
+use super::{gates, hold, journal, preflight, recover, targets};
 use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
 use crate::release::journal::Journal;
-use crate::release::lock::{self, NoTurn, Turn};
+use crate::release::lock::Patience;
 use crate::release::plan::Shipment;
-use crate::release::store::StoreError;
-use crate::release::store::file::FileStore;
-use crate::release::{Context, Failure, Move, Plan, Recovered, Release, recover};
+use crate::release::{Context, DriftPolicy, Failure, Move, Plan, Release};
 
 /// What a command adds to an ask.
 #[derive(Debug, Clone, Default)]
@@ -29,8 +27,8 @@ pub(crate) struct Options {
     pub(crate) skip_gates: bool,
     /// Run only these gates and what they need; all when empty.
     pub(crate) gates: Vec<Name>,
-    /// Release a commit older than what serves.
-    pub(crate) older: bool,
+    /// What it may do that it refuses by default.
+    pub(crate) forward: Forward,
 }
 
 /// How a run ended.
@@ -47,7 +45,8 @@ pub(crate) struct Conclusion {
 }
 
 impl Conclusion {
-    fn untouched(outcome: Outcome) -> Self {
+    /// Returns the conclusion of a run that touched nothing.
+    pub(crate) fn untouched(outcome: Outcome) -> Self {
         Self { outcome, serving: Serving::Before, failure: None, hints: Vec::new() }
     }
 
@@ -69,11 +68,8 @@ impl Conclusion {
     }
 }
 
-/// The code of the notice that a recovery rolled an unfinished release back.
-const ROLLED_BACK: &str = "recover::rolled-back";
-
 /// Why a run stops short of a release's own ending.
-type Stop = Conclusion;
+pub(super) type Stop = Conclusion;
 
 /// Does what was asked, and tells its beginning and its end.
 pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conclusion {
@@ -121,9 +117,9 @@ fn cancelled_if_asked(stage: &Stage, conclusion: Conclusion) -> Conclusion {
 }
 
 /// Tells how the run ended; the last event of every run.
-pub(crate) fn tell_end(stage: &Stage, conclusion: &Conclusion) {
-    let requests = stage.transport.requests().into_iter().map(|(platform, count)| (platform, count.reads + count.writes)).collect();
-    stage.events.emit(EventKind::RunFinished {
+pub(crate) fn tell_end(means: &Means, conclusion: &Conclusion) {
+    let requests = means.transport.requests().into_iter().map(|(platform, count)| (platform, count.reads + count.writes)).collect();
+    means.events.emit(EventKind::RunFinished {
         outcome: conclusion.outcome,
         exit_code: conclusion.exit_code(),
         serving: conclusion.serving,
@@ -143,14 +139,17 @@ fn caveats(stage: &Stage) -> Vec<String> {
 
 /// Preflight, gates, builds, release.
 async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
-    let context = stage.context(environment, stage.trigger.to_string());
-    let mut journal = open_journal(stage, environment).await?;
-    // An unfinished release may need every target to be brought to its end; else only what is released is asked for credentials.
-    let needed = if journal.state().open.is_some() { &[][..] } else { &options.only[..] };
-    let all = targets::of(stage, environment, needed).map_err(unusable)?;
-    preflight::run(stage, &context, &all, &journal, options.older).await?;
-    recover_first(&context, &mut journal, &all).await?;
-    let chosen: Vec<AnyTarget> = all.into_iter().filter(|target| options.only.is_empty() || options.only.contains(target.name())).collect();
+    let context = Context { drift: options.forward.drift(), ..stage.context(environment, stage.trigger.to_string()) };
+    let mut journal = journal::open(stage, environment).await?;
+    not_held(environment, &journal)?;
+    if dry_run {
+        tell_unfinished(stage, &journal);
+    } else {
+        recover::first(stage, &context, &mut journal, Patience::default()).await?;
+    }
+    // Only what is released is asked for credentials.
+    let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &options.only).map_err(unusable)?;
+    preflight::run(stage, &context, &all, &journal, options.forward.older).await?;
     if !options.skip_gates && options.artifacts.is_none() {
         gates::run(stage, Some(environment), &[]).await.map_err(Conclusion::untouched)?;
     }
@@ -159,7 +158,7 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
         None => build::build(stage, environment, &options.only).await,
     };
     let artifacts = artifacts.map_err(failed_build)?;
-    let moves = moves(stage, environment, chosen, &artifacts, dry_run).await?;
+    let moves = moves(stage, environment, all, &artifacts, dry_run).await?;
     let plan = Plan::make(&context, moves).await.map_err(refused)?;
     if dry_run {
         let moving = plan.moving().count();
@@ -170,16 +169,41 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
         );
         return Ok(Conclusion::untouched(Outcome::Carried));
     }
+    // Gates and builds take their time: a person may have decided otherwise meanwhile.
+    journal.refresh().await.map_err(|error| journal::refusal(&error, Some(environment)))?;
+    not_held(environment, &journal)?;
     Ok(ended(&Release::new(context, &mut journal, plan).run().await))
+}
+
+/// Refuses where a person wants no release to begin.
+fn not_held(environment: &Name, journal: &Journal) -> Result<(), Stop> {
+    let Some(hold) = &journal.state().hold else { return Ok(()) };
+    let text = format!("{environment} is held: {} (by {}, since {}); nothing was touched", hold.reason, hold.by.id, hold::when(hold));
+    let hints = vec![format!("cutover hold {environment} --off")];
+    Err(Conclusion { outcome: Outcome::Held, ..Conclusion::refused(text, hints) })
+}
+
+fn tell_unfinished(stage: &Stage, journal: &Journal) {
+    if let Some(open) = &journal.state().open {
+        let text = format!("The release {} is unfinished; a run that may change something brings it to its end first.", open.begun.release);
+        stage.events.notice(Level::Warning, "release::unfinished-found", text);
+    }
 }
 
 /// A release of what an earlier release shipped.
 async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result<Conclusion, Stop> {
-    let mut journal = open_journal(stage, environment).await?;
-    let all = targets::of(stage, environment, &[]).map_err(unusable)?;
-    let context = stage.context(environment, format!("rollback ({})", stage.trigger));
+    let mut journal = journal::open(stage, environment).await?;
+    if let Some(hold) = &journal.state().hold {
+        // A hold is there so that nothing new begins; going back is what it may be there for.
+        let text =
+            format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
+        stage.events.notice(Level::Warning, "hold::going-back", text);
+    }
+    // A person asks for this very change of what serves, whoever made that.
+    let context = Context { drift: DriftPolicy::Override, ..stage.context(environment, format!("rollback ({})", stage.trigger)) };
+    recover::first(stage, &context, &mut journal, Patience::default()).await?;
+    let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &[]).map_err(unusable)?;
     preflight::run(stage, &context, &all, &journal, true).await?;
-    recover_first(&context, &mut journal, &all).await?;
     let state = journal.state();
     let earlier = match to {
         Some(release) => state.closed.iter().find(|closed| closed.release.as_str() == release && closed.finished),
@@ -235,67 +259,6 @@ pub(crate) async fn build_only(stage: &Stage, environment: &Name, out: &Path, sk
     conclusion
 }
 
-/// Brings an unfinished release of the environment to its end, and does nothing else.
-pub(crate) async fn recover_only(stage: &Stage, environment: &Name) -> Conclusion {
-    let work = async {
-        let mut journal = open_journal(stage, environment).await?;
-        let all = targets::of(stage, environment, &[]).map_err(unusable)?;
-        let context = stage.context(environment, "recovery".to_owned());
-        if journal.state().open.is_none() {
-            stage.events.notice(Level::Note, "recover::nothing", format!("Every release of {environment} is closed; nothing to do."));
-            return Ok(Conclusion::untouched(Outcome::Carried));
-        }
-        match recover_first(&context, &mut journal, &all).await? {
-            Recovered::Nothing => Ok(Conclusion::untouched(Outcome::Carried)),
-            // What was to be recovered is recovered: that is success, whichever side it ended on.
-            Recovered::RolledBack(release) => {
-                let text = format!("The unfinished release {release} was rolled back; what served before it serves.");
-                stage.events.notice(Level::Note, ROLLED_BACK, text);
-                Ok(Conclusion::untouched(Outcome::Carried))
-            }
-            Recovered::Finished(release) => {
-                stage.events.notice(
-                    Level::Note,
-                    "recover::finished",
-                    format!("The release {release} had been committed; it is finished now."),
-                );
-                Ok(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) })
-            }
-            Recovered::Unfinished(release) => {
-                let text =
-                    format!("The release {release} serves; not everything that it left could be removed. The next recovery tries again.");
-                stage.events.notice(Level::Warning, "recover::unfinished", text);
-                Ok(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) })
-            }
-            Recovered::Stuck(..) => Ok(Conclusion::untouched(Outcome::Stuck)),
-        }
-    };
-    let conclusion: Conclusion = work.await.unwrap_or_else(|stop: Stop| stop);
-    tell_end(stage, &conclusion);
-    conclusion
-}
-
-async fn recover_first(context: &Context, journal: &mut Journal, all: &[AnyTarget]) -> Result<Recovered, Stop> {
-    let by_name: BTreeMap<Name, &AnyTarget> = all.iter().map(|target| (target.name().clone(), target)).collect();
-    let abandoned = match lock::turn(context, journal, &lock::Nobody, lock::Patience::default()).await {
-        Ok(Turn::Free) => return Ok(Recovered::Nothing),
-        Ok(Turn::Abandoned(abandoned)) => abandoned,
-        Err(no_turn) => return Err(no_turn_for(&no_turn)),
-    };
-    match recover(context, journal, &by_name, &abandoned).await.map_err(refused)? {
-        Recovered::Stuck(release, failures) => {
-            let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            Err(Conclusion {
-                outcome: Outcome::Stuck,
-                serving: Serving::Unknown,
-                failure: Some(format!("the unfinished release {release} could not be brought to its end: {text}")),
-                hints: vec![format!("cutover status {}", context.environment), format!("cutover recover {}", context.environment)],
-            })
-        }
-        other => Ok(other),
-    }
-}
-
 async fn moves(stage: &Stage, environment: &Name, chosen: Vec<AnyTarget>, artifacts: &Artifacts, dry_run: bool) -> Result<Vec<Move>, Stop> {
     let mut moves = Vec::new();
     for target in chosen {
@@ -312,45 +275,12 @@ fn move_of(stage: &Stage, environment: &Name, target: AnyTarget, shipment: Shipm
     Move { target, shipment, after, checks }
 }
 
-/// Opens the environment's journal and takes its lock.
-async fn open_journal(stage: &Stage, environment: &Name) -> Result<Journal, Stop> {
-    let path = FileStore::path(&stage.state_dir, &stage.manifest.product, environment);
-    if stage.trigger.run.is_some() && !stage.rehearsal {
-        let text = "The journal is a file on this runner and ends with it: a runner that dies in mid-release leaves no record that a later run could read.";
-        stage.events.notice(Level::Warning, "journal::local-only", text);
-    }
-    let opened = match FileStore::open(&path, &stage.owner()) {
-        Ok(store) => Journal::open(Box::new(store), stage.owner(), stage.clock).await,
-        Err(error) => Err(error),
-    };
-    opened.map_err(|error| {
-        let hints = match &error {
-            StoreError::Held { .. } => vec![format!("wait for that run, then try again; cutover status {environment} shows where it is")],
-            StoreError::Damaged { .. } => vec![format!("look at {}; nothing was touched", path.display())],
-            _ => Vec::new(),
-        };
-        let outcome = if matches!(error, StoreError::Held { .. }) { Outcome::Held } else { Outcome::PreflightFailed };
-        Conclusion { outcome, ..Conclusion::refused(error.to_string(), hints) }
-    })
-}
-
-/// Returns how a run ends whose turn never came; nothing was touched.
-fn no_turn_for(no_turn: &NoTurn) -> Conclusion {
-    let outcome = match no_turn {
-        NoTurn::TimedOut { .. } => Outcome::Held,
-        NoTurn::Superseded(_) => Outcome::Superseded,
-        NoTurn::Cancelled => Outcome::Cancelled,
-        NoTurn::Store(_) => Outcome::PreflightFailed,
-    };
-    Conclusion { outcome, ..Conclusion::refused(no_turn.to_string(), Vec::new()) }
-}
-
 fn ended(ending: &crate::release::Ending) -> Conclusion {
     // The release has told its failure and its hints in its own last event.
     Conclusion { outcome: ending.outcome, serving: ending.serving, failure: None, hints: Vec::new() }
 }
 
-fn refused(failure: Failure) -> Stop {
+pub(super) fn refused(failure: Failure) -> Stop {
     let outcome = if failure.cancelled { Outcome::Cancelled } else { Outcome::PreflightFailed };
     Conclusion { outcome, ..Conclusion::refused(failure.to_string(), failure.hints) }
 }

@@ -15,7 +15,7 @@ use super::ask::{self, Ask};
 use super::conduct::{self, Options};
 use super::reporting::Telling;
 use super::run::{Base, Ready, manifest};
-use super::stage::{self, Builds, Stage};
+use super::stage::{self, Builds, Means, Stage};
 use super::world::{Beginning, Embedded, GITHUB_TOKEN, REPOSITORY};
 use super::{Ended, Failure, manifest_in, targets};
 use crate::clock::Clock;
@@ -150,11 +150,9 @@ fn ready(
     let transport = stage::network(&settings, clock).map_err(|error| Failure::usage(error.to_string()))?;
     let shutdown = Shutdown::default();
     shutdown.listen().map_err(|error| Failure::preflight(format!("signals cannot be heard: {error}")))?;
-    let (masker, _) = stage::masker(&settings, &loaded.manifest);
+    let (masker, _) = stage::masker(&settings, Some(&loaded.manifest));
     let (events, receiver) = Events::channel(clock);
-    let stage = Stage {
-        root: loaded.root.clone(),
-        manifest: loaded.manifest.clone(),
+    let means = Means {
         settings,
         trigger,
         transport,
@@ -163,10 +161,12 @@ fn ready(
         masker,
         clock,
         chance: Arc::new(Chance::from_system()),
-        builds: if embedded.containers { Builds::RealOrStandIn } else { Builds::StandIn },
+        root: loaded.root.clone(),
         state_dir: state.to_owned(),
         rehearsal: true,
     };
+    let builds = if embedded.containers { Builds::RealOrStandIn } else { Builds::StandIn };
+    let stage = Stage { means, manifest: loaded.manifest.clone(), builds };
     Ok(Ready { stage, events: receiver, telling: Telling { format: base.format, quiet: base.quiet, actions: false } })
 }
 

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::arguments::{Format, Output};
-use super::stage::Stage;
+use super::stage::{Means, Stage};
 use crate::event::{Event, Level, Outcome};
 use crate::github::{GitHub, Repository, Stamp};
 use crate::id::{Chance, Name};
@@ -113,9 +113,9 @@ pub(crate) fn github(stage: &Stage, environment: Option<&Name>) -> Option<GitHub
 }
 
 /// Writes what is left when the run has ended: receipt, page, summary, outputs. What cannot be written is told, and fails nothing.
-pub(crate) fn write_files(stage: &Stage, report: &Report, links: &Links, output: &Output) -> Vec<String> {
+pub(crate) fn write_files(means: &Means, report: &Report, links: &Links, output: &Output) -> Vec<String> {
     let mut troubles = Vec::new();
-    let masked = |text: String| stage.masker.text(&text).into_owned();
+    let masked = |text: String| means.masker.text(&text).into_owned();
     if let Some(path) = &output.receipt {
         let written = Receipt::of(report).and_then(|receipt| receipt.write(path));
         troubles.extend(written.err().map(|error| format!("the receipt could not be written: {error}")));
@@ -124,7 +124,7 @@ pub(crate) fn write_files(stage: &Stage, report: &Report, links: &Links, output:
         let written = std::fs::write(path, masked(html::html(report)));
         troubles.extend(written.err().map(|error| format!("the page {} could not be written: {error}", path.display())));
     }
-    let file = |name: &str| stage.settings.environment.get(name).filter(|path| !path.is_empty()).map(Path::new);
+    let file = |name: &str| means.settings.environment.get(name).filter(|path| !path.is_empty()).map(Path::new);
     if let Some(path) = file("GITHUB_STEP_SUMMARY") {
         let written = outputs::append(path, &masked(summary::summary(report, links)));
         troubles.extend(written.err().map(|error| format!("the job summary could not be written: {error}")));

@@ -8,13 +8,13 @@ use super::arguments::{Forward, Output};
 use super::ask::{self, Ask};
 use super::conduct::{self, Conclusion, Options};
 use super::reporting::{self, Listening, Telling};
-use super::stage::{self, Builds, Stage};
+use super::stage::{self, Builds, Means, Stage};
 use super::{Ended, Failure, Format};
 use crate::clock::Clock;
 use crate::event::{Event, Events, Level};
 use crate::id::{Chance, Name};
-use crate::manifest::{Loaded, diagnostics, load};
-use crate::settings::Settings;
+use crate::manifest::{Loaded, Manifest, diagnostics, load};
+use crate::settings::{Keeper, Settings};
 use crate::shutdown::Shutdown;
 use crate::trigger::{Checkout, Trigger, is_actions, read_event};
 
@@ -23,6 +23,8 @@ use crate::trigger::{Checkout, Trigger, is_actions, read_event};
 pub(super) struct Base {
     /// The manifest.
     pub(super) manifest: PathBuf,
+    /// Where journals are kept, where that was said.
+    pub(super) journal: Option<Keeper>,
     /// In what form results are written.
     pub(super) format: Format,
     /// Only what failed and how it ended.
@@ -33,6 +35,16 @@ pub(super) struct Base {
 pub(super) struct Ready {
     /// What the run works with.
     pub(super) stage: Stage,
+    /// Its events.
+    pub(super) events: UnboundedReceiver<Event>,
+    /// How it is told.
+    pub(super) telling: Telling,
+}
+
+/// The means of a command without a manifest, with their listener.
+pub(super) struct Settled {
+    /// What the command works with.
+    pub(super) means: Means,
     /// Its events.
     pub(super) events: UnboundedReceiver<Event>,
     /// How it is told.
@@ -52,14 +64,22 @@ pub(super) fn manifest(path: &std::path::Path) -> Result<Loaded, Failure> {
 /// Settles everything that a run on the real platforms works with.
 pub(super) async fn ready(base: &Base) -> Result<Ready, Failure> {
     let loaded = manifest(&base.manifest)?;
+    let settled = settle(base, loaded.root.clone(), Some(&loaded.manifest)).await?;
+    let Settled { means, events, telling } = settled;
+    Ok(Ready { stage: Stage { means, manifest: loaded.manifest, builds: Builds::Real }, events, telling })
+}
+
+/// Settles the means of a command: what it is told by the environment, where it stands, and who listens. `manifest` names more secrets to mask.
+pub(super) async fn settle(base: &Base, root: PathBuf, manifest: Option<&Manifest>) -> Result<Settled, Failure> {
     let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
-    let settings = Settings::from_environment(variables).map_err(|error| Failure::usage(error.to_string()))?;
+    let mut settings = Settings::from_environment(variables).map_err(|error| Failure::usage(error.to_string()))?;
+    settings.journal = base.journal.or(settings.journal);
     let actions = is_actions(&settings.environment);
     let trigger = if actions {
         let event = read_event(&settings.environment).map_err(|error| Failure::usage(error.to_string()))?;
         Trigger::from_actions(&settings.environment, &event).map_err(|error| Failure::usage(error.to_string()))?
     } else {
-        Trigger::person(Checkout::read(&loaded.root).await)
+        Trigger::person(Checkout::read(&root).await)
     };
     // From here on a process of the same user cannot read our credentials; where the kernel refuses, the jobs are the boundary all the same.
     let _ = crate::process::forbid_reading_our_memory();
@@ -67,7 +87,7 @@ pub(super) async fn ready(base: &Base) -> Result<Ready, Failure> {
     let transport = stage::network(&settings, clock).map_err(|error| Failure::usage(error.to_string()))?;
     let shutdown = Shutdown::default();
     shutdown.listen().map_err(|error| Failure::preflight(format!("signals cannot be heard: {error}")))?;
-    let (masker, too_short) = stage::masker(&settings, &loaded.manifest);
+    let (masker, too_short) = stage::masker(&settings, manifest);
     let (events, receiver) = Events::channel(clock);
     for name in too_short {
         events.notice(
@@ -76,23 +96,10 @@ pub(super) async fn ready(base: &Base) -> Result<Ready, Failure> {
             format!("The value of {name} is too short to be masked; it may appear in the log."),
         );
     }
-    let state_dir = stage::state_dir(&loaded.root, &settings);
-    let stage = Stage {
-        root: loaded.root,
-        manifest: loaded.manifest,
-        settings,
-        trigger,
-        transport,
-        events,
-        shutdown,
-        masker,
-        clock,
-        chance: std::sync::Arc::new(Chance::from_system()),
-        builds: Builds::Real,
-        state_dir,
-        rehearsal: false,
-    };
-    Ok(Ready { stage, events: receiver, telling: Telling { format: base.format, quiet: base.quiet, actions } })
+    let state_dir = stage::state_dir(&root, &settings);
+    let chance = std::sync::Arc::new(Chance::from_system());
+    let means = Means { settings, trigger, transport, events, shutdown, masker, clock, chance, root, state_dir, rehearsal: false };
+    Ok(Settled { means, events: receiver, telling: Telling { format: base.format, quiet: base.quiet, actions } })
 }
 
 impl Ready {
@@ -107,7 +114,7 @@ impl Ready {
         let told = reporting::on_github(reporter, listening.tally());
         let (conclusion, links) = tokio::join!(work(&stage), told);
         // The last sender goes with the stage's own, so that the listeners hear the end.
-        drop(std::mem::replace(&mut stage.events, Events::channel(stage.clock).0));
+        drop(std::mem::replace(&mut stage.means.events, Events::channel(stage.means.clock).0));
         let report = listening.end().await;
         reporting::tell_troubles(&reporting::write_files(&stage, &report, &links, output));
         Ok(conclusion.exit_code())
@@ -118,7 +125,7 @@ impl Ready {
 pub(super) async fn run(base: Base, environment: Option<Name>, dry_run: bool, output: Output, forward: Forward) -> Ended {
     let ready = ready(&base).await?;
     let ask = ask::ask(&ready.stage.trigger, &ready.stage.manifest, environment.as_ref(), dry_run).map_err(misfit)?;
-    let options = Options { older: forward.older, ..Options::default() };
+    let options = Options { forward, ..Options::default() };
     conducted(ready, ask, options, &output).await
 }
 
@@ -157,7 +164,7 @@ pub(super) async fn release(
         }
         _ => ask::ask(&ready.stage.trigger, &ready.stage.manifest, Some(&environment), false).map_err(misfit)?,
     };
-    conducted(ready, ask, Options { only, artifacts, skip_gates, older: forward.older, ..Options::default() }, &output).await
+    conducted(ready, ask, Options { only, artifacts, skip_gates, forward, ..Options::default() }, &output).await
 }
 
 /// `cutover rollback`.
@@ -165,14 +172,6 @@ pub(super) async fn rollback(base: Base, environment: Name, to: Option<String>, 
     let ready = ready(&base).await?;
     ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
     conducted(ready, Ask::Rollback { environment, to }, Options::default(), &output).await
-}
-
-/// `cutover recover`.
-pub(super) async fn recover(base: Base, environment: Name, output: Output) -> Ended {
-    let ready = ready(&base).await?;
-    ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
-    let name = environment.clone();
-    ready.run(Some(&environment), &output, async |stage| conduct::recover_only(stage, &name).await).await
 }
 
 /// `cutover build`.

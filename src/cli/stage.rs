@@ -30,14 +30,10 @@ pub(crate) enum Builds {
     StandIn,
 }
 
-/// What a run works with.
+/// The shared means of every command that asks or changes something: all that a run works with, beside a manifest.
 #[derive(Debug, Clone)]
-pub(crate) struct Stage {
-    /// The repository's root: where the manifest is.
-    pub(crate) root: PathBuf,
-    /// The manifest.
-    pub(crate) manifest: Manifest,
-    /// Everything from outside it.
+pub(crate) struct Means {
+    /// Everything from outside the manifest.
     pub(crate) settings: Settings,
     /// What started the run.
     pub(crate) trigger: Trigger,
@@ -53,40 +49,34 @@ pub(crate) struct Stage {
     pub(crate) clock: Clock,
     /// Where names of containers and jitter come from.
     pub(crate) chance: Arc<Chance>,
-    /// How artifacts come to be.
-    pub(crate) builds: Builds,
-    /// Where journals are kept.
+    /// Where the run stands: the manifest's folder, or the current one.
+    pub(crate) root: PathBuf,
+    /// Where journals are kept that are kept on this machine.
     pub(crate) state_dir: PathBuf,
     /// Whether this is a rehearsal on embedded platforms.
     pub(crate) rehearsal: bool,
 }
 
-impl Stage {
-    /// Returns the context of a release of `environment`.
-    pub(crate) fn context(&self, environment: &Name, reason: String) -> Context {
-        let settings = &self.manifest.environments[environment];
-        let timing = Timing {
-            watch: settings.watch,
-            max_skew: settings.max_skew,
-            edges: if self.settings.edges.is_empty() { Timing::default().edges } else { self.settings.edges.len() },
-            ..Timing::default()
-        };
-        let timing = if self.rehearsal { rehearsed(&timing) } else { timing };
-        Context {
-            product: self.manifest.product.clone(),
-            environment: environment.clone(),
-            release: ReleaseId::new(self.clock.now(), self.transport.chance()),
-            commit: self.trigger.tested_commit().to_owned(),
-            reason,
-            transport: self.transport.clone(),
-            events: self.events.clone(),
-            shutdown: self.shutdown.clone(),
-            timing,
-            secrets: self.check_secrets(environment),
-            drift: crate::release::DriftPolicy::default(),
-        }
-    }
+/// What a run of a product works with: its manifest, and the shared means.
+#[derive(Debug, Clone)]
+pub(crate) struct Stage {
+    /// The shared means; whatever they have can be asked of the stage.
+    pub(crate) means: Means,
+    /// The manifest.
+    pub(crate) manifest: Manifest,
+    /// How artifacts come to be.
+    pub(crate) builds: Builds,
+}
 
+impl std::ops::Deref for Stage {
+    type Target = Means;
+
+    fn deref(&self) -> &Means {
+        &self.means
+    }
+}
+
+impl Means {
     /// Returns who writes into the journal.
     pub(crate) fn owner(&self) -> Owner {
         match &self.trigger.run {
@@ -113,6 +103,40 @@ impl Stage {
         }
     }
 
+    /// Returns the context of bringing an environment's unfinished release to its end: nothing in it is from a manifest.
+    pub(crate) fn recovery(&self, product: &Name, environment: &Name) -> Context {
+        self.context(product, environment, format!("recovery ({})", self.trigger), Timing::default())
+    }
+
+    fn context(&self, product: &Name, environment: &Name, reason: String, timing: Timing) -> Context {
+        let edges = if self.settings.edges.is_empty() { timing.edges } else { self.settings.edges.len() };
+        let timing = Timing { edges, ..timing };
+        Context {
+            product: product.clone(),
+            environment: environment.clone(),
+            release: ReleaseId::new(self.clock.now(), self.transport.chance()),
+            commit: self.trigger.tested_commit().to_owned(),
+            reason,
+            transport: self.transport.clone(),
+            events: self.events.clone(),
+            shutdown: self.shutdown.clone(),
+            // Edges on this machine mean embedded platforms: a rehearsal, or a sandbox that a person works in.
+            timing: if self.rehearsal || !self.settings.edges.is_empty() { rehearsed(&timing) } else { timing },
+            secrets: BTreeMap::new(),
+            drift: crate::release::DriftPolicy::default(),
+        }
+    }
+}
+
+impl Stage {
+    /// Returns the context of a release of `environment`, which the manifest has.
+    pub(crate) fn context(&self, environment: &Name, reason: String) -> Context {
+        let settings = &self.manifest.environments[environment];
+        let timing = Timing { watch: settings.watch, max_skew: settings.max_skew, ..Timing::default() };
+        let context = self.means.context(&self.manifest.product, environment, reason, timing);
+        Context { secrets: self.check_secrets(environment), ..context }
+    }
+
     /// Returns the secrets that the checks of an environment sign with, by variable; those that are not set are left out.
     fn check_secrets(&self, environment: &Name) -> BTreeMap<String, SecretString> {
         signing_secrets(&self.manifest, environment)
@@ -136,7 +160,7 @@ fn secret_of(check: &Check) -> Option<&str> {
     }
 }
 
-/// In a rehearsal nothing is far away, and a person waits: the same waits, with shorter limits.
+/// On embedded platforms nothing is far away, and a person waits: the same waits, with shorter limits.
 fn rehearsed(timing: &Timing) -> Timing {
     Timing {
         watch: timing.watch.min(Duration::from_secs(2)),
@@ -151,18 +175,17 @@ fn rehearsed(timing: &Timing) -> Timing {
     }
 }
 
-/// Returns the masker of a run: every credential, and every secret that the manifest names.
-pub(crate) fn masker(settings: &Settings, manifest: &Manifest) -> (Masker, Vec<String>) {
+/// Returns the masker of a run: every credential, and every secret that a manifest names.
+pub(crate) fn masker(settings: &Settings, manifest: Option<&Manifest>) -> (Masker, Vec<String>) {
     use secrecy::ExposeSecret;
     let masker = Masker::new();
     let mut known: Vec<(String, Secret)> =
         settings.credentials().iter().map(|secret| ("a credential".to_owned(), Secret::new(secret.expose_secret()))).collect();
-    let named = manifest
-        .targets
-        .values()
-        .flat_map(|target| target.secrets.iter().map(String::as_str).chain(target.verify.iter().filter_map(secret_of)));
-    let images = manifest.images.values().flat_map(|image| image.secrets.iter().map(String::as_str));
-    let hooks = manifest.targets.values().filter_map(hook_secret);
+    let targets = || manifest.iter().flat_map(|manifest| manifest.targets.values());
+    let named = targets().flat_map(|target| target.secrets.iter().map(String::as_str).chain(target.verify.iter().filter_map(secret_of)));
+    let images = manifest.iter().flat_map(|manifest| manifest.images.values());
+    let images = images.flat_map(|image| image.secrets.iter().map(String::as_str));
+    let hooks = targets().filter_map(hook_secret);
     for name in named.chain(images).chain(hooks) {
         if let Some(value) = settings.secret(name) {
             known.push((name.to_owned(), Secret::new(value.expose_secret())));

@@ -1,4 +1,4 @@
-//! `cutover status`: what an environment serves by its platforms' word, and where its journal is; reads only.
+//! `cutover status`: what an environment serves by its platforms' word, and what its journal says; reads only.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,21 +6,25 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::run::{Base, ready};
-use super::{Ended, Failure, Format, ask, pretty, put, targets};
+use super::{Ended, Failure, Format, ask, hold, journal, pretty, put, show, targets};
 use crate::event::Phase;
 use crate::id::Name;
 use crate::platform::{Scope, Target};
-use crate::release::journal::fold;
-use crate::release::store::file::FileStore;
+use crate::release::journal::Hold;
+use crate::report::plain;
 
 #[derive(Debug, Serialize)]
 struct Document {
     version: u32,
     environment: Name,
-    /// The newest finished release that the journal on this machine knows.
+    /// Where the journal is.
+    journal: String,
+    /// The newest finished release that the journal knows.
     release: Option<Known>,
     /// The release that is not closed.
     unfinished: Option<Unfinished>,
+    /// The hold, while there is one.
+    hold: Option<Hold>,
     targets: Vec<Row>,
 }
 
@@ -36,7 +40,14 @@ struct Known {
 struct Unfinished {
     release: String,
     stage: String,
+    /// Who holds the lock.
     owner: String,
+    /// Where to look for it; may be empty.
+    url: String,
+    /// Until when it counts as at work where nobody can say.
+    until: String,
+    /// Why the release is made.
+    reason: String,
     cause: Option<String>,
     stuck: bool,
 }
@@ -60,9 +71,8 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
     let ready = ready(&base).await?;
     let stage = &ready.stage;
     ask::known(&stage.manifest, &environment).map_err(|misfit| Failure::usage(misfit.to_string()))?;
-    let path = FileStore::path(&stage.state_dir, &stage.manifest.product, &environment);
-    let records = FileStore::read(&path).map_err(|error| Failure::preflight(error.to_string()))?;
-    let state = fold(&records).map_err(|error| Failure::preflight(error.to_string()))?;
+    let journal = journal::beside(stage, &stage.manifest.product, &environment).await?;
+    let state = journal.state();
     let all = targets::of(stage, &environment, &[])
         .map_err(|fault| Failure { hints: fault.hints.clone(), ..Failure::preflight(fault.to_string()) })?;
     let context = stage.context(&environment, "a look".to_owned());
@@ -102,6 +112,7 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
     let document = Document {
         version: 1,
         environment,
+        journal: journal.place(),
         release: state.serving().map(|closed| Known {
             release: closed.release.to_string(),
             commit: closed.commit.clone(),
@@ -112,14 +123,18 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
             release: open.begun.release.to_string(),
             stage: format!("{:?}", open.stage).to_lowercase(),
             owner: open.owner.id.clone(),
+            url: open.owner.url.clone(),
+            until: open.until.to_string(),
+            reason: open.begun.reason.clone(),
             cause: open.cause.clone(),
             stuck: open.stuck,
         }),
+        hold: state.hold.clone(),
         targets: rows,
     };
     match base.format {
         Format::Json => put(&pretty(&document))?,
-        Format::Text => put(&text(&document))?,
+        Format::Text => show(stage, &text(&document))?,
     };
     Ok(if unreadable { crate::exit::PREFLIGHT_FAILED } else { crate::exit::DONE })
 }
@@ -136,15 +151,18 @@ fn text(document: &Document) -> String {
             super::conduct::short(&known.commit),
             known.at
         ),
-        None => writeln!(out, "{}: the journal on this machine knows no finished release", document.environment),
+        None => writeln!(out, "{}: its journal knows no finished release ({})", document.environment, document.journal),
     };
+    if let Some(held) = &document.hold {
+        let _ = writeln!(out, "held: {} (by {}, since {})", plain(&held.reason), held.by.id, hold::when(held));
+        let _ = writeln!(out, "  no release begins until `cutover hold {} --off`", document.environment);
+    }
     if let Some(open) = &document.unfinished {
         let stuck = if open.stuck { ", stuck" } else { "" };
-        let _ = writeln!(
-            out,
-            "unfinished: {} ({}{stuck}), by {}; `cutover recover {}` brings it to its end",
-            open.release, open.stage, open.owner, document.environment
-        );
+        let _ = writeln!(out, "unfinished: {} ({}{stuck}), {}", open.release, open.stage, plain(&open.reason));
+        let _ = writeln!(out, "  by {} {}", open.owner, open.url);
+        let _ = writeln!(out, "  which counts as at work until {}, where nobody can say more", open.until);
+        let _ = writeln!(out, "  `cutover recover {}` brings it to its end", document.environment);
     }
     for row in &document.targets {
         let serves = if row.serves.is_empty() { "nothing".to_owned() } else { row.serves.join(" and ") };

@@ -57,7 +57,30 @@ impl Ending {
     }
 }
 
+/// The code of the notice that every release was closed when a recovery looked.
+const NOTHING: &str = "recover::nothing";
+
+/// Returns whether the run was a recovery that found nothing to do.
+pub(super) fn is_quiet(report: &Report) -> bool {
+    let told = |code: &str| report.notices.iter().any(|notice| notice.code == code);
+    report.outcome == Some(Outcome::Carried) && told(NOTHING) && !told("recover::rolled-back")
+}
+
+/// Returns what a recovery did, in its own words.
+fn recovered(report: &Report) -> Option<String> {
+    let done: Vec<&str> = report
+        .notices
+        .iter()
+        .filter(|notice| matches!(notice.code.as_str(), NOTHING | "recover::rolled-back" | "recover::finished"))
+        .map(|notice| notice.text.as_str())
+        .collect();
+    (!done.is_empty()).then(|| done.join(" "))
+}
+
 fn headline(report: &Report, environment: &str) -> String {
+    if let (Some(Outcome::Finished | Outcome::Carried), None, Some(done)) = (report.outcome, &report.release, recovered(report)) {
+        return done;
+    }
     let moved = report.targets.iter().filter(|target| !target.carried).count();
     match report.outcome {
         None => "The run is under way.".to_owned(),
@@ -65,9 +88,6 @@ fn headline(report: &Report, environment: &str) -> String {
             format!("{} passed.", count(report.gates.iter().filter(|gate| gate.passed()).count(), "gate"))
         }
         Some(Outcome::Finished) => format!("{environment} serves the new release on {}.", count(moved, "target")),
-        Some(Outcome::Carried) if report.notices.iter().any(|notice| notice.code == "recover::rolled-back") => {
-            format!("The unfinished release was rolled back: {environment} serves what it served before.")
-        }
         Some(Outcome::Carried) => format!("Nothing had to change: {environment} serves this already."),
         Some(Outcome::Superseded) => "A newer commit took the place of this one; nothing was touched.".to_owned(),
         Some(Outcome::RolledBack) => format!("The release to {environment} failed, and everything was rolled back."),

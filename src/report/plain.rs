@@ -1,7 +1,7 @@
 //! Makes foreign text harmless for a terminal or a page: no escape sequences, no control characters, nothing that reorders what is read.
 
 /// Returns the text as one line without escape sequences and control characters; tabs and line ends become spaces.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     strip(text, false)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use super::Report;
-use super::ending::{Ending, Tone};
+use super::ending::{Ending, Tone, is_quiet};
 use super::plain::{coloured, lines, plain};
 use super::words::{phase, short_commit, short_digest, size, took};
 use crate::event::{Event, EventKind, GateOutcome, Level, Phase, TargetSummary, Verdict};
@@ -136,7 +136,11 @@ pub(super) fn tell_end(report: &Report) -> Vec<String> {
         Tone::Calm => ("•", WARN),
         Tone::Bad => ("✗", BAD),
     };
-    let mut out = vec![String::new(), format!("{style}{sign} {}{style:#}", plain(&ending.headline))];
+    let headline = format!("{style}{sign} {}{style:#}", plain(&ending.headline));
+    if is_quiet(report) {
+        return vec![headline];
+    }
+    let mut out = vec![String::new(), headline];
     if let Some(failed) = &ending.failed {
         out.push(row("what failed", failed));
     }

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::{Settings, variable};
-use crate::http::Transport;
+use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::manifest::{
     FlyStrategy, FlyTarget as FlyManifest, Target as Named, TargetPlatform, VercelSource as ManifestSource, VercelTarget as VercelManifest,
 };
-use crate::platform::AnyTarget;
 use crate::platform::fly::toml::{FlyConfig, Strategy};
 use crate::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
 use crate::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
+use crate::platform::{AnyTarget, Reach};
 
 /// What a target's settings are found by.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +90,21 @@ impl TargetSettings {
         }
     }
 
+    /// Returns what a target is reached with that a journal names: no manifest and no file is read, and it can serve, restore and prune what is
+    /// recorded, not prepare anything new.
+    pub fn recorded(means: &Means<'_>, name: &Name, platform: Platform, thing: &str, reach: &Reach) -> Result<Self, Unusable> {
+        match platform {
+            Platform::Fly => {
+                let settings = FlySettings::recorded(name.clone(), thing, reach);
+                let drain_margin = settings.drain_margin.or(Some(means.settings.drain_margin));
+                fly(means, FlySettings { drain_margin, ..settings }, PathBuf::new())
+            }
+            Platform::Vercel => vercel(means, VercelSettings::recorded(name.clone(), thing, reach)),
+            other => Err(Unusable::new(name, format!("this version cannot reach {thing} on {other}; nothing was touched"))
+                .hint("use the version that began the release")),
+        }
+    }
+
     /// Returns what its platform's own file says that should be known, each in a sentence.
     pub fn warnings(&self) -> Vec<String> {
         match self {
@@ -121,26 +136,35 @@ impl TargetSettings {
     }
 }
 
-fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, fly: &FlyManifest) -> Result<TargetSettings, Unusable> {
-    let config = fly_config(means.root, name, fly)?;
-    let app = fly.app.clone().or_else(|| config.app.clone()).ok_or_else(|| {
-        Unusable::new(name, format!("{} names no app", fly.config.display()))
+fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest) -> Result<TargetSettings, Unusable> {
+    let config = fly_config(means.root, name, of)?;
+    let app = of.app.clone().or_else(|| config.app.clone()).ok_or_else(|| {
+        Unusable::new(name, format!("{} names no app", of.config.display()))
             .hint("write `app = \"NAME\"` there, or `app: NAME` in the manifest")
     })?;
+    let settings = FlySettings {
+        strategy: of.strategy.map(strategy),
+        secrets: target.secrets.clone(),
+        drain_margin: Some(means.settings.drain_margin),
+        public_url: target.url.clone(),
+        ..FlySettings::new(name.clone(), app, config)
+    };
+    fly(means, settings, of.config.clone())
+}
+
+/// Adds what the environment says to an app's settings.
+fn fly(means: &Means<'_>, settings: FlySettings, file: PathBuf) -> Result<TargetSettings, Unusable> {
+    let name = &settings.target;
     let token = token(name, means.settings.fly_token.as_ref(), variable::FLY_API_TOKEN, "fly tokens create deploy")?;
     let endpoints = FlyEndpoints::from_lookup(|variable| means.settings.environment.get(variable).cloned())
         .map_err(|error| Unusable::new(name, error.to_string()))?;
     let settings = FlySettings {
-        strategy: fly.strategy.map(strategy),
-        secrets: target.secrets.clone(),
-        drain_margin: Some(means.settings.drain_margin),
         // In a rehearsal nothing is far away: what is not well within this time never will be.
         wait_deadline: means.rehearsal.then_some(std::time::Duration::from_secs(12)),
         smoke_margin: means.rehearsal.then_some(std::time::Duration::from_secs(1)),
-        public_url: target.url.clone(),
-        ..FlySettings::new(name.clone(), app, config)
+        ..settings
     };
-    Ok(TargetSettings::Fly { file: fly.config.clone(), settings: Box::new(settings), endpoints: Box::new(endpoints), token })
+    Ok(TargetSettings::Fly { file, settings: Box::new(settings), endpoints: Box::new(endpoints), token })
 }
 
 /// Reads a target's `fly.toml`, with the files that it names.
@@ -166,10 +190,9 @@ pub const fn strategy(strategy: FlyStrategy) -> Strategy {
     }
 }
 
-fn vercel_settings(means: &Means<'_>, name: &Name, target: &Named, vercel: &VercelManifest) -> Result<TargetSettings, Unusable> {
-    let token = token(name, means.settings.vercel_token.as_ref(), variable::VERCEL_TOKEN, "https://vercel.com/account/settings/tokens")?;
-    let team = vercel.team.clone().or_else(|| means.settings.vercel_org.clone());
-    let source = match &vercel.source {
+fn vercel_settings(means: &Means<'_>, name: &Name, target: &Named, of: &VercelManifest) -> Result<TargetSettings, Unusable> {
+    let team = of.team.clone().or_else(|| means.settings.vercel_org.clone());
+    let source = match &of.source {
         ManifestSource::Directory(_) => VercelSource::Directory,
         ManifestSource::Git { branch } => VercelSource::Git { branch: branch.clone() },
         ManifestSource::Hook { secret_name } => {
@@ -181,10 +204,17 @@ fn vercel_settings(means: &Means<'_>, name: &Name, target: &Named, vercel: &Verc
     };
     let settings = VercelSettings {
         url: target.url.clone(),
-        bypass: means.settings.vercel_bypass.clone(),
-        git_deployments_disabled: matches!(&vercel.source, ManifestSource::Directory(path) if pushes_deploy_nothing(means.root, path)),
-        ..VercelSettings::new(name.clone(), vercel.project.clone(), team, source)
+        git_deployments_disabled: matches!(&of.source, ManifestSource::Directory(path) if pushes_deploy_nothing(means.root, path)),
+        ..VercelSettings::new(name.clone(), of.project.clone(), team, source)
     };
+    vercel(means, settings)
+}
+
+/// Adds what the environment says to a project's settings.
+fn vercel(means: &Means<'_>, settings: VercelSettings) -> Result<TargetSettings, Unusable> {
+    let made = "https://vercel.com/account/settings/tokens";
+    let token = token(&settings.target, means.settings.vercel_token.as_ref(), variable::VERCEL_TOKEN, made)?;
+    let settings = VercelSettings { bypass: means.settings.vercel_bypass.clone(), ..settings };
     let endpoints = VercelEndpoints { api: means.settings.vercel_api.clone() };
     Ok(TargetSettings::Vercel { settings: Box::new(settings), endpoints, token })
 }

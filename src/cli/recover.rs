@@ -1,0 +1,237 @@
+//! `cutover recover`: unfinished releases are brought to their end from journal and platforms alone; no manifest is read, no checkout needed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::arguments::Output;
+use super::conduct::{self, Conclusion, Stop};
+use super::journal::{self, Place};
+use super::reporting::{self, Listening};
+use super::run::{Base, Settled, settle};
+use super::stage::Means;
+use super::{Ended, targets};
+use crate::event::{EventKind, Events, Level, Outcome, Serving};
+use crate::http::Transport;
+use crate::id::Name;
+use crate::platform::{AnyTarget, Target};
+use crate::release::journal::Journal;
+use crate::release::lock::{self, NoTurn, Patience, Turn};
+use crate::release::{Context, Recovered, look_at_closed, recover};
+use crate::report::comment::Links;
+
+/// The code of the notice that there was nothing to do.
+const NOTHING: &str = "recover::nothing";
+/// The code of the notice that a recovery rolled an unfinished release back.
+const ROLLED_BACK: &str = "recover::rolled-back";
+/// The code of the notice that a recovery finished a committed release.
+const FINISHED: &str = "recover::finished";
+
+/// A journal that is meant, opened if it could be.
+struct Found {
+    product: Name,
+    environment: Name,
+    journal: Result<Journal, Conclusion>,
+}
+
+impl Found {
+    fn is_open(&self) -> bool {
+        self.journal.as_ref().is_ok_and(|journal| journal.state().open.is_some())
+    }
+}
+
+/// Brings the unfinished releases of every journal that is meant to their end.
+pub(super) async fn run(base: Base, environment: Option<Name>, product: Option<Name>, output: Output) -> Ended {
+    let Settled { mut means, events, mut telling } = settle(&base, journal::root(&base), None).await?;
+    let found = find(&means, product.as_ref(), environment.as_ref()).await;
+    // Quiet when there is nothing to do: one line, and warnings if there are any.
+    telling.quiet |= matches!(&found, Ok(found) if !found.iter().any(Found::is_open));
+    let listening = Listening::begin(telling, &means.masker, events);
+    let conclusion = match found {
+        Ok(found) => every(&means, found, environment.as_ref()).await,
+        Err(stop) => stop,
+    };
+    conduct::tell_end(&means, &conclusion);
+    // The last sender goes, so that the listeners hear the end.
+    drop(std::mem::replace(&mut means.events, Events::channel(means.clock).0));
+    let report = listening.end().await;
+    reporting::tell_troubles(&reporting::write_files(&means, &report, &Links::default(), &output));
+    Ok(conclusion.exit_code())
+}
+
+/// Returns the journals that are meant; an environment that several products have must be named with its product.
+async fn find(means: &Means, product: Option<&Name>, environment: Option<&Name>) -> Result<Vec<Found>, Stop> {
+    let place = Place::of(means).await?;
+    let mut all = place.journals().await?;
+    all.retain(|(of, named)| product.is_none_or(|product| product == of) && environment.is_none_or(|environment| environment == named));
+    if let (Some(environment), None, [_, _, ..]) = (environment, product, all.as_slice()) {
+        let products: Vec<&str> = all.iter().map(|(product, _)| product.as_str()).collect();
+        let text = format!("several products have an environment {environment}: {}; nothing was touched", products.join(", "));
+        return Err(Conclusion::refused(text, vec![format!("cutover recover {environment} --product NAME")]));
+    }
+    let mut found = Vec::new();
+    for (product, environment) in all {
+        let journal = place.open(means, &product, &environment).await;
+        found.push(Found { product, environment, journal });
+    }
+    Ok(found)
+}
+
+/// Recovers one environment after the other; what one refuses does not keep the others waiting.
+async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclusion {
+    let Some(first) = found.first() else {
+        let what = named.map_or_else(|| "any environment".to_owned(), Name::to_string);
+        means.events.notice(Level::Note, NOTHING, format!("There is no journal of {what}; nothing to do."));
+        return Conclusion::untouched(Outcome::Carried);
+    };
+    means.events.emit(EventKind::RunStarted {
+        product: first.product.clone(),
+        environment: (found.len() == 1).then(|| first.environment.clone()),
+        commit: means.trigger.tested_commit().to_owned(),
+        trigger: means.trigger.to_string(),
+    });
+    let (mut conclusions, mut closed) = (Vec::new(), Vec::new());
+    for Found { product, environment, journal } in found {
+        match journal {
+            Ok(mut journal) => match one(means, &product, &environment, &mut journal).await.unwrap_or_else(Some) {
+                Some(conclusion) => conclusions.push((environment, conclusion)),
+                None => closed.push(environment.to_string()),
+            },
+            Err(held) if held.outcome == Outcome::Held && named.is_none() => tell_at_work(means, &environment, &held),
+            Err(stop) => conclusions.push((environment, stop)),
+        }
+    }
+    if !closed.is_empty() {
+        let text = format!("Every release of {} is closed; nothing to do.", closed.join(", "));
+        means.events.notice(Level::Note, NOTHING, text);
+    }
+    worst(conclusions)
+}
+
+fn tell_at_work(means: &Means, environment: &Name, held: &Conclusion) {
+    let why = held.failure.as_deref().unwrap_or("somebody is at work on it");
+    means.events.notice(Level::Note, NOTHING, format!("{environment} is left alone: {why}."));
+}
+
+/// Recovers one environment; `None` when every release of it was closed.
+async fn one(means: &Means, product: &Name, environment: &Name, journal: &mut Journal) -> Result<Option<Conclusion>, Stop> {
+    let context = means.recovery(product, environment);
+    let note = |code, text| means.events.notice(Level::Note, code, text);
+    // What was to be recovered is recovered: that is success, whichever side it ended on.
+    match first(means, &context, journal, Patience::NONE).await? {
+        Recovered::RolledBack(release) => {
+            note(ROLLED_BACK, format!("The unfinished release {release} of {environment} was rolled back; what served before it serves."));
+            Ok(Some(Conclusion::untouched(Outcome::Carried)))
+        }
+        Recovered::Finished(release) => {
+            note(FINISHED, format!("The release {release} of {environment} had been committed; it is finished now."));
+            Ok(Some(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) }))
+        }
+        Recovered::Unfinished(release) => {
+            note(FINISHED, format!("The release {release} of {environment} serves; the next recovery removes what could not be removed."));
+            Ok(Some(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) }))
+        }
+        Recovered::Nothing => {
+            afterwards(means, &context, journal).await;
+            Ok(None)
+        }
+        // `first` has made a stop of it.
+        Recovered::Stuck(..) => Ok(Some(Conclusion::untouched(Outcome::Stuck))),
+    }
+}
+
+/// Looks once more at what closed releases left; tells what it removed, and what somebody else changed.
+async fn afterwards(means: &Means, context: &Context, journal: &Journal) {
+    // Without a credential nobody can look, and that is no fault of a closed release.
+    let Ok(all) = targets::recorded(means, &guarded(means, journal), journal.state()) else { return };
+    let tell = |level, code, text| means.events.notice(level, code, text);
+    for found in look_at_closed(context, journal, &by_name(&all)).await {
+        let name = &found.target;
+        if !found.removed.is_empty() {
+            let labels: Vec<&str> = found.removed.iter().map(|revision| revision.label.as_str()).collect();
+            let text = format!("{name}: removed what a closed release left late, and what served nobody: {}.", labels.join(", "));
+            tell(Level::Warning, "recover::late", text);
+        }
+        if let Some(serves) = &found.drifted_to {
+            let text = format!("{name} serves {serves}, which is not what the newest release left there; it stays as it is.");
+            tell(Level::Warning, "recover::drift", text);
+        }
+        if let Some(error) = &found.error {
+            tell(Level::Warning, "recover::unseen", format!("{name} could not be looked at: {error}."));
+        }
+    }
+}
+
+/// Waits for the environment's turn, and brings the journal's unfinished release to its end with targets that the journal itself names; the
+/// beginning of every release.
+pub(crate) async fn first(means: &Means, context: &Context, journal: &mut Journal, patience: Patience) -> Result<Recovered, Stop> {
+    let abandoned = match lock::turn(context, journal, &lock::Nobody, patience).await {
+        Ok(Turn::Free) => return Ok(Recovered::Nothing),
+        Ok(Turn::Abandoned(abandoned)) => abandoned,
+        Err(no_turn) => return Err(without_turn(&no_turn)),
+    };
+    let all = targets::recorded(means, &guarded(means, journal), journal.state()).map_err(|fault| Conclusion {
+        serving: Serving::Unknown,
+        ..Conclusion::refused(format!("the unfinished release cannot be brought to its end: {fault}"), fault.hints)
+    })?;
+    match recover(context, journal, &by_name(&all), &abandoned).await.map_err(conduct::refused)? {
+        Recovered::Stuck(release, failures) => {
+            let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let environment = &context.environment;
+            Err(Conclusion {
+                serving: Serving::Unknown,
+                failure: Some(format!("the unfinished release {release} could not be brought to its end: {text}")),
+                hints: vec![format!("cutover status {environment}"), format!("cutover recover {environment}")],
+                ..Conclusion::untouched(Outcome::Stuck)
+            })
+        }
+        other => Ok(other),
+    }
+}
+
+/// Returns the way out for changes: it withholds them while the environment is not this run's.
+pub(crate) fn guarded(means: &Means, journal: &Journal) -> Transport {
+    means.transport.guarded(Arc::new(journal.ownership().clone()))
+}
+
+fn by_name(targets: &[AnyTarget]) -> BTreeMap<Name, &AnyTarget> {
+    targets.iter().map(|target| (target.name().clone(), target)).collect()
+}
+
+/// Returns how a run ends whose turn never came; nothing was touched.
+fn without_turn(no_turn: &NoTurn) -> Conclusion {
+    let outcome = match no_turn {
+        NoTurn::TimedOut { .. } => Outcome::Held,
+        NoTurn::Superseded(_) => Outcome::Superseded,
+        NoTurn::Cancelled => Outcome::Cancelled,
+        NoTurn::Store(_) => Outcome::PreflightFailed,
+    };
+    Conclusion { outcome, ..Conclusion::refused(no_turn.to_string(), Vec::new()) }
+}
+
+/// Returns one conclusion for all environments: the one that needs a person most, with everybody's words.
+fn worst(conclusions: Vec<(Name, Conclusion)>) -> Conclusion {
+    let rank = |outcome: Outcome| match outcome {
+        Outcome::Stuck => 4,
+        Outcome::Cancelled => 3,
+        Outcome::Carried => 0,
+        Outcome::Finished => 1,
+        _ => 2,
+    };
+    let several = conclusions.len() > 1;
+    let mut all = Conclusion::untouched(Outcome::Carried);
+    let mut failures = Vec::new();
+    for (at, (environment, conclusion)) in conclusions.into_iter().enumerate() {
+        if rank(conclusion.outcome) > rank(all.outcome) {
+            all.outcome = conclusion.outcome;
+        }
+        all.serving = match (at, all.serving == conclusion.serving) {
+            (0, _) | (_, true) => conclusion.serving,
+            _ if all.serving == Serving::Unknown || conclusion.serving == Serving::Unknown => Serving::Unknown,
+            _ => Serving::Mixed,
+        };
+        failures.extend(conclusion.failure.map(|text| if several { format!("{environment}: {text}") } else { text }));
+        all.hints.extend(conclusion.hints);
+    }
+    all.failure = (!failures.is_empty()).then(|| failures.join("\n"));
+    all
+}
