@@ -56,6 +56,8 @@ pub(super) async fn run(base: Base, environment: Option<Name>) -> Ended {
         phase: crate::event::Phase::Preflight,
         events: context.events.clone(),
         shutdown: context.shutdown.clone(),
+        changes: crate::platform::Changes::default(),
+        turn: crate::platform::Turn::default(),
     };
     let mut problems = Vec::new();
     let mut moves = Vec::new();

@@ -38,6 +38,8 @@ async fn look(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: 
         phase: Phase::Preflight,
         events: context.events.clone(),
         shutdown: context.shutdown.clone(),
+        changes: crate::platform::Changes::default(),
+        turn: crate::platform::Turn::default(),
     };
     let answers = join_all(targets.iter().map(async |target| (target, target.preflight(&scope).await))).await;
     for (target, answer) in answers {

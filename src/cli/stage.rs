@@ -124,6 +124,7 @@ impl Means {
             timing: if self.rehearsal || !self.settings.edges.is_empty() { rehearsed(&timing) } else { timing },
             secrets: BTreeMap::new(),
             drift: crate::release::DriftPolicy::default(),
+            changes: crate::platform::Changes::default(),
         }
     }
 }

@@ -84,6 +84,8 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
         phase: Phase::Observe,
         events: context.events,
         shutdown: context.shutdown,
+        changes: crate::platform::Changes::default(),
+        turn: crate::platform::Turn::default(),
     };
     let mut rows = Vec::new();
     for target in &all {
