@@ -129,6 +129,7 @@ impl Means {
             timing: if self.on_embedded() { rehearsed(&timing) } else { timing },
             secrets: BTreeMap::new(),
             drift: DriftPolicy::default(),
+            changes: crate::platform::Changes::default(),
         }
     }
 }

@@ -36,6 +36,7 @@ use tokio::time::Instant;
 
 use self::client::{FlyClient, TOKEN_HINT};
 pub use self::endpoints::FlyEndpoints;
+use self::fleet::Fleet;
 use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
@@ -147,6 +148,8 @@ struct Memory {
     record: Option<ReleaseRecord>,
     /// Whether the last `serve` was forward.
     went_forward: bool,
+    /// The machines as they were last observed, and when.
+    looked: Option<(Instant, Fleet)>,
 }
 
 impl FlyTarget {
@@ -224,7 +227,10 @@ impl Target for FlyTarget {
     }
 
     async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError> {
-        Ok(observing::observed(scope, &self.fleet().await?))
+        let fleet = self.fleet().await?;
+        let observed = observing::observed(scope, &fleet);
+        self.memory().looked = Some((Instant::now(), fleet));
+        Ok(observed)
     }
 
     async fn digest_of(&self, artifact: &Artifact, before: &Observed) -> Result<RevisionDigest, PlatformError> {
