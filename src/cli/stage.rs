@@ -110,7 +110,7 @@ impl Means {
 
     fn context(&self, product: &Name, environment: &Name, reason: String, timing: Timing) -> Context {
         let edges = if self.settings.edges.is_empty() { timing.edges } else { self.settings.edges.len() };
-        let timing = Timing { edges, ..timing };
+        let timing = Timing { edges, quarantine: self.settings.quarantine, ..timing };
         Context {
             product: product.clone(),
             environment: environment.clone(),

@@ -136,7 +136,8 @@ pub async fn turn(context: &Context, journal: &mut Journal, census: &dyn Census,
 
 /// Returns why the owner of an open release is gone, if it is.
 async fn abandoned(context: &Context, journal: &Journal, census: &dyn Census, open: &Open) -> Option<Abandoned> {
-    let late = context.timing.late;
+    let late = context.timing.quarantine.unwrap_or(context.timing.late);
+    let whole = context.timing.quarantine.unwrap_or(Ownership::TERM + context.timing.late);
     if !journal.outlives_the_machine() {
         // The kernel has given us the lock of this machine: the process that had it is gone, and only its last requests may still land.
         return Some(Abandoned { because: "its process has ended".to_owned(), quarantine: late });
@@ -144,7 +145,6 @@ async fn abandoned(context: &Context, journal: &Journal, census: &dyn Census, op
     if open.owner.id == journal.owner().id {
         return Some(Abandoned { because: "it is this job's own, from before".to_owned(), quarantine: late });
     }
-    let whole = Ownership::TERM + late;
     if open.stuck {
         return Some(Abandoned { because: "its owner gave up and said so".to_owned(), quarantine: late });
     }
