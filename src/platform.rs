@@ -11,5 +11,5 @@ mod target;
 pub mod vercel;
 
 pub use error::{PlatformError, PlatformErrorKind};
-pub use revision::{Content, Observed, Reach, Revision, RevisionDigest, Settings, Unfinished, Weighted};
+pub use revision::{Content, Differences, Observed, Reach, Revision, RevisionDigest, Settings, Unfinished, Weighted};
 pub use target::{AnyTarget, Artifact, AskedFrom, Back, Capabilities, Health, PlainGet, Preparation, Problem, Scope, Target};

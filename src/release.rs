@@ -29,6 +29,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use drift::DriftPolicy;
 pub use plan::{Move, Plan, Planned};
 pub use recover::{Afterwards, Recovered, look_at_closed, recover};
 
@@ -65,6 +66,8 @@ pub struct Context {
     pub timing: Timing,
     /// The secrets that checks sign with, by variable.
     pub secrets: BTreeMap<String, secrecy::SecretString>,
+    /// What to do when somebody else changed what serves.
+    pub drift: DriftPolicy,
 }
 
 /// The named waits of a release.
@@ -290,12 +293,14 @@ impl<'a> Release<'a> {
         if self.context.cancelled() {
             return Err(Failure::cancellation(Phase::Preflight));
         }
+        let adopts = self.look_for_drift()?;
         self.ask_baseline().await?;
         let begun = Begun {
             release: self.context.release.clone(),
             commit: self.context.commit.clone(),
             reason: self.context.reason.clone(),
             targets: self.plan.targets.iter().map(Planned::record).collect(),
+            adopts,
         };
         self.append(Phase::Preflight, Entry::Begun(Box::new(begun))).await
     }

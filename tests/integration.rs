@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod census;
 mod checks;
+mod drift;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
@@ -19,6 +21,8 @@ mod manifest;
 mod mask;
 mod openapi;
 mod people;
+mod ref_store;
+mod ref_store_strangers;
 mod rehearse;
 mod release;
 mod report;

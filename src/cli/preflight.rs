@@ -6,8 +6,8 @@ use super::conduct::{Conclusion, short};
 use super::stage::{Stage, signing_secrets};
 use crate::event::{EventKind, Level, Outcome, Phase};
 use crate::platform::{AnyTarget, Problem, Scope, Target};
-use crate::release::Context;
 use crate::release::journal::Journal;
+use crate::release::{Context, DriftPolicy, drift};
 
 /// Asks every target whether it can be released, and looks for what this machine lacks; changes nothing.
 pub(crate) async fn run(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: &Journal, older: bool) -> Result<(), Conclusion> {
@@ -58,11 +58,27 @@ async fn look(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: 
             Err(error) => faults.push((format!("{}: {error}", target.name()), error.hints)),
         }
     }
+    faults.extend(drifted(context, &scope, targets, journal).await);
     if faults.is_empty() {
         return Ok(());
     }
     let (texts, hints): (Vec<_>, Vec<_>) = faults.into_iter().unzip();
     Err(Conclusion::refused(texts.join("\n"), hints.into_iter().flatten().collect()))
+}
+
+/// Returns what somebody else changed since the last release: the release itself would refuse it, but only after the gates' minutes.
+///
+/// While a release is open nobody can tell its work from a person's; what cannot be observed here is told by the plan.
+async fn drifted(context: &Context, scope: &Scope, targets: &[AnyTarget], journal: &Journal) -> Option<(String, Vec<String>)> {
+    let state = journal.state();
+    if context.drift != DriftPolicy::Refuse || state.open.is_some() || state.serving().is_none() {
+        return None;
+    }
+    let observed = join_all(targets.iter().map(async |target| (target, target.observe(scope).await))).await;
+    let found = observed.into_iter().filter_map(|(target, observed)| drift::of(state, target, &observed.ok()?));
+    let texts: Vec<String> = found.map(|drift| drift.to_string()).collect();
+    let text = format!("somebody else changed what serves since the last release: {}", texts.join("\n"));
+    (!texts.is_empty()).then(|| (text, drift::hints()))
 }
 
 /// Returns why the commit is older than what serves, if git and the journal say so; where git cannot tell, that is told and nothing refused.

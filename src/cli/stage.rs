@@ -14,7 +14,7 @@ use crate::id::{Chance, Name, ReleaseId};
 use crate::manifest::{Check, CheckRequest, Manifest};
 use crate::mask::{Masker, Secret};
 use crate::release::journal::{Owner, OwnerJob};
-use crate::release::{Context, Timing};
+use crate::release::{Context, DriftPolicy, Timing};
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::trigger::Trigger;
@@ -123,6 +123,7 @@ impl Means {
             // Edges on this machine mean embedded platforms: a rehearsal, or a sandbox that a person works in.
             timing: if self.rehearsal || !self.settings.edges.is_empty() { rehearsed(&timing) } else { timing },
             secrets: BTreeMap::new(),
+            drift: DriftPolicy::default(),
         }
     }
 }

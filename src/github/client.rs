@@ -54,6 +54,7 @@ pub struct GitHub {
     repository: Repository,
     clock: Clock,
     writes: Arc<Mutex<()>>,
+    queue: &'static str,
     token_kind: TokenKind,
 }
 
@@ -94,7 +95,13 @@ impl GitHub {
         // The token is ours to add: octocrab would leave it out for a server of one's own.
         let Ok(octocrab) = OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
         let token_kind = if person { TokenKind::Person } else { TokenKind::Installation };
-        Self { octocrab, repository, clock, writes: Arc::default(), token_kind }
+        Self { octocrab, repository, clock, writes: Arc::default(), queue: "github.write", token_kind }
+    }
+
+    /// Returns a client of the same repository whose writes have a queue and a pace of their own: a record of the journal waits for no report.
+    #[must_use]
+    pub(super) fn beside(&self, queue: &'static str) -> Self {
+        Self { writes: Arc::default(), queue, ..self.clone() }
     }
 
     /// Returns the repository.
@@ -152,6 +159,18 @@ impl GitHub {
         self.send(operation, method, &self.route(route), body, Repeat::Never).await
     }
 
+    /// Sends a change that has no further effect when it is sent again; after a lost answer, 429 and 5xx it is.
+    pub(super) async fn change_again<B: Serialize + ?Sized>(
+        &self,
+        operation: &'static str,
+        method: Method,
+        route: &str,
+        body: &B,
+    ) -> Result<Page, GitHubError> {
+        let _turn = self.writes.lock().await;
+        self.send(operation, method, &self.route(route), Some(body), Repeat::Safe).await
+    }
+
     fn route(&self, route: &str) -> String {
         format!("/repos/{}/{}{route}", self.repository.owner, self.repository.name)
     }
@@ -164,7 +183,8 @@ impl GitHub {
         body: Option<&B>,
         repeat: Repeat,
     ) -> Result<Page, GitHubError> {
-        let builder = http::request::Builder::new().method(method).uri(uri).extension(Operation { name: operation, repeat });
+        let builder =
+            http::request::Builder::new().method(method).uri(uri).extension(Operation { name: operation, repeat, queue: self.queue });
         let request = self.octocrab.build_request(builder, body).map_err(|error| failure(operation, &error))?;
         let response = self.octocrab.execute(request).await.map_err(|error| failure(operation, &error))?;
         let (parts, body) = response.into_parts();

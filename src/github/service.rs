@@ -30,6 +30,8 @@ pub(super) struct Operation {
     pub(super) name: &'static str,
     /// Whether it may be repeated.
     pub(super) repeat: Repeat,
+    /// By which name its pace is kept when it changes something.
+    pub(super) queue: &'static str,
 }
 
 /// Sends requests through the transport, with our headers and the token.
@@ -81,7 +83,7 @@ impl tower::Service<Request<OctoBody>> for Service {
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let operation = parts.extensions.get::<Operation>().copied();
-            let operation = operation.unwrap_or(Operation { name: "github", repeat: Repeat::Never });
+            let operation = operation.unwrap_or(Operation { name: "github", repeat: Repeat::Never, queue: "github.write" });
             let mut call = Call::new(Platform::GitHub, operation.name, parts.method, service.address(&parts.uri)?).deadline(DEADLINE);
             call.repeat = operation.repeat;
             // octocrab's own `content-length: 0` on a GET is left out; the wire knows the length.
@@ -95,7 +97,7 @@ impl tower::Service<Request<OctoBody>> for Service {
                 .header(http::header::USER_AGENT, crate::http::Network::USER_AGENT)
                 .credential(AUTHORIZATION, &format!("Bearer {}", service.token.expose_secret()));
             if !call.changes_nothing() {
-                call = call.pace(Pace { key: "github.write".to_owned(), interval: WRITE_INTERVAL, burst: WRITE_BURST });
+                call = call.pace(Pace { key: operation.queue.to_owned(), interval: WRITE_INTERVAL, burst: WRITE_BURST });
             }
             let bytes = body.collect().await.map_err(|_| Unsendable::Body)?.to_bytes();
             if bytes.is_empty() {

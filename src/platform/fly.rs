@@ -8,6 +8,7 @@
 mod api;
 mod client;
 mod content;
+mod differing;
 pub mod endpoints;
 mod fleet;
 mod health;
@@ -39,8 +40,8 @@ use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
-    Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Differences, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation,
+    Problem, Reach, Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -264,6 +265,10 @@ impl Target for FlyTarget {
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
         Reach { account: None, url: self.public_url(), builds: false, drain_ms }
+    }
+
+    fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {
+        differing::differences(recorded, found, &self.settings.app)
     }
 
     fn artifact_of(&self, revision: &Revision) -> Option<Artifact> {

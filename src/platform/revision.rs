@@ -69,6 +69,29 @@ impl Revision {
     }
 }
 
+/// In which respects what serves differs from what a release left, in words that end a sentence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Content: it is another revision.
+    pub changed: Vec<String>,
+    /// Scale: counts and places, which are adopted.
+    pub adopted: Vec<String>,
+}
+
+impl Differences {
+    /// Compares two revisions by what every revision has: the artifact and the whole content.
+    pub fn of(recorded: &Revision, found: &Revision) -> Self {
+        let text = if recorded.same_content(found) {
+            return Self::default();
+        } else if recorded.artifact != found.artifact || recorded.artifact.is_none() {
+            format!("{} serves, not {}", found.label, recorded.label)
+        } else {
+            format!("{} serves the same artifact as {} with other settings", found.label, recorded.label)
+        };
+        Self { changed: vec![text], adopted: Vec::new() }
+    }
+}
+
 /// What goes into a revision's digest, slot by slot.
 ///
 /// A slot is what the platform scales or places by: a process group and a region on Fly, nothing on Vercel. The values are digests or

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
-use super::{Observed, PlatformError, Reach, Revision, Settings};
+use super::{Differences, Observed, PlatformError, Reach, Revision, Settings};
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -196,6 +196,11 @@ pub trait Target {
     /// Puts back settings as `observe` saved them.
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError>;
 
+    /// Returns in which respects a revision that serves differs from the one that a release left here; pure.
+    fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {
+        Differences::of(recorded, found)
+    }
+
     /// Returns how the target is reached without the manifest.
     fn reach(&self) -> Reach;
 
@@ -272,6 +277,9 @@ impl Target for AnyTarget {
     }
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
         each!(self, target => target.restore(scope, settings).await)
+    }
+    fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {
+        each!(self, target => target.differences(recorded, found))
     }
     fn reach(&self) -> Reach {
         each!(self, target => target.reach())

@@ -127,7 +127,7 @@ pub(super) fn decisive(results: impl IntoIterator<Item = Result<(), Failure>>) -
 
 /// Returns the checks of a target that judged the release that serves as well, word for word.
 fn unchanged<'p>(state: &State, planned: &'p Planned) -> impl Iterator<Item = &'p Check> {
-    let known = drift::left(state, planned).map(|shipped| shipped.checks.clone()).unwrap_or_default();
+    let known = drift::left(state, &planned.target).map(|shipped| shipped.checks.clone()).unwrap_or_default();
     let serves = !planned.before.serving.is_empty();
     planned.checks.iter().filter(move |check| serves && known.contains(check))
 }

@@ -14,6 +14,7 @@ impl Release<'_> {
             if release.context.cancelled() {
                 return Err(Failure::cancellation(Phase::CutOver));
             }
+            release.look_again().await?;
             release.append(Phase::CutOver, Entry::Cutting).await?;
             let first_change = Instant::now();
             release.serve_in_order(first_change).await?;

@@ -144,6 +144,9 @@ pub struct Begun {
     pub reason: String,
     /// The targets in the order of cutting over, carried ones included.
     pub targets: Vec<TargetRecord>,
+    /// Whether what the targets serve was changed by somebody else since the last release and is accepted as the state to go back to.
+    #[serde(default)]
+    pub adopts: bool,
 }
 
 /// A target as a release found it.

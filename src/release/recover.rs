@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use super::journal::{Entry, Journal, Stage};
 use super::lock::Abandoned;
 use super::roll_back::NotBack;
-use super::{Context, Failure, finish, roll_back};
+use super::{Context, Failure, drift, finish, roll_back};
 use crate::event::{Level, Phase};
 use crate::id::{Name, ReleaseId};
-use crate::platform::{AnyTarget, Observed, PlatformError, Revision, Target};
+use crate::platform::{AnyTarget, PlatformError, Revision, Target};
 
 /// What recovery found and did.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ async fn look_at_one(context: &Context, journal: &Journal, name: &Name, target: 
         Ok(observed) => observed,
         Err(error) => return Afterwards { error: Some(error), ..found },
     };
-    found.drifted_to = drifted(journal, name, &observed);
+    found.drifted_to = drift::of(journal.state(), target, &observed).map(|drift| drift.found);
     let closed = |release: &String| journal.state().closed.iter().any(|closed| closed.release.as_str() == release);
     let late: Vec<Revision> = observed.leftovers.iter().filter(|left| left.release.as_ref().is_some_and(closed)).cloned().collect();
     if !late.is_empty() {
@@ -110,12 +110,4 @@ async fn look_at_one(context: &Context, journal: &Journal, name: &Name, target: 
         }
     }
     found
-}
-
-/// Returns what serves, when it is not what the newest finished release left on the target.
-fn drifted(journal: &Journal, name: &Name, observed: &Observed) -> Option<String> {
-    let recorded = journal.state().closed.iter().rev().filter(|closed| closed.finished).find_map(|closed| closed.targets.get(name))?;
-    let same = observed.single().is_some_and(|serving| serving.same_content(&recorded.revision));
-    let labels: Vec<&str> = observed.serving.iter().map(|weighted| weighted.revision.label.as_str()).collect();
-    (!same).then(|| if labels.is_empty() { "nothing".to_owned() } else { labels.join(" and ") })
 }

@@ -204,7 +204,7 @@ async fn take_back(context: &Context, open: &Open, record: &TargetRecord, target
 }
 
 async fn once(scope: &Scope, open: &Open, record: &TargetRecord, target: &AnyTarget) -> Result<(), PlatformError> {
-    let traffic_may_have_moved = !matches!(open.stage, Stage::Begun | Stage::Prepared);
+    let traffic_may_have_moved = open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::RollingBack);
     if traffic_may_have_moved {
         match (record.before_revision(), &record.after) {
             (Some(before), _) => drop(target.serve(scope, before).await?),
@@ -212,9 +212,14 @@ async fn once(scope: &Scope, open: &Open, record: &TargetRecord, target: &AnyTar
             (None, None) => {}
         }
     }
-    target.restore(scope, &record.settings).await?;
-    target.release_holds(scope).await;
     let observed = target.observe(scope).await?;
+    let before = record.before_revision();
+    let untouched = observed.serving.iter().all(|weighted| before.is_some_and(|before| before.same_content(&weighted.revision)));
+    // Where traffic was never ours to move and something else serves, somebody else moved it, and pinned it by the same act.
+    if traffic_may_have_moved || untouched {
+        target.restore(scope, &record.settings).await?;
+    }
+    target.release_holds(scope).await;
     target.prune(scope, &left_by(&observed, &open.begun.release, record.after.as_ref())).await
 }
 

@@ -280,6 +280,7 @@ impl Runner {
             shutdown,
             timing: Timing { watch: Duration::from_secs(2), ..Timing::default() },
             secrets: BTreeMap::new(),
+            drift: cutover::release::DriftPolicy::default(),
         };
         Self { context, heard }
     }

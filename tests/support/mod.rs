@@ -4,5 +4,6 @@ pub(crate) mod bench;
 pub(crate) mod binary;
 pub(crate) mod openapi;
 pub(crate) mod product;
+pub(crate) mod records;
 pub(crate) mod shelf;
 pub(crate) mod wire;

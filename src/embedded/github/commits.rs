@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::GitHub;
@@ -57,6 +58,33 @@ pub(super) async fn get(
         extend(&mut body, json!({ "files": files }));
         body
     }))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct From {
+    sha: Option<String>,
+}
+
+/// `GET /repos/{owner}/{repo}/commits`: from `sha` (a branch or a commit; by default the default branch) back, newest first (vendor's
+/// documentation, "List commits").
+pub(super) async fn list(
+    State(github): State<GitHub>,
+    caller: Caller,
+    Path(place): Path<(String, String)>,
+    Query(from): Query<From>,
+    Query(wanted): Query<Wanted>,
+    uri: http::Uri,
+) -> Result<Response, Refusal> {
+    let mut state = github.state();
+    let repository = &*caller.repository(&mut state, &place, READ)?;
+    if repository.git.is_empty() {
+        return Err(Refusal::conflict("Git Repository is empty."));
+    }
+    let text = from.sha.unwrap_or_else(|| repository.default_branch.clone());
+    let sha = repository.git.resolve(&text).ok_or_else(Refusal::not_found)?;
+    let items = repository.git.history(&sha).iter().filter_map(|sha| rendered(&caller, repository, sha)).collect();
+    Ok(wanted.cut(items, &caller.base, &uri).array())
 }
 
 /// `GET /repos/{owner}/{repo}/compare/{base}...{head}`: from where the two parted.

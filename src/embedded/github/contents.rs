@@ -46,11 +46,9 @@ pub(super) async fn get(
         if raw {
             return Ok(content.to_vec().into_response());
         }
-        let encoded = STANDARD.encode(content);
-        let lines = encoded.as_bytes().chunks(60).map(|line| format!("{}\n", String::from_utf8_lossy(line)));
         let mut body = described(&caller, repository, path, entry, &reference, "file", content.len());
         body["encoding"] = "base64".into();
-        body["content"] = lines.collect::<String>().into();
+        body["content"] = in_lines(content).into();
         return Ok(Json(body).into_response());
     }
     let below: Vec<_> = files.iter().filter_map(|(file, entry)| Some((file.strip_prefix(&format!("{path}/"))?, entry))).collect();
@@ -62,6 +60,12 @@ pub(super) async fn get(
         described(&caller, repository, &format!("{path}/{rest}"), entry, &reference, "file", size)
     });
     Ok(Json(Value::from(direct.collect::<Vec<_>>())).into_response())
+}
+
+/// Returns a content in base64, in lines of 60.
+pub(super) fn in_lines(content: &[u8]) -> String {
+    let encoded = STANDARD.encode(content);
+    encoded.as_bytes().chunks(60).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect()
 }
 
 fn described(caller: &Caller, repository: &Repository, path: &str, entry: &Entry, reference: &str, kind: &str, size: usize) -> Value {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::GitHub;
 use super::caller::{Caller, Level, Need};
 use super::commits::{signature, unverified};
+use super::contents::in_lines;
 use super::object::{Commit, Entry, Object, Signature};
 use super::refusal::{Refusal, parse};
 use super::repository::Flat;
@@ -299,6 +300,26 @@ pub(super) async fn get_tree(
     let sha = of_commit.unwrap_or(sha);
     repository.git.tree(&sha).ok_or_else(Refusal::not_found)?;
     Ok(Json(rendered_tree(&caller, repository, &sha)))
+}
+
+/// `GET /repos/{owner}/{repo}/git/blobs/{sha}`: base64 in lines of 60 (vendor's documentation; the lines as in its example).
+pub(super) async fn get_blob(
+    State(github): State<GitHub>,
+    caller: Caller,
+    Path((owner, name, sha)): Path<Place>,
+) -> Result<Json<Value>, Refusal> {
+    let mut state = github.state();
+    let repository = &*caller.repository(&mut state, &(owner, name), READ)?;
+    filled(repository)?;
+    let content = repository.git.blob(&sha).ok_or_else(Refusal::not_found)?;
+    Ok(Json(json!({
+        "sha": sha,
+        "node_id": node("Blob", &sha),
+        "size": content.len(),
+        "url": format!("{}/git/blobs/{sha}", address(&caller.base, repository)),
+        "content": in_lines(content),
+        "encoding": "base64",
+    })))
 }
 
 impl Repository {

@@ -168,6 +168,14 @@ impl GitHub {
         Some(self.state().repositories.get(repository)?.git.head(name)?.to_owned())
     }
 
+    /// Removes a ref (`refs/heads/main`), as a person with a clone does.
+    pub fn remove_ref(&self, repository: &str, name: &str) {
+        let now = self.now();
+        if let Some(repository) = self.state().repositories.get_mut(repository) {
+            repository.git.set(name, None, now);
+        }
+    }
+
     /// Returns the workflows that were asked for by hand, in order.
     pub fn dispatches(&self, repository: &str) -> Vec<Dispatch> {
         self.state().repositories.get(repository).map(|repository| repository.dispatches.clone()).unwrap_or_default()

@@ -50,6 +50,7 @@ const OPERATIONS: &[Operation] = &[
     row("GET", "/repos/{owner}/{repo}/pulls/{number}/files", "list_pull_files"),
     row("GET", "/repos/{owner}/{repo}/pulls/{number}/commits", "list_pull_commits"),
     row("GET", "/repos/{owner}/{repo}/commits/{ref}/pulls", "list_pulls_of_commit"),
+    row("GET", "/repos/{owner}/{repo}/commits", "list_commits"),
     row("GET", "/repos/{owner}/{repo}/commits/{ref}", "get_commit"),
     row("GET", "/repos/{owner}/{repo}/compare/{*range}", "compare"),
     row("GET", "/repos/{owner}/{repo}/contents/{*path}", "get_content"),
@@ -62,6 +63,7 @@ const OPERATIONS: &[Operation] = &[
     row("GET", "/repos/{owner}/{repo}/git/commits/{sha}", "get_git_commit"),
     row("POST", "/repos/{owner}/{repo}/git/trees", "create_tree"),
     row("GET", "/repos/{owner}/{repo}/git/trees/{sha}", "get_tree"),
+    row("GET", "/repos/{owner}/{repo}/git/blobs/{sha}", "get_blob"),
     row("GET", "/repos/{owner}/{repo}/actions/runs", "list_runs"),
     row("GET", "/repos/{owner}/{repo}/actions/runs/{run}", "get_run"),
     row("GET", "/repos/{owner}/{repo}/actions/runs/{run}/jobs", "list_jobs"),
@@ -69,6 +71,7 @@ const OPERATIONS: &[Operation] = &[
     row("GET", "/repos/{owner}/{repo}/actions/runs/{run}/attempts/{attempt}/jobs", "list_jobs_of_attempt"),
     row("POST", "/repos/{owner}/{repo}/actions/runs/{run}/cancel", "cancel_run"),
     row("GET", "/repos/{owner}/{repo}/actions/jobs/{job}", "get_job"),
+    row("GET", "/repos/{owner}/{repo}/actions/workflows/{workflow}/runs", "list_workflow_runs"),
     row("POST", "/repos/{owner}/{repo}/actions/workflows/{workflow}/dispatches", "dispatch_workflow"),
 ];
 
@@ -112,6 +115,7 @@ fn deploys() -> Router<GitHub> {
 
 fn code() -> Router<GitHub> {
     Router::new()
+        .route("/repos/{owner}/{repo}/commits", get(commits::list))
         .route("/repos/{owner}/{repo}/commits/{ref}", get(commits::get))
         .route("/repos/{owner}/{repo}/commits/{ref}/pulls", get(pulls::of_commit))
         .route("/repos/{owner}/{repo}/commits/{ref}/status", get(statuses::combined))
@@ -131,6 +135,7 @@ fn code() -> Router<GitHub> {
         .route("/repos/{owner}/{repo}/git/commits/{sha}", get(git::get_commit))
         .route("/repos/{owner}/{repo}/git/trees", post(git::create_tree))
         .route("/repos/{owner}/{repo}/git/trees/{sha}", get(git::get_tree))
+        .route("/repos/{owner}/{repo}/git/blobs/{sha}", get(git::get_blob))
 }
 
 fn runs() -> Router<GitHub> {
@@ -142,6 +147,7 @@ fn runs() -> Router<GitHub> {
         .route("/repos/{owner}/{repo}/actions/runs/{run}/attempts/{attempt}/jobs", get(actions::jobs_of_attempt))
         .route("/repos/{owner}/{repo}/actions/runs/{run}/cancel", post(actions::cancel))
         .route("/repos/{owner}/{repo}/actions/jobs/{job}", get(actions::job))
+        .route("/repos/{owner}/{repo}/actions/workflows/{workflow}/runs", get(actions::runs_of_workflow))
         .route("/repos/{owner}/{repo}/actions/workflows/{workflow}/dispatches", post(actions::dispatch))
 }
 

@@ -50,6 +50,10 @@ pub struct Open {
     pub begun: Begun,
     /// Where it is.
     pub stage: Stage,
+    /// Whether `cutting` was ever recorded: else no traffic was moved, and going back must not touch what serves. A record that does not
+    /// say so counts as one that was.
+    #[serde(default = "always")]
+    pub cut: bool,
     /// Why it goes back, or why it is stuck.
     pub cause: Option<String>,
     /// Whether a person is needed.
@@ -168,6 +172,7 @@ impl State {
                 *open = Some(Open {
                     begun: (**begun).clone(),
                     stage: Stage::Begun,
+                    cut: false,
                     cause: None,
                     stuck: false,
                     owner: owner.clone(),
@@ -185,7 +190,10 @@ impl State {
                 }
                 open.stage = Stage::Prepared;
             }
-            (Entry::Cutting, Some(open)) if open.stage == Stage::Prepared => open.stage = Stage::Cutting,
+            (Entry::Cutting, Some(open)) if open.stage == Stage::Prepared => {
+                open.stage = Stage::Cutting;
+                open.cut = true;
+            }
             (Entry::Committed, Some(open)) if open.stage == Stage::Cutting => open.stage = Stage::Committed,
             (Entry::Finishing, Some(open)) if matches!(open.stage, Stage::Committed | Stage::Finishing) => {
                 open.stage = Stage::Finishing;
@@ -218,7 +226,7 @@ impl State {
         Ok(next)
     }
 
-    /// Remembers what served before the first release that this journal knows, so that there is a place to go back to.
+    /// Remembers what served before a release although no release recorded here left it, so that there is a place to go back to.
     fn adopt(&mut self, begun: &Begun, at: Timestamp) {
         let adopted = begun.targets.iter().filter_map(|target| {
             let revision = target.before_revision()?.clone();
@@ -234,7 +242,11 @@ impl State {
         self.closed.push(Closed {
             release: ReleaseId::from_text(format!("before-{}", begun.release)),
             commit: "0".repeat(40),
-            reason: "adopted: it served before the first release that is recorded here".to_owned(),
+            reason: if begun.adopts {
+                format!("adopted: somebody else changed what serves, and {} began from it", begun.release)
+            } else {
+                "adopted: it served before the first release that is recorded here".to_owned()
+            },
             at,
             finished: true,
             cause: None,
@@ -244,7 +256,7 @@ impl State {
 
     fn close(&mut self, finished: bool, at: Timestamp) {
         let Some(open) = self.open.take() else { return };
-        if finished && self.serving().is_none() {
+        if open.begun.adopts || finished && self.serving().is_none() {
             self.adopt(&open.begun, at);
         }
         let targets = open.begun.targets.iter().filter_map(|target| {
@@ -264,6 +276,10 @@ impl State {
         let surplus = self.closed.len().saturating_sub(HISTORY);
         self.closed.drain(..surplus);
     }
+}
+
+const fn always() -> bool {
+    true
 }
 
 /// Returns what is remembered of a target once its release is closed.
