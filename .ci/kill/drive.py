@@ -19,7 +19,7 @@ import time
 
 from product import Product
 from proxy import MOMENTS
-from world import Journal, World, committed
+from world import FileJournal, RefJournal, World, committed, nonces, release_of
 
 LIMIT = 100.0
 
@@ -31,12 +31,13 @@ class Wrong(Exception):
 class Driver:
     """Works in one world, release after release."""
 
-    def __init__(self, world):
-        self.world, self.journal = world, Journal(world)
+    def __init__(self, world, kind):
+        self.world, self.kind = world, kind
+        self.journal = FileJournal(world) if kind == "file" else RefJournal(world)
         self.serving, self.runs = None, 0
         self.troubles = []
 
-    async def spawn(self, words, run_words=None, delay=None, environment=None, folder=None):
+    async def spawn(self, words, place, run_words=None, delay=None):
         """Runs cutover; returns its exit code and what the proxy saw. Killed by SIGKILL where the run says so, or after `delay`."""
         self.runs += 1
         log = self.world.folder / "last.log"
@@ -44,7 +45,7 @@ class Driver:
         with open(log, "wb") as out:
             process = await asyncio.create_subprocess_exec(
                 self.world.cutover, *words, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
-                env=environment or self.world.environment(), cwd=folder or self.world.product.shop,
+                env=place[0], cwd=place[1],
             )  # fmt: skip
 
         async def kill():
@@ -75,22 +76,32 @@ class Driver:
         return ["release", "production", "--manifest", str(shop / "cutover.yml"), "--artifacts", str(self.world.product.artifacts[content]), "--skip-gates"]
 
     async def release(self, content, **more):
-        return await self.spawn(self.release_words(content), **more)
+        """A release of a content: on this machine, or as a job of a workflow."""
+        place = (self.world.machine(), self.world.product.shop) if self.kind == "file" else self.world.runner("push", "release")
+        return await self.spawn(self.release_words(content), place, **more)
 
     async def recover(self, **more):
+        """A recovery: on the same machine, or as a job on a fresh runner in an empty folder, with nothing but the repository's token."""
         receipt = self.world.folder / "recovered.json"
         receipt.unlink(missing_ok=True)
-        code, run = await self.spawn(["recover", "production", "--receipt", str(receipt)], **more)
+        place = (self.world.machine(), self.world.folder) if self.kind == "file" else self.world.runner("schedule", "recover")
+        code, run = await self.spawn(["recover", "production", "--receipt", str(receipt)], place, **more)
         return code, run, json.loads(receipt.read_text()) if receipt.exists() else {}
 
     async def settle(self):
-        """Brings the world to where a case can begin: A and B have been released once, so that the journal knows what serves."""
-        for content in "BA":
-            code, run = await self.release(content)
-            if code:
-                raise SystemExit(f"a fault-free release ended with {code}:\n{self.tail()}")
-            self.serving = content
+        """Brings the world to where a case can begin: a content has been released once, so that the journal knows what serves."""
+        self.serving = "B" if self.serving == "A" else "A"
+        code, run = await self.release(self.serving)
+        if code:
+            raise SystemExit(f"a fault-free release ended with {code}:\n{self.tail()}")
         return run
+
+    async def anew(self):
+        """Begins with a fresh sandbox."""
+        await self.world.end()
+        await self.world.begin()
+        self.serving = None
+        await self.settle()
 
     def tail(self):
         return (self.world.folder / "last.log").read_text(errors="replace")[-6000:]
@@ -99,28 +110,29 @@ class Driver:
         """Plays one case and judges it; returns whether the kill fell."""
         before, after = self.serving, "B" if self.serving == "A" else "A"
         inventory = await asyncio.to_thread(self.world.inventory)
-        known = {record["entry"].get("release") for record in await self.journal.records() if record["entry"]["is"] == "begun"}
+        known = release_of(await asyncio.to_thread(self.journal.newest))
         watcher = asyncio.create_task(self.watch({before, after}))
+        steps = []
         try:
             fell = await self.break_release(case, after)
-            steps = [self.tail()]
+            steps.append(self.tail())
             if case.get("again"):
                 fell &= await self.break_recovery(case["again"])
                 steps.append(self.tail())
-            release = next((release for release in reversed(await self.releases()) if release not in known), None)
-            done = release is not None and committed(await self.journal.records(), release)
-            code, _, receipt = await self.recover(**self.recovery())
+            records = await asyncio.to_thread(self.journal.newest)
+            release = release_of(records) if release_of(records) != known else None
+            done = release is not None and committed(records)
+            code, _, receipt = await self.recover()
             steps.append(self.tail())
-            try:
-                await self.judge(after if done else before, inventory, release, done, code, receipt)
-                await self.quiet()
-            except Wrong as wrong:
-                raise Wrong(f"{wrong}\n--- " + "\n--- ".join(steps)) from None
+            await self.judge(after if done else before, inventory, release, done, code, receipt)
+            await self.quiet()
+            if self.troubles:
+                raise Wrong(f"users saw {self.troubles[:3]}")
+        except Wrong as wrong:
+            raise Wrong(f"{wrong}\n--- " + "\n--- ".join(steps)) from None
         finally:
             watcher.cancel()
-            self.serving = after if (await asyncio.to_thread(self.world.served, "api", 0)) == after else before
-        if self.troubles:
-            raise Wrong(f"users saw {self.troubles[:3]}\n--- " + "\n--- ".join(steps))
+            self.serving = await asyncio.to_thread(self.world.served, "api", 0)
         return fell
 
     async def break_release(self, case, after):
@@ -136,15 +148,8 @@ class Driver:
         return torn.fell
 
     async def break_recovery(self, again):
-        _, run, _ = await self.recover(run_words={"name": again["name"], "moment": again["moment"]}, **self.recovery())
+        _, run, _ = await self.recover(run_words={"name": again["name"], "moment": again["moment"]})
         return run.killed_at is not None
-
-    def recovery(self):
-        """Where a recovery runs: the same machine."""
-        return {}
-
-    async def releases(self):
-        return [record["entry"]["release"] for record in await self.journal.records() if record["entry"]["is"] == "begun"]
 
     async def judge(self, side, inventory, release, done, code, receipt):
         if code:
@@ -156,9 +161,9 @@ class Driver:
         if served != wanted:
             raise Wrong(f"{served} instead of {side} on every target ({'' if done else 'not '}committed)")
         now = await asyncio.to_thread(self.world.inventory)
-        open_ = (await self.journal.records() or [{"state": {"open": None}}])[-1]["state"]["open"]
-        if open_:
-            raise Wrong(f"the journal's release {open_['begun']['release']} is still open")
+        records = await asyncio.to_thread(self.journal.newest)
+        if records and records[-1]["state"]["open"]:
+            raise Wrong(f"the journal's release {release_of(records)} is still open")
         if not done and now != inventory:
             raise Wrong("not as it was before: " + difference(inventory, now))
         if done:
@@ -171,11 +176,11 @@ class Driver:
 
     async def quiet(self):
         """A second recovery changes nothing, the journal included."""
-        before = await self.journal.records()
-        code, run, _ = await self.recover(**self.recovery())
+        before = nonces(await asyncio.to_thread(self.journal.newest))
+        code, run, _ = await self.recover()
         if code or run.writes():
             raise Wrong(f"a second recover ended with {code} and wrote {[seen.name for seen in run.writes()]}")
-        if await self.journal.records() != before:
+        if nonces(await asyncio.to_thread(self.journal.newest)) != before:
             raise Wrong("a second recover wrote into the journal")
 
     async def watch(self, contents):
@@ -235,7 +240,7 @@ def surplus(before, now, release):
     return [name for name in new if now[name][1] != release or now[f"serving {name.split()[1]}"] != name.split()[2]]
 
 
-def cases_of(run, records, chance):
+def cases_of(run, records, chance, journal):
     """Every request with every moment, writes first and spread evenly; then torn records and points in time."""
     requests = [{"kind": "request", "name": seen.name, "moment": moment} for seen in run.seen for moment in MOMENTS]
     names = {seen.name for seen in run.writes()}
@@ -246,7 +251,7 @@ def cases_of(run, records, chance):
     torn = [{"kind": "torn", "record": record, "cut": cut} for record in range(1, records + 1) for cut in (0.0, chance.random(), 1.0)]
     seconds = run.seen[-1].at - run.seen[0].at
     times = [{"kind": "time", "delay": round(seconds * (n + chance.random()) / 20, 6)} for n in range(20)]
-    return {"writes": writes, "torn": torn, "times": times, "reads": reads}
+    return {"writes": writes, **({"torn": torn} if journal == "file" else {}), "times": times, "reads": reads}
 
 
 async def again_cases(driver, run, chance):
@@ -259,7 +264,7 @@ async def again_cases(driver, run, chance):
         first = {"kind": "request", "name": name, "moment": "after"}
         content = "B" if driver.serving == "A" else "A"
         await driver.break_release(first, content)
-        _, recovered, _ = await driver.recover(**driver.recovery())
+        _, recovered, _ = await driver.recover()
         driver.serving = content if driver.world.served("api", 0) == content else driver.serving
         boundaries = [{"name": seen.name, "moment": moment} for seen in recovered.writes() for moment in ("before", "after")]
         boundaries += [{"name": seen.name, "moment": "after"} for seen in recovered.seen if not seen.write and not seen.platform.startswith("edge")]
@@ -282,6 +287,9 @@ async def work(driver, queue, tally, until):
             if not await mended(driver):
                 print(f"world {driver.world.number} is left as it is", flush=True)
                 return
+        if driver.world.spent() > 750:
+            # An installation's token has a thousand requests an hour.
+            await driver.anew()
         if os.environ.get("KILL_VERBOSE"):
             print(f"{group} {json.dumps(case)} {time.monotonic() - began:.1f} s", flush=True)
 
@@ -313,16 +321,17 @@ async def main():
         for number in range(1 if words.only else words.workers):
             worlds.append(World(os.path.abspath(words.cutover), product, folder, number))
             await worlds[-1].begin()
-        drivers = [Driver(world) for world in worlds]
+        drivers = [Driver(world, words.journal) for world in worlds]
         began = time.monotonic()
         run = (await asyncio.gather(*(driver.settle() for driver in drivers)))[0]
-        records = len(await drivers[0].journal.records()) // 2
+        records = len(drivers[0].journal.newest())
         print(f"a release without a fault: {len(run.seen)} requests, {len(run.writes())} writes, {records} records, {run.seen[-1].at - run.seen[0].at:.1f} s", flush=True)
         if words.only:
             groups = {"only": [{"kind": "request", "name": words.only, "moment": words.moment}]}
         else:
-            groups = cases_of(run, records, chance)
-            groups = {"writes": groups["writes"], "torn": groups["torn"], "again": await again_cases(drivers[0], run, chance), **groups}
+            groups = cases_of(run, records, chance, words.journal)
+            reads = groups.pop("reads")
+            groups |= {"again": await again_cases(drivers[0], run, chance), "reads": reads}
         queue = [(group, case) for group, cases in groups.items() for case in cases]
         tally, until = {}, began + words.seconds
         await asyncio.gather(*(work(driver, queue, tally, until) for driver in drivers))

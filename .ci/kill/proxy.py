@@ -76,6 +76,7 @@ class Proxy:
 
     def __init__(self):
         self.run = Run()
+        self.earlier = []
         self.servers = []
         self.tasks = set()
 
@@ -94,9 +95,14 @@ class Proxy:
         self.servers.append(server)
         return server.sockets[0].getsockname()[1]
 
-    def begin(self, **words):
-        self.run = Run(**words)
+    def begin(self):
+        """From now on connections are another process's."""
+        self.earlier += [seen.platform for seen in self.run.seen]
+        self.run = Run()
         return self.run
+
+    def total(self, platform):
+        return self.earlier.count(platform) + sum(seen.platform == platform for seen in self.run.seen)
 
     async def end(self):
         for server in self.servers:

@@ -1,9 +1,11 @@
 """A sandbox with a proxy in front of every address of it, and what its platforms and edges say when they are asked by a stranger."""
 
 import asyncio
+import base64
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -22,11 +24,17 @@ class World:
     def __init__(self, cutover, product, folder, number):
         self.cutover, self.product, self.number = cutover, product, number
         self.folder = folder / f"world-{number}"
-        self.folder.mkdir()
         self.state = self.folder / "state"
-        self.proxy, self.process = Proxy(), None
+        self.process, self.jobs = None, 0
+
+    def spent(self):
+        """How many requests GitHub has had from this world's token."""
+        return self.asked + self.proxy.total("github")
 
     async def begin(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        self.proxy, self.asked = Proxy(), 0
         out = self.folder / "variables.json"
         with open(out, "wb") as variables, open(self.folder / "sandbox.log", "wb") as log:
             words = [self.cutover, "sandbox", str(self.product.shop), "--earlier", "--format", "json"]
@@ -62,8 +70,27 @@ class World:
                 self.process.kill()
                 self.process.wait()
 
-    def environment(self, more=None):
-        return {**clean(), **self.variables, "CUTOVER_STATE_DIR": str(self.state), "CUTOVER_JOURNAL": "file", **(more or {})}
+    def machine(self):
+        """The environment of a person's machine: the journal is a file."""
+        return {**clean(), **self.variables, "CUTOVER_STATE_DIR": str(self.state), "CUTOVER_JOURNAL": "file"}
+
+    def runner(self, event, job):
+        """The environment of a fresh runner of GitHub Actions, and its empty working folder; the journal is a ref."""
+        self.jobs += 1
+        place = self.folder / f"runner-{self.jobs}"
+        (place / "work").mkdir(parents=True)
+        payload = {"repository": {"id": 1, "full_name": "rehearsal/product", "default_branch": "main"}, "ref": "refs/heads/main"}
+        payload |= {"after": self.product.commit, "before": "0" * 40} if event == "push" else {"schedule": "*/15 * * * *"}
+        (place / "event.json").write_text(json.dumps(payload))
+        actions = {
+            "ACTIONS": "true", "EVENT_NAME": event, "EVENT_PATH": str(place / "event.json"), "REF": "refs/heads/main", "REF_NAME": "main",
+            "SHA": self.product.commit, "REPOSITORY": "rehearsal/product", "RUN_ID": str(1000 + self.jobs), "RUN_ATTEMPT": "1", "JOB": job,
+            "WORKFLOW_REF": f"rehearsal/product/.github/workflows/{job}.yml@refs/heads/main", "OUTPUT": str(place / "output"),
+            "STEP_SUMMARY": str(place / "summary"), "SERVER_URL": "https://github.com",
+        }  # fmt: skip
+        environment = {**clean(), **self.variables, **{f"GITHUB_{name}": value for name, value in actions.items()}}
+        environment |= {"RUNNER_NAME": f"runner-{self.jobs}", "CUTOVER_STATE_DIR": str(place / "state"), "CUTOVER_QUARANTINE": "500ms"}
+        return environment, place / "work"
 
     # What a stranger sees.
 
@@ -75,7 +102,8 @@ class World:
         return ask(self.real["VERCEL_API_URL"], f"{path}{joint}teamId={self.real['VERCEL_ORG_ID']}", self.real["VERCEL_TOKEN"])[1]
 
     def github(self, path):
-        return ask(self.real["GITHUB_API_URL"], path, self.real["GITHUB_TOKEN"])
+        self.asked += 1
+        return ask(self.real["GITHUB_API_URL"], "/repos/rehearsal/product" + path, self.real["GITHUB_TOKEN"])
 
     def served(self, target, edge):
         """What an edge shows of a target: A or B, or what is wrong with it."""
@@ -117,6 +145,11 @@ class World:
         return found
 
 
+def outlasts(lease):
+    """Whether a lease is held for longer than a dead runner's may be: that one ends by itself within 13 s."""
+    return lease[0] == 200 and lease[1]["data"]["expires_at"] - time.time() > 14
+
+
 def ask(base, path, token, host=None):
     """Asks by GET; returns the status, and the answer, parsed where it is JSON."""
     url = urllib.parse.urlsplit(base)
@@ -134,8 +167,8 @@ def ask(base, path, token, host=None):
         return answer.status, text
 
 
-class Journal:
-    """The file journal, read by nobody's code but this."""
+class FileJournal:
+    """The journal in a file, read by nobody's code but this."""
 
     def __init__(self, world):
         self.path = world.state / "journal/kill/production.jsonl"
@@ -146,8 +179,10 @@ class Journal:
         except FileNotFoundError:
             return b""
 
-    async def records(self):
-        return [json.loads(line[17:]) for line in self.bytes().split(b"\n")[:-1]]
+    def newest(self):
+        """The records of the newest release, the first of them `begun`."""
+        records = [json.loads(line[17:]) for line in self.bytes().split(b"\n")[:-1]]
+        return since_begun(records)
 
     def tear(self, cut):
         """Cuts the last record short, as a death in the middle of writing it leaves it."""
@@ -156,10 +191,43 @@ class Journal:
         os.truncate(self.path, last + int((len(whole) - 1 - last) * cut) + (1 if cut > 0 else 0))
 
 
-def committed(records, release):
-    current = None
-    for record in records:
-        current = record["entry"]["release"] if record["entry"]["is"] == "begun" else current
-        if current == release and record["entry"]["is"] == "committed":
-            return True
-    return False
+class RefJournal:
+    """The journal in a ref of the repository, read over GitHub's API by nobody's code but this."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def newest(self):
+        status, ref = self.world.github("/git/ref/cutover/kill/production")
+        if status == 404:
+            return []
+        records, sha = [], ref["object"]["sha"]
+        while sha:
+            commit = self.world.github(f"/git/commits/{sha}")[1]
+            record = json.loads(commit["message"].rstrip().rpartition("\n")[2])
+            if "entry" not in record:
+                content = self.world.github(f"/contents/{record['file']}?ref={sha}")[1]["content"]
+                record = json.loads(base64.b64decode(content))
+            records.insert(0, record)
+            if record["entry"]["is"] == "begun":
+                break
+            sha = commit["parents"][0]["sha"] if commit["parents"] else None
+        return since_begun(records)
+
+
+def since_begun(records):
+    begun = max((at for at, record in enumerate(records) if record["entry"]["is"] == "begun"), default=0)
+    return records[begun:]
+
+
+def release_of(records):
+    """The release that these records are of."""
+    return records[0]["entry"].get("release") if records else None
+
+
+def committed(records):
+    return any(record["entry"]["is"] == "committed" for record in records)
+
+
+def nonces(records):
+    return [record["nonce"] for record in records]
