@@ -37,6 +37,8 @@ pub mod variable {
     pub const VERCEL_AUTOMATION_BYPASS_SECRET: &str = "VERCEL_AUTOMATION_BYPASS_SECRET";
     /// GitHub's token; Actions does not export it, the workflow passes it.
     pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+    /// The workflow's file and ref; set by the runner itself, and by what newer runs of it are found.
+    pub const GITHUB_WORKFLOW_REF: &str = "GITHUB_WORKFLOW_REF";
     /// Base address of GitHub's REST API.
     pub const GITHUB_API_URL: &str = "GITHUB_API_URL";
     /// Address of GitHub's GraphQL API.

@@ -56,7 +56,7 @@ impl Bench {
 
     fn client(&self, token: &str) -> GitHub {
         let ground = self.world.ground();
-        let transport = Transport::new(Arc::new(InProcess(self.world.clone())), ground.clock, Arc::new(Chance::seeded(3)));
+        let transport = Transport::new(Arc::new(InProcess::new(self.world.clone())), ground.clock, Arc::new(Chance::seeded(3)));
         let base = url::Url::parse("https://api.github.com").unwrap();
         GitHub::new(transport, base, token.into(), Repository::parse(REPOSITORY).unwrap())
     }

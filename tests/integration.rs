@@ -22,7 +22,6 @@ mod mask;
 mod openapi;
 mod people;
 mod ref_store;
-mod ref_store_strangers;
 mod rehearse;
 mod release;
 mod report;

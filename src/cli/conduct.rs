@@ -140,13 +140,14 @@ fn caveats(stage: &Stage) -> Vec<String> {
 /// Preflight, gates, builds, release.
 async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
     let context = stage.context(environment, stage.trigger.to_string());
-    let mut journal = journal::open(stage, environment).await?;
-    not_held(environment, &journal)?;
+    let mut opened = journal::open(stage, environment, true).await?;
+    not_held(environment, &opened.journal)?;
     if dry_run {
-        tell_unfinished(stage, &journal);
+        tell_unfinished(stage, &opened.journal);
     } else {
-        recover::first(stage, &context, &mut journal, Patience::default()).await?;
+        recover::first(stage, &context, &mut opened, Patience::default()).await?;
     }
+    let mut journal = opened.journal;
     // Only what is released is asked for credentials.
     let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &options.only).map_err(unusable)?;
     preflight::run(stage, &context, &all, &journal, options.forward.older).await?;
@@ -192,15 +193,16 @@ fn tell_unfinished(stage: &Stage, journal: &Journal) {
 
 /// A release of what an earlier release shipped.
 async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result<Conclusion, Stop> {
-    let mut journal = journal::open(stage, environment).await?;
-    if let Some(hold) = &journal.state().hold {
+    let mut opened = journal::open(stage, environment, false).await?;
+    if let Some(hold) = &opened.journal.state().hold {
         // A hold is there so that nothing new begins; going back is what it may be there for.
         let text =
             format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
         stage.events.notice(Level::Warning, "hold::going-back", text);
     }
     let context = stage.context(environment, format!("rollback ({})", stage.trigger));
-    recover::first(stage, &context, &mut journal, Patience::default()).await?;
+    recover::first(stage, &context, &mut opened, Patience::default()).await?;
+    let mut journal = opened.journal;
     let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &[]).map_err(unusable)?;
     preflight::run(stage, &context, &all, &journal, true).await?;
     let state = journal.state();
