@@ -155,7 +155,7 @@ def ask(base, path, token, host=None):
     url = urllib.parse.urlsplit(base)
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=10)
     try:
-        headers = {**({"authorization": f"Bearer {token}"} if token else {}), **({"host": host} if host else {})}
+        headers = {"user-agent": "ci", **({"authorization": f"Bearer {token}"} if token else {}), **({"host": host} if host else {})}
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         text = answer.read().decode("utf-8", "replace")
