@@ -6,12 +6,13 @@ use super::arguments::Forward;
 use super::ask::Ask;
 use super::build::{self, Artifacts};
 use super::stage::{Means, Stage};
+use super::earlier::{self, Source};
 use super::{gates, hold, journal, preflight, recover, targets};
 use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
-use crate::release::journal::Journal;
+use crate::release::journal::{Closed, Journal, State};
 use crate::release::lock::Patience;
 use crate::release::plan::Shipment;
 use crate::release::{Failure, Move, Plan, Release};
@@ -29,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) gates: Vec<Name>,
     /// What it may do that it refuses by default.
     pub(crate) forward: Forward,
+    /// Why, in a person's words.
+    pub(crate) reason: Option<String>,
 }
 
 /// How a run ended.
@@ -74,13 +77,12 @@ pub(super) type Stop = Conclusion;
 /// Does what was asked, and tells its beginning and its end.
 pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conclusion {
     let environment = match ask {
-        Ask::Nothing { .. } => None,
-        Ask::GatesOnly { environment, .. } => environment.clone(),
-        Ask::Release { environment, .. } | Ask::Rollback { environment, .. } => Some(environment.clone()),
+        Ask::GatesOnly { environment, .. } => environment.as_ref(),
+        released => released.released(),
     };
     stage.events.emit(EventKind::RunStarted {
         product: stage.manifest.product.clone(),
-        environment,
+        environment: environment.cloned(),
         commit: stage.trigger.tested_commit().to_owned(),
         trigger: stage.trigger.to_string(),
     });
@@ -100,7 +102,14 @@ pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conc
             }
         }
         Ask::Release { environment, dry_run } => release(stage, environment, options, *dry_run).await.unwrap_or_else(|stop| stop),
-        Ask::Rollback { environment, to } => rollback(stage, environment, to.as_deref()).await.unwrap_or_else(|stop| stop),
+        Ask::Rollback { environment, to } => {
+            let (of, way) = (environment, Way::Back { to: to.as_deref() });
+            earlier_release(stage, of, &way, options).await.unwrap_or_else(|stop| stop)
+        }
+        Ask::Promote { from, to, release } => {
+            let way = Way::From { environment: from, release: release.as_deref() };
+            earlier_release(stage, to, &way, options).await.unwrap_or_else(|stop| stop)
+        }
     };
     let conclusion = cancelled_if_asked(stage, conclusion);
     tell_end(stage, &conclusion);
@@ -139,7 +148,8 @@ fn caveats(stage: &Stage) -> Vec<String> {
 
 /// Preflight, gates, builds, release.
 async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
-    let context = stage.context(environment, stage.trigger.to_string());
+    let mut context = stage.context(environment, stage.trigger.to_string());
+    context.drift = options.forward.changed.policy();
     let mut opened = journal::open(stage, environment, true).await?;
     not_held(environment, &opened.journal)?;
     if dry_run {
@@ -191,52 +201,93 @@ fn tell_unfinished(stage: &Stage, journal: &Journal) {
     }
 }
 
+/// From where a release takes what an earlier one shipped.
+enum Way<'a> {
+    /// From the same environment: a way back.
+    Back { to: Option<&'a str> },
+    /// From another environment: a promotion.
+    From { environment: &'a Name, release: Option<&'a str> },
+}
+
 /// A release of what an earlier release shipped.
-async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result<Conclusion, Stop> {
+async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, options: &Options) -> Result<Conclusion, Stop> {
     let mut opened = journal::open(stage, environment, false).await?;
-    if let Some(hold) = &opened.journal.state().hold {
-        // A hold is there so that nothing new begins; going back is what it may be there for.
-        let text =
-            format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
-        stage.events.notice(Level::Warning, "hold::going-back", text);
+    match way {
+        Way::From { .. } => not_held(environment, &opened.journal)?,
+        Way::Back { .. } => tell_hold(stage, environment, &opened.journal),
     }
-    let context = stage.context(environment, format!("rollback ({})", stage.trigger));
+    let mut context = stage.context(environment, String::new());
+    context.drift = options.forward.changed.policy();
     recover::first(stage, &context, &mut opened, Patience::default()).await?;
     let mut journal = opened.journal;
+    let earlier = match way {
+        Way::Back { to } => chosen(environment, &journal, *to, State::previous)?,
+        Way::From { environment, release } => {
+            let other = journal::beside(stage, &stage.manifest.product, environment).await?;
+            chosen(environment, &other, *release, State::serving)?
+        }
+    };
+    context.commit.clone_from(&earlier.commit);
+    context.reason = reason(stage, way, &earlier, options);
+    let text = format!("{}, of {}, commit {}.", context.reason, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
+    stage.events.notice(Level::Note, "earlier::release", text);
     let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &[]).map_err(unusable)?;
     preflight::run(stage, &context, &all, &journal, true).await?;
-    let state = journal.state();
-    let earlier = match to {
-        Some(release) => state.closed.iter().find(|closed| closed.release.as_str() == release && closed.finished),
-        None => state.previous(),
+    let from = match way {
+        Way::Back { .. } => None,
+        Way::From { environment, .. } => Some(*environment),
     };
-    let Some(earlier) = earlier.cloned() else {
-        let known: Vec<_> = state.closed.iter().filter(|closed| closed.finished).map(|closed| closed.release.as_str()).collect();
-        let text = match to {
-            Some(release) => format!("the journal of {environment} has no finished release {release}"),
-            None => format!("the journal of {environment} has no finished release before the one that serves"),
-        };
-        let hint =
-            if known.is_empty() { "it knows no finished release at all".to_owned() } else { format!("it knows {}", known.join(", ")) };
-        return Err(Conclusion::refused(text, vec![hint]));
-    };
-    let mut context = context;
-    context.commit.clone_from(&earlier.commit);
-    let text =
-        format!("Going back to {} of {}, commit {}.", earlier.release, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
-    stage.events.notice(Level::Note, "rollback::to", text);
-    let mut moves = Vec::new();
-    for target in all {
-        match earlier.targets.get(target.name()) {
-            Some(shipped) => moves.push(move_of(stage, environment, target, Shipment::Earlier(Box::new(shipped.clone())))),
-            None => {
-                let text = format!("{} was no part of {}; it stays as it is.", target.name(), earlier.release);
-                stage.events.notice(Level::Warning, "rollback::not-part", text);
-            }
-        }
+    let mut shipments = earlier::shipments(stage, &context, &Source { closed: &earlier, from }, &all).await?;
+    let moves = all.into_iter().filter_map(|target| {
+        let shipment = shipments.by_target.remove(target.name())?;
+        Some(move_of(stage, environment, target, shipment))
+    });
+    let plan = Plan::make(&context, moves.collect()).await.map_err(refused)?;
+    journal.refresh().await.map_err(|error| journal::refusal(&error, Some(environment)))?;
+    if from.is_some() {
+        not_held(environment, &journal)?;
     }
-    let plan = Plan::make(&context, moves).await.map_err(refused)?;
     Ok(ended(&Release::new(context, &mut journal, plan).run().await))
+}
+
+/// Returns the finished release that is meant: by its id, or the usual one.
+fn chosen(environment: &Name, journal: &Journal, id: Option<&str>, usual: fn(&State) -> Option<&Closed>) -> Result<Closed, Stop> {
+    let state = journal.state();
+    let finished = || state.closed.iter().filter(|closed| closed.finished);
+    let found = match id {
+        Some(id) => finished().find(|closed| closed.release.as_str() == id),
+        None => usual(state),
+    };
+    if let Some(found) = found {
+        return Ok(found.clone());
+    }
+    let text = match id {
+        Some(id) => format!("the journal of {environment} has no finished release {id}; nothing was touched"),
+        None => format!("the journal of {environment} has no finished release to take; nothing was touched"),
+    };
+    let known: Vec<_> = finished().map(|closed| closed.release.as_str()).collect();
+    let hint = if known.is_empty() { "it knows no finished release at all".to_owned() } else { format!("it knows {}", known.join(", ")) };
+    Err(Conclusion::refused(text, vec![hint]))
+}
+
+/// Returns what is recorded as the reason: what is done, who asked, and why in their words.
+fn reason(stage: &Stage, way: &Way<'_>, earlier: &Closed, options: &Options) -> String {
+    let what = match way {
+        Way::Back { .. } => format!("rollback to {}", earlier.release),
+        Way::From { environment, .. } => format!("promotion of {} from {environment}", earlier.release),
+    };
+    let actor = stage.trigger.run.as_ref().and_then(|run| run.actor.clone());
+    let who = actor.unwrap_or_else(|| stage.owner().id);
+    let why = options.reason.as_ref().map(|why| format!(": {}", crate::report::plain(&stage.masker.text(why)))).unwrap_or_default();
+    format!("{what} by {who}{why}")
+}
+
+/// A hold is there so that nothing new begins; going back is what it may be there for.
+fn tell_hold(stage: &Stage, environment: &Name, journal: &Journal) {
+    if let Some(hold) = &journal.state().hold {
+        let text = format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
+        stage.events.notice(Level::Warning, "hold::going-back", text);
+    }
 }
 
 /// Gates and builds, with everything that a release needs written into a folder; no platform is asked.
