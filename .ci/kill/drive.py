@@ -35,7 +35,7 @@ class Driver:
         self.world, self.kind = world, kind
         self.journal = FileJournal(world) if kind == "file" else RefJournal(world)
         self.serving, self.runs = None, 0
-        self.troubles = []
+        self.troubles, self.last = [], []
 
     async def spawn(self, words, place, run_words=None, delay=None):
         """Runs cutover; returns its exit code and what the proxy saw. Killed by SIGKILL where the run says so, or after `delay`."""
@@ -122,14 +122,16 @@ class Driver:
             records = await asyncio.to_thread(self.journal.newest)
             release = release_of(records) if release_of(records) != known else None
             done = release is not None and committed(records)
-            code, _, receipt = await self.recover()
+            code, run, receipt = await self.recover()
+            self.last = [f"{seen.name} {seen.status}" for seen in run.seen]
             steps.append(self.tail())
             await self.judge(after if done else before, inventory, release, done, code, receipt)
             await self.quiet()
             if self.troubles:
                 raise Wrong(f"users saw {self.troubles[:3]}")
         except Wrong as wrong:
-            raise Wrong(f"{wrong}\n--- " + "\n--- ".join(steps)) from None
+            requests = "\n".join(self.last[:60])
+            raise Wrong(f"{wrong}\n--- " + "\n--- ".join(steps) + f"\n--- {requests}") from None
         finally:
             watcher.cancel()
             self.serving = await asyncio.to_thread(self.world.served, "api", 0)

@@ -133,7 +133,7 @@ class World:
             env = machine["config"].get("env", {})
             found[f"machine {machine['id']}"] = [
                 machine["state"], machine["image_ref"]["digest"], machine["region"], f"cordoned {machine['cordoned']}",
-                f"services {len(machine['config'].get('services') or [])}", env.get("CUTOVER_RELEASE", "-"), f"leased {lease[0] == 200}",
+                f"services {len(machine['config'].get('services') or [])}", env.get("CUTOVER_RELEASE", "-"), f"leased for long {outlasts(lease)}",
             ]
         for site in self.product.sites:
             project = self.vercel(f"/v9/projects/prj_kill{site}")
