@@ -92,6 +92,9 @@ pub struct Timing {
     /// How long after it was sent something whose answer was lost may still have its effect: the longest deadline of a request, and a margin
     /// for a platform that acts after it has hung up.
     pub late: Duration,
+    /// How long whoever takes a release over waits for what its former runner may still do, where that was said; else it follows from `late`
+    /// and [`ownership::Terms::term`].
+    pub quarantine: Option<Duration>,
     /// How long the fate of a commit whose answer was lost is looked for.
     pub doubt_limit: Duration,
     /// How many edges a proof asks; in the real world, how many times it asks.
@@ -109,6 +112,7 @@ impl Default for Timing {
             pause: Duration::from_millis(250),
             back_limit: Duration::from_secs(120),
             late: Duration::from_secs(60),
+            quarantine: None,
             doubt_limit: Duration::from_secs(300),
             edges: 3,
         }

@@ -57,6 +57,11 @@ const READ_LAG: Duration = Duration::from_secs(3);
 /// How long a machine is looked for after a lost answer, before its creation is repeated: longer than [`READ_LAG`].
 const LOOKUP_WINDOW: Duration = Duration::from_secs(5);
 
+/// Returns so many machines, as a person says it.
+fn in_number(machines: usize) -> String {
+    if machines == 1 { "1 machine".to_owned() } else { format!("{machines} machines") }
+}
+
 /// What an app is released with.
 #[derive(Debug, Clone)]
 pub struct FlySettings {

@@ -12,6 +12,7 @@ use super::content::config_digest;
 use super::fleet::Fleet;
 use super::health::{Word, autostarts, judge};
 use super::hints::{Hints, MachineHint};
+use super::in_number;
 use super::machine_config::MachineConfig;
 use super::observing::observed;
 use super::rendering::{Image, Rendering, Slot, intent};
@@ -164,7 +165,7 @@ impl FlyTarget {
         if moves.cordon.is_empty() {
             return Ok(());
         }
-        scope.step(&self.settings.target, format!("taking {} old machines out of routing", moves.cordon.len()));
+        scope.step(&self.settings.target, format!("taking {} of before out of routing", in_number(moves.cordon.len())));
         self.each(&moves.cordon, async |machine| {
             let nonce = self.nonce(&machine.id);
             let cordoned = scope.changes.during(self.client.cordon_machine(app, &machine.id, nonce.as_deref())).await;
@@ -180,7 +181,7 @@ impl FlyTarget {
             return Ok(());
         }
         self.unless_cancelled(scope, "uncordon_machine")?;
-        scope.step(&self.settings.target, format!("registering {} machines", ids.len()));
+        scope.step(&self.settings.target, format!("registering {}", in_number(ids.len())));
         self.each(ids, async |id| {
             // From here on users may know it, whatever the answer says.
             self.memory().unseen.remove(*id);
