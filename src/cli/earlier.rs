@@ -12,7 +12,7 @@ use super::stage::Stage;
 use crate::event::{Level, Phase};
 use crate::id::Name;
 use crate::image::{Digest, DirectoryArtifact, RegistryError};
-use crate::platform::{AnyTarget, Artifact, Health, Scope, Target};
+use crate::platform::{AnyTarget, Artifact, Health, Target};
 use crate::release::Context;
 use crate::release::journal::{Closed, Shipped};
 use crate::release::plan::Shipment;
@@ -116,15 +116,7 @@ async fn one(stage: &Stage, context: &Context, source: &Source<'_>, target: &Any
 
 /// Returns whether the platform still has the revision, so that it need only be served.
 async fn is_there(context: &Context, target: &AnyTarget, shipped: &Shipped) -> bool {
-    let scope = Scope {
-        product: context.product.clone(),
-        environment: context.environment.clone(),
-        release: context.release.clone(),
-        commit: context.commit.clone(),
-        phase: Phase::Preflight,
-        events: context.events.clone(),
-        shutdown: context.shutdown.clone(),
-    };
+    let scope = context.scope(Phase::Preflight, &context.shutdown);
     matches!(target.probe(&scope, &shipped.revision).await, Ok(Health::Healthy))
 }
 

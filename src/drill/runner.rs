@@ -86,6 +86,7 @@ impl Runner {
             timing: blueprint.timing.clone(),
             secrets: blueprint.secrets.clone(),
             drift: DriftPolicy::Refuse,
+            changes: crate::platform::Changes::default(),
         };
         director.knows(&life);
         let runner = Self { arena: arena.clone(), director: director.clone(), life, ledger: ledger.clone(), keeping, context };
@@ -223,15 +224,7 @@ impl Runner {
 
     fn scope(&self, phase: Phase) -> Scope {
         let context = &self.context;
-        Scope {
-            product: context.product.clone(),
-            environment: context.environment.clone(),
-            release: context.release.clone(),
-            commit: context.commit.clone(),
-            phase,
-            events: context.events.clone(),
-            shutdown: context.shutdown.clone(),
-        }
+        context.scope(phase, &context.shutdown)
     }
 
     fn cancelled(&self) -> bool {
