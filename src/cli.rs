@@ -5,12 +5,14 @@ mod ask;
 mod build;
 mod check;
 mod conduct;
+mod earlier;
 mod gates;
 mod history;
 mod hold;
 mod journal;
 mod plan;
 mod preflight;
+mod rebuild;
 mod recover;
 mod rehearse;
 mod report;
@@ -20,6 +22,7 @@ mod sandbox;
 mod stage;
 mod status;
 mod targets;
+mod turn;
 mod world;
 
 use std::io::Write;
@@ -126,7 +129,12 @@ async fn command(cli: Cli) -> Ended {
             run::release(base, environment, only, artifacts, skip_gates, output, forward).await
         }
         Command::Report { receipts } => report::run(base, &receipts).await,
-        Command::Rollback { environment, to, output } => run::rollback(base, environment, to, output).await,
+        Command::Rollback { environment, to, reason, changed, output } => {
+            run::rollback(base, environment, to, reason, changed, output).await
+        }
+        Command::Promote { from, to, release, reason, changed, output } => {
+            run::promote(base, [from, to], release, reason, changed, output).await
+        }
         Command::Recover { environment, product, output } => recover::run(base, environment, product, output).await,
         Command::Status { environment } => status::run(base, environment).await,
         Command::History { environment, product, raw, last } => history::run(base, environment, product, raw, last).await,

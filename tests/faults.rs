@@ -138,17 +138,20 @@ fn answer() -> impl Strategy<Value = Answer> {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let effect = prop_oneof![
-        Just(Effect::None),
-        Just(Effect::Once),
-        Just(Effect::Twice),
-        Just(Effect::Partial),
-        duration().prop_map(Effect::Late)
-    ];
+    let effect =
+        prop_oneof![Just(Effect::None), Just(Effect::Once), Just(Effect::Twice), Just(Effect::Partial), duration().prop_map(Effect::Late)];
     let times = prop_oneof![Just(Times::Once), Just(Times::Forever), (1_u64..100).prop_map(Times::Exactly)];
     let place = ("(fly|vercel|github|\\*)", "(\\*|[a-z_]{1,12}(\\|[a-z_]{1,12})?)", proptest::option::of("[a-zA-Z0-9/._-]{1,12}"));
     (place, proptest::option::of(1_u64..9), times, effect, answer()).prop_map(
-        |((platform, operation, target), ordinal, times, effect, answer)| Rule { platform, operation, target, ordinal, times, effect, answer },
+        |((platform, operation, target), ordinal, times, effect, answer)| Rule {
+            platform,
+            operation,
+            target,
+            ordinal,
+            times,
+            effect,
+            answer,
+        },
     )
 }
 

@@ -20,6 +20,7 @@ mod journal;
 mod lock;
 mod manifest;
 mod mask;
+mod matrix;
 mod network;
 mod openapi;
 mod people;

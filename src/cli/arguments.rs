@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::event::Phase;
 use crate::id::Name;
+use crate::release::DriftPolicy;
 use crate::settings::Keeper;
 
 /// Commands in the order of how often they are needed; clap cannot group subcommands, so the list is ours.
@@ -22,6 +23,7 @@ The parts of a run, for separate jobs:
   build        Build images and pack directories into --out DIR
   release      Release an environment, from this machine or from --artifacts DIR
   report       Report the jobs' results on the pull request
+  promote      Release to one environment what another one serves
 
 When something is wrong:
   status       Show what an environment serves, and whether a release is unfinished
@@ -151,6 +153,33 @@ pub enum Command {
         /// The release to go back to; by default the one before the one that serves.
         #[arg(long, value_name = "RELEASE")]
         to: Option<String>,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// What becomes of somebody else's changes.
+        #[command(flatten)]
+        changed: Changed,
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Release to one environment what another one serves.
+    Promote {
+        /// The environment that serves it.
+        #[arg(long, value_name = "ENV")]
+        from: Name,
+        /// The environment that shall serve it.
+        #[arg(long, value_name = "ENV")]
+        to: Name,
+        /// An earlier release of the first environment, instead of the one that serves.
+        #[arg(long, value_name = "RELEASE")]
+        release: Option<String>,
+        /// Why, for the record.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// What becomes of somebody else's changes.
+        #[command(flatten)]
+        changed: Changed,
         /// Where results go.
         #[command(flatten)]
         output: Output,
@@ -243,12 +272,31 @@ pub struct Forward {
     /// Release a commit that is older than what serves.
     #[arg(long)]
     pub older: bool,
-    /// Take what serves now as it is: somebody changed it beside cutover, and what this release does not replace stays so.
+    /// What becomes of somebody else's changes.
+    #[command(flatten)]
+    pub changed: Changed,
+}
+
+/// What becomes of what somebody else changed since the last release; by default it stops a release.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Changed {
+    /// Accept what somebody else changed since the last release, as the state to go back to.
     #[arg(long)]
     pub adopt: bool,
-    /// Release over what somebody changed beside cutover.
+    /// Release over what somebody else changed since the last release.
     #[arg(long = "override", conflicts_with = "adopt")]
     pub overriding: bool,
+}
+
+impl Changed {
+    /// Returns the policy that the flags mean.
+    pub fn policy(self) -> DriftPolicy {
+        match self {
+            Self { adopt: true, .. } => DriftPolicy::Adopt,
+            Self { overriding: true, .. } => DriftPolicy::Override,
+            Self { .. } => DriftPolicy::Refuse,
+        }
+    }
 }
 
 /// The arguments of `rehearse`.

@@ -33,6 +33,27 @@ pub(super) enum Ask {
         /// Which release; `None` means the one before the one that serves.
         to: Option<String>,
     },
+    /// A release of what another environment serves.
+    Promote {
+        /// The other environment.
+        from: Name,
+        /// Of what.
+        to: Name,
+        /// An earlier release of the other environment; `None` means the one that serves there.
+        release: Option<String>,
+    },
+}
+
+impl Ask {
+    /// Returns the environment that is released, if one is.
+    pub(super) const fn released(&self) -> Option<&Name> {
+        match self {
+            Self::Release { environment, .. } | Self::Rollback { environment, .. } | Self::Promote { to: environment, .. } => {
+                Some(environment)
+            }
+            Self::Nothing { .. } | Self::GatesOnly { .. } => None,
+        }
+    }
 }
 
 /// Why a trigger and a wish do not fit.
@@ -55,6 +76,14 @@ pub(super) enum Misfit {
         allowed: Vec<String>,
         /// Where the run stands.
         branch: String,
+    },
+    /// What started the run may release nothing.
+    #[error("{event} may release nothing: {because}")]
+    NotAllowed {
+        /// What started it.
+        event: String,
+        /// Why.
+        because: String,
     },
     /// A person must name the environment.
     #[error("which environment? The branch {} belongs to none; name it with --environment", .branch.as_deref().unwrap_or("(detached HEAD)"))]
@@ -96,6 +125,16 @@ pub(super) fn ask(trigger: &Trigger, manifest: &Manifest, wish: Option<&Name>, d
             let own = trigger.branch().and_then(|branch| manifest.environment_of_branch(branch));
             let environment = wish.or(own).cloned().ok_or_else(|| Misfit::NotNamed { branch: trigger.branch().map(str::to_owned) })?;
             Ok(Ask::Release { environment, dry_run })
+        }
+    }
+}
+
+/// Refuses where what started the run may release nothing, whatever a command says: a pull request's workflow holds no environment's fate.
+pub(super) fn allowed(trigger: &Trigger) -> Result<(), Misfit> {
+    match trigger.permission() {
+        Permission::Release { .. } | Permission::AsAsked => Ok(()),
+        Permission::GatesOnly { because } | Permission::Nothing { because } => {
+            Err(Misfit::NotAllowed { event: trigger.to_string(), because })
         }
     }
 }

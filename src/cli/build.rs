@@ -47,11 +47,18 @@ pub(crate) struct BuildFailure {
 }
 
 impl BuildFailure {
-    fn preflight(text: impl Into<String>) -> Self {
+    /// Returns a refusal before anything was touched.
+    pub(crate) fn preflight(text: impl Into<String>) -> Self {
         Self { outcome: Outcome::PreflightFailed, text: text.into(), hints: Vec::new() }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    /// Returns the end of a run that was cancelled before anything was touched.
+    pub(crate) fn cancelled() -> Self {
+        Self { outcome: Outcome::Cancelled, text: "the run was cancelled".to_owned(), hints: Vec::new() }
+    }
+
+    /// Adds what to try.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
@@ -145,7 +152,8 @@ fn failed(name: &Name, error: &BuildError) -> BuildFailure {
     BuildFailure { outcome, text: format!("the image {name} could not be built: {error}; nothing was touched"), hints }
 }
 
-fn read_directory(stage: &Stage, name: &Name, directory: &Path) -> Result<DirectoryArtifact, BuildFailure> {
+/// Reads what a target ships from its directory, or from the build output in it.
+pub(crate) fn read_directory(stage: &Stage, name: &Name, directory: &Path) -> Result<DirectoryArtifact, BuildFailure> {
     let whole = stage.root.join(directory);
     let output = whole.join(OUTPUT);
     // A linked project's directory is its sources; only its build output is meant to be seen by everyone.
@@ -221,9 +229,7 @@ async fn push(stage: &Stage, target: &AnyTarget, archive: &ImageArchive, dry_run
     };
     match registry.push(&app, &tag, archive, &stage.shutdown, &step).await {
         Ok(_) => Ok(artifact),
-        Err(RegistryError::Cancelled) => {
-            Err(BuildFailure { outcome: Outcome::Cancelled, text: "the run was cancelled".to_owned(), hints: Vec::new() })
-        }
+        Err(RegistryError::Cancelled) => Err(BuildFailure::cancelled()),
         Err(error) => {
             Err(BuildFailure::preflight(format!("{}: the image could not be pushed: {error}; nothing was touched", target.name()))
                 .hint(format!("the token must be allowed to push to the app {app}, and the app must exist: fly apps create {app}")))
@@ -231,7 +237,8 @@ async fn push(stage: &Stage, target: &AnyTarget, archive: &ImageArchive, dry_run
     }
 }
 
-fn fly_registry(stage: &Stage, target: &AnyTarget) -> Result<Registry, BuildFailure> {
+/// Returns Fly's registry, with the login of this run.
+pub(crate) fn fly_registry(stage: &Stage, target: &AnyTarget) -> Result<Registry, BuildFailure> {
     let endpoints = FlyEndpoints::from_lookup(|name| stage.settings.environment.get(name).cloned())
         .map_err(|error| BuildFailure::preflight(error.to_string()))?;
     let login = stage.settings.fly_token.as_ref().map(|token| Login::fly(&Secret::new(token.expose_secret())));

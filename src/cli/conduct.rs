@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use super::arguments::Forward;
 use super::ask::Ask;
 use super::build::{self, Artifacts};
+use super::earlier::{self, Source};
 use super::stage::{Means, Stage};
-use super::{gates, hold, journal, preflight, recover, targets};
+use super::{gates, hold, journal, preflight, recover, targets, turn};
 use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
-use crate::release::journal::Journal;
-use crate::release::lock::Patience;
+use crate::release::journal::{Closed, Journal, State};
+use crate::release::lock::{self, Patience};
 use crate::release::plan::Shipment;
-use crate::release::{Failure, Move, Plan, Release};
+use crate::release::{Context, DriftPolicy, Failure, Move, Plan};
 
 /// What a command adds to an ask.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) gates: Vec<Name>,
     /// What it may do that it refuses by default.
     pub(crate) forward: Forward,
+    /// Why, in a person's words.
+    pub(crate) reason: Option<String>,
 }
 
 /// How a run ended.
@@ -74,13 +77,12 @@ pub(super) type Stop = Conclusion;
 /// Does what was asked, and tells its beginning and its end.
 pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conclusion {
     let environment = match ask {
-        Ask::Nothing { .. } => None,
-        Ask::GatesOnly { environment, .. } => environment.clone(),
-        Ask::Release { environment, .. } | Ask::Rollback { environment, .. } => Some(environment.clone()),
+        Ask::GatesOnly { environment, .. } => environment.as_ref(),
+        released => released.released(),
     };
     stage.events.emit(EventKind::RunStarted {
         product: stage.manifest.product.clone(),
-        environment,
+        environment: environment.cloned(),
         commit: stage.trigger.tested_commit().to_owned(),
         trigger: stage.trigger.to_string(),
     });
@@ -100,7 +102,14 @@ pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conc
             }
         }
         Ask::Release { environment, dry_run } => release(stage, environment, options, *dry_run).await.unwrap_or_else(|stop| stop),
-        Ask::Rollback { environment, to } => rollback(stage, environment, to.as_deref()).await.unwrap_or_else(|stop| stop),
+        Ask::Rollback { environment, to } => {
+            let (of, way) = (environment, Way::Back { to: to.as_deref() });
+            earlier_release(stage, of, &way, options).await.unwrap_or_else(|stop| stop)
+        }
+        Ask::Promote { from, to, release } => {
+            let way = Way::From { environment: from, release: release.as_deref() };
+            earlier_release(stage, to, &way, options).await.unwrap_or_else(|stop| stop)
+        }
     };
     let conclusion = cancelled_if_asked(stage, conclusion);
     tell_end(stage, &conclusion);
@@ -139,17 +148,22 @@ fn caveats(stage: &Stage) -> Vec<String> {
 
 /// Preflight, gates, builds, release.
 async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
-    let context = stage.context(environment, stage.trigger.to_string());
-    let mut journal = journal::open(stage, environment).await?;
-    not_held(environment, &journal)?;
+    let mut context = stage.context(environment, stage.trigger.to_string());
+    context.drift = options.forward.changed.policy();
+    let mut opened = journal::open(stage, environment, true).await?;
+    not_held(environment, &opened.journal)?;
     if dry_run {
-        tell_unfinished(stage, &journal);
+        tell_unfinished(stage, &opened.journal);
     } else {
-        recover::first(stage, &context, &mut journal, Patience::default()).await?;
+        // An abandoned release is brought to its end at once; one that is at work is waited for when there is something to release.
+        match recover::first(stage, &context, &mut opened, Patience::NONE).await {
+            Err(stop) if stop.outcome == Outcome::Held => tell_unfinished(stage, &opened.journal),
+            other => drop(other?),
+        }
     }
     // Only what is released is asked for credentials.
-    let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &options.only).map_err(unusable)?;
-    preflight::run(stage, &context, &all, &journal, options.forward.older).await?;
+    let all = targets::through(stage, &recover::guarded(stage, &opened.journal), environment, &options.only).map_err(unusable)?;
+    preflight::run(stage, &context, &all, &opened.journal, options.forward.older).await?;
     if !options.skip_gates && options.artifacts.is_none() {
         gates::run(stage, Some(environment), &[]).await.map_err(Conclusion::untouched)?;
     }
@@ -158,21 +172,31 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
         None => build::build(stage, environment, &options.only).await,
     };
     let artifacts = artifacts.map_err(failed_build)?;
-    let moves = moves(stage, environment, all, &artifacts, dry_run).await?;
-    let plan = Plan::make(&context, moves).await.map_err(refused)?;
     if dry_run {
-        let moving = plan.moving().count();
-        stage.events.notice(
-            Level::Note,
-            "run::dry",
-            format!("Dry run: {moving} of {} targets would move; nothing was changed.", plan.targets.len()),
-        );
+        let plan = Plan::make(&context, moves(stage, environment, all, &artifacts, true).await?).await.map_err(refused)?;
+        let text = format!("Dry run: {} of {} targets would move; nothing was changed.", plan.moving().count(), plan.targets.len());
+        stage.events.notice(Level::Note, "run::dry", text);
         return Ok(Conclusion::untouched(Outcome::Carried));
     }
-    // Gates and builds take their time: a person may have decided otherwise meanwhile.
-    journal.refresh().await.map_err(|error| journal::refusal(&error, Some(environment)))?;
-    not_held(environment, &journal)?;
-    Ok(ended(&Release::new(context, &mut journal, plan).run().await))
+    drop(all);
+    let read = opened.journal.sequence();
+    turn::release(stage, &context, &mut opened, async |journal| {
+        // Gates and builds take their time: a person may have decided otherwise meanwhile, or a newer commit may serve by now.
+        not_held(environment, journal)?;
+        if journal.sequence() != read && !options.forward.older {
+            not_superseded(stage, &context, journal).await?;
+        }
+        let all = targets::through(stage, &recover::guarded(stage, journal), environment, &options.only).map_err(unusable)?;
+        moves(stage, environment, all, &artifacts, false).await
+    })
+    .await
+}
+
+/// Ends the run in peace where a newer commit was released while it waited.
+async fn not_superseded(stage: &Stage, context: &Context, journal: &Journal) -> Result<(), Stop> {
+    let Some(text) = preflight::older_than_serving(stage, context, journal).await else { return Ok(()) };
+    stage.events.notice(Level::Note, "run::superseded", format!("Superseded while it waited: {text}."));
+    Err(Conclusion::untouched(Outcome::Superseded))
 }
 
 /// Refuses where a person wants no release to begin.
@@ -185,56 +209,111 @@ fn not_held(environment: &Name, journal: &Journal) -> Result<(), Stop> {
 
 fn tell_unfinished(stage: &Stage, journal: &Journal) {
     if let Some(open) = &journal.state().open {
-        let text = format!("The release {} is unfinished; a run that may change something brings it to its end first.", open.begun.release);
-        stage.events.notice(Level::Warning, "release::unfinished-found", text);
+        let text = format!(
+            "The release {} by {} is {}; nothing else begins before its end.",
+            open.begun.release,
+            lock::named(&open.owner),
+            open.stage.in_words()
+        );
+        stage.events.notice(Level::Note, "release::unfinished-found", text);
     }
 }
 
+/// From where a release takes what an earlier one shipped.
+enum Way<'a> {
+    /// From the same environment: a way back.
+    Back { to: Option<&'a str> },
+    /// From another environment: a promotion.
+    From { environment: &'a Name, release: Option<&'a str> },
+}
+
 /// A release of what an earlier release shipped.
-async fn rollback(stage: &Stage, environment: &Name, to: Option<&str>) -> Result<Conclusion, Stop> {
-    let mut journal = journal::open(stage, environment).await?;
+async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, options: &Options) -> Result<Conclusion, Stop> {
+    let mut opened = journal::open(stage, environment, false).await?;
+    match way {
+        Way::From { .. } => not_held(environment, &opened.journal)?,
+        Way::Back { .. } => tell_hold(stage, environment, &opened.journal),
+    }
+    let mut context = stage.context(environment, String::new());
+    context.drift = match (way, options.forward.changed.policy()) {
+        // A person asks for this very change of what serves, whoever made that.
+        (Way::Back { .. }, DriftPolicy::Refuse) => DriftPolicy::Override,
+        (_, policy) => policy,
+    };
+    recover::first(stage, &context, &mut opened, Patience::default()).await?;
+    let earlier = match way {
+        Way::Back { to } => chosen(environment, &opened.journal, *to, State::previous)?,
+        Way::From { environment, release } => {
+            let other = journal::beside(stage, &stage.manifest.product, environment).await?;
+            chosen(environment, &other, *release, State::serving)?
+        }
+    };
+    context.commit.clone_from(&earlier.commit);
+    context.reason = reason(stage, way, &earlier, options);
+    let text = format!("{}, of {}, commit {}.", context.reason, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
+    stage.events.notice(Level::Note, "earlier::release", text);
+    let all = targets::through(stage, &recover::guarded(stage, &opened.journal), environment, &[]).map_err(unusable)?;
+    preflight::run(stage, &context, &all, &opened.journal, true).await?;
+    let from = match way {
+        Way::Back { .. } => None,
+        Way::From { environment, .. } => Some(*environment),
+    };
+    let shipments = earlier::shipments(stage, &context, &Source { closed: &earlier, from }, &all).await?;
+    let from = from.is_some();
+    let shipments = &shipments;
+    turn::release(stage, &context, &mut opened, async |journal| {
+        if from {
+            not_held(environment, journal)?;
+        }
+        let all = targets::through(stage, &recover::guarded(stage, journal), environment, &[]).map_err(unusable)?;
+        let moves = all.into_iter().filter_map(|target| {
+            let shipment = shipments.by_target.get(target.name())?.clone();
+            Some(move_of(stage, environment, target, shipment))
+        });
+        Ok(moves.collect())
+    })
+    .await
+}
+
+/// Returns the finished release that is meant: by its id, or the usual one.
+fn chosen(environment: &Name, journal: &Journal, id: Option<&str>, usual: fn(&State) -> Option<&Closed>) -> Result<Closed, Stop> {
+    let state = journal.state();
+    let finished = || state.closed.iter().filter(|closed| closed.finished);
+    let found = match id {
+        Some(id) => finished().find(|closed| closed.release.as_str() == id),
+        None => usual(state),
+    };
+    if let Some(found) = found {
+        return Ok(found.clone());
+    }
+    let text = match id {
+        Some(id) => format!("the journal of {environment} has no finished release {id}; nothing was touched"),
+        None => format!("the journal of {environment} has no finished release to take; nothing was touched"),
+    };
+    let known: Vec<_> = finished().map(|closed| closed.release.as_str()).collect();
+    let hint = if known.is_empty() { "it knows no finished release at all".to_owned() } else { format!("it knows {}", known.join(", ")) };
+    Err(Conclusion::refused(text, vec![hint]))
+}
+
+/// Returns what is recorded as the reason: what is done, who asked, and why in their words.
+fn reason(stage: &Stage, way: &Way<'_>, earlier: &Closed, options: &Options) -> String {
+    let what = match way {
+        Way::Back { .. } => format!("rollback to {}", earlier.release),
+        Way::From { environment, .. } => format!("promotion of {} from {environment}", earlier.release),
+    };
+    let actor = stage.trigger.run.as_ref().and_then(|run| run.actor.clone());
+    let who = actor.unwrap_or_else(|| stage.owner().id);
+    let why = options.reason.as_ref().map(|why| format!(": {}", crate::report::plain(&stage.masker.text(why)))).unwrap_or_default();
+    format!("{what} by {who}{why}")
+}
+
+/// A hold is there so that nothing new begins; going back is what it may be there for.
+fn tell_hold(stage: &Stage, environment: &Name, journal: &Journal) {
     if let Some(hold) = &journal.state().hold {
-        // A hold is there so that nothing new begins; going back is what it may be there for.
         let text =
             format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
         stage.events.notice(Level::Warning, "hold::going-back", text);
     }
-    let context = stage.context(environment, format!("rollback ({})", stage.trigger));
-    recover::first(stage, &context, &mut journal, Patience::default()).await?;
-    let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &[]).map_err(unusable)?;
-    preflight::run(stage, &context, &all, &journal, true).await?;
-    let state = journal.state();
-    let earlier = match to {
-        Some(release) => state.closed.iter().find(|closed| closed.release.as_str() == release && closed.finished),
-        None => state.previous(),
-    };
-    let Some(earlier) = earlier.cloned() else {
-        let known: Vec<_> = state.closed.iter().filter(|closed| closed.finished).map(|closed| closed.release.as_str()).collect();
-        let text = match to {
-            Some(release) => format!("the journal of {environment} has no finished release {release}"),
-            None => format!("the journal of {environment} has no finished release before the one that serves"),
-        };
-        let hint =
-            if known.is_empty() { "it knows no finished release at all".to_owned() } else { format!("it knows {}", known.join(", ")) };
-        return Err(Conclusion::refused(text, vec![hint]));
-    };
-    let mut context = context;
-    context.commit.clone_from(&earlier.commit);
-    let text =
-        format!("Going back to {} of {}, commit {}.", earlier.release, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
-    stage.events.notice(Level::Note, "rollback::to", text);
-    let mut moves = Vec::new();
-    for target in all {
-        match earlier.targets.get(target.name()) {
-            Some(shipped) => moves.push(move_of(stage, environment, target, Shipment::Earlier(Box::new(shipped.clone())))),
-            None => {
-                let text = format!("{} was no part of {}; it stays as it is.", target.name(), earlier.release);
-                stage.events.notice(Level::Warning, "rollback::not-part", text);
-            }
-        }
-    }
-    let plan = Plan::make(&context, moves).await.map_err(refused)?;
-    Ok(ended(&Release::new(context, &mut journal, plan).run().await))
 }
 
 /// Gates and builds, with everything that a release needs written into a folder; no platform is asked.
@@ -274,7 +353,7 @@ fn move_of(stage: &Stage, environment: &Name, target: AnyTarget, shipment: Shipm
     Move { target, shipment, after, checks }
 }
 
-fn ended(ending: &crate::release::Ending) -> Conclusion {
+pub(super) fn ended(ending: &crate::release::Ending) -> Conclusion {
     // The release has told its failure and its hints in its own last event.
     Conclusion { outcome: ending.outcome, serving: ending.serving, failure: None, hints: Vec::new() }
 }

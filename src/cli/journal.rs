@@ -10,10 +10,13 @@ use super::run::Base;
 use super::stage::{Means, Stage};
 use super::{Failure, ask};
 use crate::event::{Level, Outcome};
+use crate::github::census::{GitHubCensus, OwnRun, own_job};
 use crate::github::ref_store::{self, RefStore};
 use crate::github::{GitHub, Repository};
 use crate::id::Name;
 use crate::release::journal::{Journal, Owner, Record};
+use crate::release::lock::{Census, Nobody};
+use crate::release::ownership::Terms;
 use crate::release::store::file::FileStore;
 use crate::release::store::{Store, StoreError};
 use crate::settings::{Keeper, variable};
@@ -26,6 +29,15 @@ pub(crate) enum Place {
     Files(PathBuf),
     /// In refs of a repository.
     Refs(GitHub),
+}
+
+/// An environment's journal, ready for a run, and who can be asked about its owners.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The journal.
+    pub(crate) journal: Journal,
+    /// Who knows whether an owner is at work.
+    pub(crate) census: Box<dyn Census>,
 }
 
 impl Place {
@@ -68,16 +80,26 @@ impl Place {
         }
     }
 
-    /// Opens the environment's journal for a run that releases or recovers; on a machine of its own that takes the machine's lock.
-    pub(crate) async fn open(&self, means: &Means, product: &Name, environment: &Name) -> Result<Journal, Conclusion> {
-        let owner = means.owner();
-        let opened = match self {
-            Self::Files(folder) => match FileStore::open(&FileStore::path(folder, product, environment), &owner) {
-                Ok(store) => handle(means, Box::new(store), owner).await,
-                Err(error) => Err(error),
-            },
-            Self::Refs(github) => handle(means, Box::new(RefStore::new(github, product, environment)), owner).await,
-        };
+    /// Opens the environment's journal for a run that releases or recovers; on a machine of its own that takes the machine's lock. A run that
+    /// gives way to a newer one says which it is itself.
+    pub(crate) async fn open(&self, means: &Means, product: &Name, environment: &Name, own: Option<OwnRun>) -> Result<Opened, Conclusion> {
+        let mut owner = means.owner();
+        let opened: Result<Opened, StoreError> = async {
+            match self {
+                Self::Files(folder) => {
+                    let store = FileStore::open(&FileStore::path(folder, product, environment), &owner)?;
+                    Ok(Opened { journal: handle(means, Box::new(store), owner).await?, census: Box::new(Nobody) })
+                }
+                Self::Refs(github) => {
+                    if let Some(job) = &mut owner.job {
+                        job.id = own_job(github, job).await;
+                    }
+                    let journal = handle(means, Box::new(RefStore::new(github, product, environment)), owner).await?;
+                    Ok(Opened { journal, census: Box::new(GitHubCensus::new(github.clone(), own)) })
+                }
+            }
+        }
+        .await;
         opened.map_err(|error| refusal(&error, Some(environment)))
     }
 
@@ -92,7 +114,8 @@ impl Place {
 }
 
 async fn handle(means: &Means, store: Box<dyn Store>, owner: Owner) -> Result<Journal, StoreError> {
-    Journal::open(store, owner, means.clock).await
+    let terms = if means.on_embedded() { Terms::REHEARSED } else { Terms::default() };
+    Journal::open_on(store, owner, means.clock, terms).await
 }
 
 /// Returns `owner/name` of the repository on GitHub that the run belongs to, by the workflow's word or by where the clone came from.
@@ -115,13 +138,21 @@ fn unreadable(repository: &Repository) -> Conclusion {
     Conclusion::refused(text, vec![set, file])
 }
 
-/// Opens the journal of an environment of the manifest for a release, wherever it is.
-pub(crate) async fn open(stage: &Stage, environment: &Name) -> Result<Journal, Conclusion> {
+/// Opens the journal of an environment of the manifest for a release, wherever it is. With `gives_way` a newer run supersedes this one.
+pub(crate) async fn open(stage: &Stage, environment: &Name, gives_way: bool) -> Result<Opened, Conclusion> {
     let place = Place::of(stage).await?;
     if matches!(place, Place::Files(_)) {
         tell_local_only(stage);
     }
-    place.open(stage, &stage.manifest.product, environment).await
+    let own = if gives_way { own_run(stage) } else { None };
+    place.open(stage, &stage.manifest.product, environment, own).await
+}
+
+/// Returns this run as GitHub lists it; `None` outside a workflow, or on no branch.
+fn own_run(means: &Means) -> Option<OwnRun> {
+    let workflow = OwnRun::workflow_file(means.settings.environment.get(variable::GITHUB_WORKFLOW_REF)?)?;
+    let branch = means.trigger.branch()?.to_owned();
+    Some(OwnRun { id: means.trigger.run.as_ref()?.id, workflow, branch, sha: means.trigger.tested_commit().to_owned() })
 }
 
 /// Opens the journal of an environment wherever it is, beside whoever holds it, for a record of a person.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::arguments::Output;
 use super::conduct::{self, Conclusion, Stop};
-use super::journal::{self, Place};
+use super::journal::{self, Opened, Place};
 use super::reporting::{self, Listening};
 use super::run::{Base, Settled, settle};
 use super::stage::Means;
@@ -30,12 +30,12 @@ const FINISHED: &str = "recover::finished";
 struct Found {
     product: Name,
     environment: Name,
-    journal: Result<Journal, Conclusion>,
+    opened: Result<Opened, Conclusion>,
 }
 
 impl Found {
     fn is_open(&self) -> bool {
-        self.journal.as_ref().is_ok_and(|journal| journal.state().open.is_some())
+        self.opened.as_ref().is_ok_and(|opened| opened.journal.state().open.is_some())
     }
 }
 
@@ -70,8 +70,8 @@ async fn find(means: &Means, product: Option<&Name>, environment: Option<&Name>)
     }
     let mut found = Vec::new();
     for (product, environment) in all {
-        let journal = place.open(means, &product, &environment).await;
-        found.push(Found { product, environment, journal });
+        let opened = place.open(means, &product, &environment, None).await;
+        found.push(Found { product, environment, opened });
     }
     Ok(found)
 }
@@ -90,14 +90,16 @@ async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclu
         trigger: means.trigger.to_string(),
     });
     let (mut conclusions, mut closed) = (Vec::new(), Vec::new());
-    for Found { product, environment, journal } in found {
-        match journal {
-            Ok(mut journal) => match one(means, &product, &environment, &mut journal).await.unwrap_or_else(Some) {
-                Some(conclusion) => conclusions.push((environment, conclusion)),
-                None => closed.push(environment.to_string()),
-            },
-            Err(held) if held.outcome == Outcome::Held && named.is_none() => tell_at_work(means, &environment, &held),
-            Err(stop) => conclusions.push((environment, stop)),
+    for Found { product, environment, opened } in found {
+        let ended = match opened {
+            Ok(mut opened) => one(means, &product, &environment, &mut opened).await.unwrap_or_else(Some),
+            Err(stop) => Some(stop),
+        };
+        match ended {
+            // Somebody is at work on it: that is no unfinished release, unless it was asked for by name.
+            Some(held) if held.outcome == Outcome::Held && named.is_none() => tell_at_work(means, &environment, &held),
+            Some(conclusion) => conclusions.push((environment, conclusion)),
+            None => closed.push(environment.to_string()),
         }
     }
     if !closed.is_empty() {
@@ -113,11 +115,11 @@ fn tell_at_work(means: &Means, environment: &Name, held: &Conclusion) {
 }
 
 /// Recovers one environment; `None` when every release of it was closed.
-async fn one(means: &Means, product: &Name, environment: &Name, journal: &mut Journal) -> Result<Option<Conclusion>, Stop> {
+async fn one(means: &Means, product: &Name, environment: &Name, opened: &mut Opened) -> Result<Option<Conclusion>, Stop> {
     let context = means.recovery(product, environment);
     let note = |code, text| means.events.notice(Level::Note, code, text);
     // What was to be recovered is recovered: that is success, whichever side it ended on.
-    match first(means, &context, journal, Patience::NONE).await? {
+    match first(means, &context, opened, Patience::NONE).await? {
         Recovered::RolledBack(release) => {
             note(ROLLED_BACK, format!("The unfinished release {release} of {environment} was rolled back; what served before it serves."));
             Ok(Some(Conclusion::untouched(Outcome::Carried)))
@@ -131,7 +133,7 @@ async fn one(means: &Means, product: &Name, environment: &Name, journal: &mut Jo
             Ok(Some(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) }))
         }
         Recovered::Nothing => {
-            afterwards(means, &context, journal).await;
+            afterwards(means, &context, &opened.journal).await;
             Ok(None)
         }
         // `first` has made a stop of it.
@@ -163,8 +165,9 @@ async fn afterwards(means: &Means, context: &Context, journal: &Journal) {
 
 /// Waits for the environment's turn, and brings the journal's unfinished release to its end with targets that the journal itself names; the
 /// beginning of every release.
-pub(crate) async fn first(means: &Means, context: &Context, journal: &mut Journal, patience: Patience) -> Result<Recovered, Stop> {
-    let abandoned = match lock::turn(context, journal, &lock::Nobody, patience).await {
+pub(crate) async fn first(means: &Means, context: &Context, opened: &mut Opened, patience: Patience) -> Result<Recovered, Stop> {
+    let Opened { journal, census } = opened;
+    let abandoned = match lock::turn(context, journal, census.as_ref(), patience).await {
         Ok(Turn::Free) => return Ok(Recovered::Nothing),
         Ok(Turn::Abandoned(abandoned)) => abandoned,
         Err(no_turn) => return Err(without_turn(&no_turn)),

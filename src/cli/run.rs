@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::arguments::{Forward, Output};
+use super::arguments::{Changed, Forward, Output};
 use super::ask::{self, Ask};
 use super::conduct::{self, Conclusion, Options};
 use super::reporting::{self, Listening, Telling};
@@ -168,10 +168,40 @@ pub(super) async fn release(
 }
 
 /// `cutover rollback`.
-pub(super) async fn rollback(base: Base, environment: Name, to: Option<String>, output: Output) -> Ended {
+pub(super) async fn rollback(
+    base: Base,
+    environment: Name,
+    to: Option<String>,
+    reason: Option<String>,
+    changed: Changed,
+    output: Output,
+) -> Ended {
     let ready = ready(&base).await?;
     ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
-    conducted(ready, Ask::Rollback { environment, to }, Options::default(), &output).await
+    ask::allowed(&ready.stage.trigger).map_err(misfit)?;
+    let options = Options { reason, forward: Forward { older: true, changed }, ..Options::default() };
+    conducted(ready, Ask::Rollback { environment, to }, options, &output).await
+}
+
+/// `cutover promote`.
+pub(super) async fn promote(
+    base: Base,
+    [from, to]: [Name; 2],
+    release: Option<String>,
+    reason: Option<String>,
+    changed: Changed,
+    output: Output,
+) -> Ended {
+    let ready = ready(&base).await?;
+    for name in [&from, &to] {
+        ask::known(&ready.stage.manifest, name).map_err(misfit)?;
+    }
+    ask::allowed(&ready.stage.trigger).map_err(misfit)?;
+    if from == to {
+        return Err(Failure::usage(format!("{from} is both ends of the promotion")).hint("cutover promote --from ENV --to ENV"));
+    }
+    let options = Options { reason, forward: Forward { older: true, changed }, ..Options::default() };
+    conducted(ready, Ask::Promote { from, to, release }, options, &output).await
 }
 
 /// `cutover build`.
@@ -188,17 +218,14 @@ pub(super) async fn build(base: Base, environment: Option<Name>, out: PathBuf, s
 
 /// Runs an ask to its end.
 pub(super) async fn conducted(ready: Ready, ask: Ask, options: Options, output: &Output) -> Ended {
-    let environment = match &ask {
-        Ask::Release { environment, .. } | Ask::Rollback { environment, .. } => Some(environment.clone()),
-        Ask::Nothing { .. } | Ask::GatesOnly { .. } => None,
-    };
+    let environment = ask.released().cloned();
     ready.run(environment.as_ref(), output, async |stage| conduct::conduct(stage, &ask, &options).await).await
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as a function of map_err")]
 fn misfit(misfit: ask::Misfit) -> Failure {
     match misfit {
-        ask::Misfit::WrongBranch { .. } => Failure::preflight(format!("{misfit}; nothing was touched")),
+        ask::Misfit::WrongBranch { .. } | ask::Misfit::NotAllowed { .. } => Failure::preflight(format!("{misfit}; nothing was touched")),
         ask::Misfit::UnknownEnvironment { .. } | ask::Misfit::NotNamed { .. } => Failure::usage(misfit.to_string()),
     }
 }

@@ -5,6 +5,7 @@
 //! repeated sends only what is not there yet. A manifest is put last, so that a push that never ends is visible to nobody.
 
 mod authorization;
+mod copy;
 mod error;
 mod upload;
 
@@ -140,35 +141,18 @@ impl Registry {
             let all: Vec<u64> = uploads.buffer_unordered(PARALLEL_BLOBS).try_collect().await?;
             sent = all.iter().sum();
         }
-        self.put_manifest(repository, tag, archive).await?;
-        let digest = self.confirmed(repository, archive).await?;
+        self.put_manifest(repository, tag, &archive.manifest, &archive.media_type, &archive.digest).await?;
+        let digest = self.confirmed(repository, &archive.digest).await?;
         Ok(Pushed { reference: format!("{}/{repository}@{digest}", self.host()), digest, sent })
     }
 
-    async fn put_manifest(&self, repository: &str, tag: &str, archive: &ImageArchive) -> Result<(), RegistryError> {
-        let put = || {
-            // The same bytes under the same names: repeating it changes nothing.
-            let mut call = self.manifest_call("put_manifest", Method::PUT, repository, tag).repeatable();
-            call.body = crate::http::Body::Bytes(archive.manifest.clone());
-            call.header(header::CONTENT_TYPE, &archive.media_type)
-        };
-        let answer = self.send(repository, put).await?;
-        if !answer.status.is_success() {
-            return Err(self.refused("put_manifest", repository, &answer));
-        }
-        match answer.header("docker-content-digest").and_then(Digest::parse) {
-            Some(found) if found != archive.digest => Err(self.mismatch(repository, archive, found)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Waits until the registry shows the manifest by its digest.
-    async fn confirmed(&self, repository: &str, archive: &ImageArchive) -> Result<Digest, RegistryError> {
+    /// Waits until the registry shows a manifest by its digest.
+    async fn confirmed(&self, repository: &str, digest: &Digest) -> Result<Digest, RegistryError> {
         let began = Instant::now();
         loop {
-            match self.manifest_digest(repository, archive.digest.as_str()).await? {
-                Some(found) if found == archive.digest => return Ok(found),
-                Some(found) => return Err(self.mismatch(repository, archive, found)),
+            match self.manifest_digest(repository, digest.as_str()).await? {
+                Some(found) if found == *digest => return Ok(found),
+                Some(found) => return Err(self.mismatch(repository, digest, found)),
                 None if began.elapsed() >= VISIBLE_DEADLINE => {
                     return Err(RegistryError::NotVisible { registry: self.host(), repository: repository.to_owned() });
                 }
@@ -188,8 +172,8 @@ impl Registry {
         url
     }
 
-    fn mismatch(&self, repository: &str, archive: &ImageArchive, found: Digest) -> RegistryError {
-        RegistryError::Mismatch { registry: self.host(), repository: repository.to_owned(), expected: archive.digest.clone(), found }
+    fn mismatch(&self, repository: &str, expected: &Digest, found: Digest) -> RegistryError {
+        RegistryError::Mismatch { registry: self.host(), repository: repository.to_owned(), expected: expected.clone(), found }
     }
 
     fn refused(&self, operation: &'static str, repository: &str, answer: &Answer) -> RegistryError {

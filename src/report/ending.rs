@@ -98,7 +98,7 @@ fn headline(report: &Report, environment: &str) -> String {
         }
         Some(Outcome::Stuck) => format!("The release to {environment} is stuck: a person is needed."),
         Some(Outcome::PreflightFailed) => "The preflight failed; nothing was touched.".to_owned(),
-        Some(Outcome::Held) => format!("{environment} is held; nothing was touched."),
+        Some(Outcome::Held) => format!("No release of {environment} can begin now; nothing was touched."),
         Some(Outcome::Cancelled) => "The run was cancelled.".to_owned(),
     }
 }

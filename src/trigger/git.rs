@@ -13,6 +13,9 @@ use tokio::process::Command;
 /// How long one call of git may take; `status` reads the whole tree once.
 const GIT_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a fetch of one commit, or its check-out, may take.
+const TREE_DEADLINE: Duration = Duration::from_secs(300);
+
 /// What git says about a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checkout {
@@ -142,12 +145,16 @@ enum Trouble {
 }
 
 async fn git(directory: &Path, words: &[&str]) -> Result<String, Trouble> {
+    git_within(GIT_DEADLINE, directory, words).await
+}
+
+async fn git_within(limit: Duration, directory: &Path, words: &[&str]) -> Result<String, Trouble> {
     let mut command = Command::new("git");
     // No question to a terminal, and no refresh of the index under somebody else's lock.
     command.arg("-C").arg(directory).args(words).env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
     command.stdin(Stdio::null()).kill_on_drop(true);
-    match tokio::time::timeout(GIT_DEADLINE, command.output()).await {
-        Err(_) => Err(Trouble::Refused(format!("git took longer than {GIT_DEADLINE:?}"))),
+    match tokio::time::timeout(limit, command.output()).await {
+        Err(_) => Err(Trouble::Refused(format!("git took longer than {limit:?}"))),
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => Err(Trouble::NotInstalled),
         Ok(Err(error)) => Err(Trouble::Refused(error.to_string())),
         Ok(Ok(output)) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
@@ -181,6 +188,38 @@ pub fn repository_on(host: &str, address: &str) -> Option<String> {
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let (owner, name) = path.split_once('/')?;
     (same && plain(owner) && plain(name)).then(|| path.to_owned())
+}
+
+/// Checks a commit out into the new folder `place`, beside what is checked out, and returns where `directory` lies in it.
+///
+/// No hook of the repository runs. A commit that a shallow clone lacks is fetched once. Errors: git's own words.
+pub async fn add_work_tree(directory: &Path, commit: &str, place: &Path) -> Result<String, String> {
+    let words = |trouble: Trouble| match trouble {
+        Trouble::NotInstalled => "git is not installed".to_owned(),
+        Trouble::Refused(reason) => reason,
+    };
+    let whole = matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !whole || commit.bytes().all(|byte| byte == b'0') {
+        return Err("the release says no commit".to_owned());
+    }
+    let is_there = async || git(directory, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).await;
+    if is_there().await.is_err() {
+        // The clone has no such commit; whoever keeps the repository may have it. What matters is whether it is there then.
+        let _ = git_within(TREE_DEADLINE, directory, &["fetch", "--quiet", "--no-tags", "--depth", "1", "origin", commit]).await;
+        is_there().await.map_err(words)?;
+    }
+    let prefix = git(directory, &["rev-parse", "--show-prefix"]).await.map_err(words)?;
+    let place = place.to_str().ok_or("the temporary folder's name is no text")?;
+    let add = ["-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", place, commit];
+    git_within(TREE_DEADLINE, directory, &add).await.map_err(words)?;
+    Ok(prefix.trim().to_owned())
+}
+
+/// Removes a work tree that was added, and git's memory of it; what cannot be removed, git's own housekeeping forgets.
+pub async fn remove_work_tree(directory: &Path, place: &Path) {
+    if let Some(place) = place.to_str() {
+        let _ = git(directory, &["worktree", "remove", "--force", place]).await;
+    }
 }
 
 /// Returns whether `older` is an ancestor of `newer`; `None` when git cannot tell (no git, a shallow clone, an unknown commit).

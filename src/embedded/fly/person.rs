@@ -134,7 +134,8 @@ impl Fly {
         let Some(first) = members.first() else { return Vec::new() };
         let made = (members.len()..count).filter_map(|_| self.inner.clone_of(app, first)).collect::<Vec<_>>();
         let now = self.inner.now().elapsed;
-        let surplus: Vec<_> = members.iter().skip(count).filter(|machine| machine.held(now).is_none()).map(|machine| machine.id.clone()).collect();
+        let surplus: Vec<_> =
+            members.iter().skip(count).filter(|machine| machine.held(now).is_none()).map(|machine| machine.id.clone()).collect();
         for id in &surplus {
             self.inner.destroy(app, id);
         }

@@ -36,7 +36,8 @@ impl Vercel {
         let id = {
             let state = self.state();
             let good = |one: &&super::state::Deployment| one.ready == BuildState::Ready && one.production;
-            let Some(project) = state.project(project).filter(|project| !project.busy() && project.production.as_deref() != Some(to)) else {
+            let Some(project) = state.project(project).filter(|project| !project.busy() && project.production.as_deref() != Some(to))
+            else {
                 return false;
             };
             if state.deployments.get(to).filter(good).is_none_or(|one| one.project != project.id) {

@@ -77,6 +77,16 @@ pub enum RegistryError {
         /// What it says.
         found: Digest,
     },
+    /// What shall be copied is not there.
+    #[error("{registry} has no {repository}@{digest} any more")]
+    Gone {
+        /// The registry.
+        registry: String,
+        /// Where it was.
+        repository: String,
+        /// What.
+        digest: Digest,
+    },
     /// The manifest was taken and cannot be seen.
     #[error("{registry} does not show what was pushed to {repository} within {VISIBLE_DEADLINE:?}")]
     NotVisible {
