@@ -5,17 +5,20 @@
 //! stay unused: their closed enums and required fields make one odd element fail a whole page, and "sent, but the answer could not be
 //! read" must never be reported as a failure of what was sent.
 //!
-//! Each area has a file: comments and the sticky one among them, statuses, deployments, pull requests of a commit, jobs of a run, the git
-//! database. On the last stands the journal as a ref ([`ref_store`]).
+//! Each area has a file: comments and the sticky one among them, statuses, deployments, pull requests of a commit, jobs of a run, runs, the git
+//! database. On the last stands the journal as a ref ([`ref_store`]), on jobs and runs the lock's knowledge of owners ([`census`]).
 
+pub mod census;
 mod client;
 mod comments;
 mod deployments;
 mod error;
 mod git;
 mod jobs;
+mod lookup;
 mod pulls;
 pub mod ref_store;
+mod runs;
 mod service;
 mod statuses;
 mod sticky;
@@ -26,6 +29,8 @@ pub use deployments::{Deployment, DeploymentRequest, DeploymentState, Deployment
 pub use error::GitHubError;
 pub use git::{GitCommit, GitRef, GitSignature, NewCommit};
 pub use jobs::Job;
+pub use lookup::READ_LAG;
 pub use pulls::{Pull, Side, choose_for_push};
+pub use runs::WorkflowRun;
 pub use statuses::{CommitState, CommitStatus};
 pub use sticky::{MAX_DOCUMENT_CHARACTERS, Section, Stamp, StickyOutcome};

@@ -216,6 +216,13 @@ pub struct Ending {
     pub commands: Vec<String>,
 }
 
+impl Ending {
+    /// Returns whether it ended before it began, because another run's record stands where its first one should.
+    pub fn lost_its_turn(&self) -> bool {
+        self.outcome == Outcome::PreflightFailed && self.failure.as_ref().is_some_and(|failure| failure.overtaken)
+    }
+}
+
 /// What one target serves at the end.
 #[derive(Debug, Clone)]
 pub struct Settled {
@@ -356,7 +363,8 @@ impl<'a> Release<'a> {
     async fn keep(&mut self, phase: Phase) -> Result<(), Failure> {
         let renewed = self.journal.renew_if_near(self.context.transport.chance()).await;
         renewed.map_err(|error| Failure::journal(phase, &error))?;
-        self.journal.ownership().assure_within(KEPT).await.map_err(|not_ours| Failure::said(phase, None, not_ours.to_string()))
+        let half = self.journal.ownership().terms().look / 2;
+        self.journal.ownership().assure_within(half).await.map_err(|not_ours| Failure::said(phase, None, not_ours.to_string()))
     }
 
     async fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
@@ -467,9 +475,6 @@ impl<'a> Release<'a> {
         commands
     }
 }
-
-/// How old the last look at the journal may become during a long wait.
-const KEPT: Duration = Duration::from_secs(60);
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

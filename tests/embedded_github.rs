@@ -485,6 +485,7 @@ async fn every_answer_is_valid_with_unknown_fields_refused() {
         "/git/ref/heads/main",
         "/git/matching-refs/heads",
         "/actions/runs",
+        "/actions/runs?branch=main&event=push&status=queued&head_sha=x&per_page=5",
         "/actions/runs/7001",
         "/actions/runs/7001/attempts/1",
         "/actions/runs/7001/attempts/1/jobs",

@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 mod action;
+mod census;
 mod checks;
 mod drift;
 mod embedded_fly;
 mod embedded_github;
 mod embedded_vercel;
+mod faults;
 mod fixtures;
 mod fly;
 mod fly_toml;
@@ -18,6 +20,8 @@ mod journal;
 mod lock;
 mod manifest;
 mod mask;
+mod matrix;
+mod network;
 mod openapi;
 mod people;
 mod ref_store;

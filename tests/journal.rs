@@ -212,3 +212,107 @@ fn a_second_run_is_told_who_holds_the_environment() {
     drop(first);
     bench.open().unwrap();
 }
+
+/// Every entry that there is, in some form.
+fn any_entry(chance: &Chance) -> Entry {
+    match chance.below(13) {
+        0 => begun(),
+        1 => prepared(),
+        2 => Entry::Cutting,
+        3 => Entry::Committed,
+        4 => Entry::Finishing,
+        5 => Entry::Finished,
+        6 => Entry::RollingBack { cause: "chance".to_owned() },
+        7 => Entry::RolledBack,
+        8 => Entry::Stuck { cause: "chance".to_owned() },
+        9 => Entry::TakenOver { because: "chance".to_owned() },
+        10 => Entry::Renewed,
+        11 => Entry::Hold { reason: "chance".to_owned() },
+        _ => Entry::Unhold,
+    }
+}
+
+#[test]
+fn whatever_is_tried_in_whatever_order_a_release_ends_on_the_side_that_its_commit_says() {
+    let (mut closed, mut refused) = ([0, 0], 0);
+    for seed in 0..80 {
+        let bench = Bench { folder: tempfile::tempdir().unwrap(), chance: Chance::seeded(seed) };
+        let mut journal = bench.open().unwrap();
+        let (mut committed, mut going_back) = (false, false);
+        for _ in 0..60 {
+            let (entry, before) = (any_entry(&bench.chance), journal.state().clone());
+            let told = format!("seed {seed}: {entry:?} after {:?}", before.open.as_ref().map(|open| open.stage));
+            if append(&mut journal, entry.clone(), &bench.chance).is_err() {
+                assert_eq!(journal.state(), &before, "{told}: what is refused changes nothing");
+                refused += 1;
+                continue;
+            }
+            assert_eq!(
+                journal.state().closed.len().saturating_sub(before.closed.len()) > 0,
+                before.open.is_some() && journal.state().open.is_none()
+            );
+            match entry {
+                Entry::Begun(_) => {
+                    assert!(before.open.is_none(), "{told}: one release at a time");
+                    (committed, going_back) = (false, false);
+                }
+                Entry::Committed => {
+                    assert!(!going_back, "{told}: committed after the way back had begun");
+                    committed = true;
+                }
+                Entry::RollingBack { .. } => {
+                    assert!(!committed, "{told}: the way back after the commit");
+                    going_back = true;
+                }
+                Entry::Finished | Entry::RolledBack => {
+                    let last = journal.state().closed.last().unwrap();
+                    assert_eq!((last.finished, committed, going_back), (committed, last.finished, !last.finished), "{told}");
+                    closed[usize::from(last.finished)] += 1;
+                }
+                _ => {}
+            }
+        }
+        let records = FileStore::read(&bench.path()).unwrap();
+        assert_eq!(&fold(&records).unwrap(), journal.state(), "the file says what the handle says");
+        assert!(records.iter().zip(1..).all(|(record, nth)| record.sequence == nth));
+    }
+    assert!(closed[0] > 5 && closed[1] > 5 && refused > 500, "{closed:?} closed, {refused} refused: the chance reaches too little");
+}
+
+#[test]
+fn wherever_a_journal_is_cut_every_whole_record_counts_and_no_torn_one() {
+    let bench = Bench::new();
+    let mut journal = bench.open().unwrap();
+    bench.append(&mut journal, to_commit());
+    drop(journal);
+    let whole = fs::read(bench.path()).unwrap();
+    for cut in 0..=whole.len() {
+        fs::write(bench.path(), &whole[..cut]).unwrap();
+        let records = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(FileStore::read(&bench.path()).unwrap().len(), records, "cut at {cut}");
+    }
+}
+
+#[test]
+fn whichever_byte_is_changed_the_damage_is_seen() {
+    let bench = Bench::new();
+    let mut journal = bench.open().unwrap();
+    bench.append(&mut journal, to_commit());
+    drop(journal);
+    let whole = fs::read(bench.path()).unwrap();
+    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    for at in (0..whole.len()).step_by(7).chain([last - 1, last, whole.len() - 1]) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x20;
+        fs::write(bench.path(), &bytes).unwrap();
+        match FileStore::read(&bench.path()) {
+            Err(StoreError::Damaged { at: place, .. }) => {
+                let offset: usize = place.trim_start_matches("byte ").parse().unwrap();
+                assert!(offset <= at && at - offset < whole.len(), "byte {at}: {place}");
+            }
+            // The end of the last line is what makes it count.
+            Ok(records) => assert_eq!((at, records.len()), (whole.len() - 1, 3), "byte {at} was changed and nobody saw it"),
+            Err(other) => panic!("byte {at}: {other}"),
+        }
+    }
+}

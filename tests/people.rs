@@ -191,3 +191,92 @@ fn history_tells_people_and_programs_the_same() {
     let status = told(&sandbox.run(&["status", "production"]));
     assert!(status.contains("counts as at work until") && status.contains("cutover recover production"), "{status}");
 }
+
+impl Sandbox {
+    /// Makes the product's folder a clone of the sandbox's repository, as far as git knows.
+    fn clone_of_github(&self) {
+        for words in [&["init", "--quiet"][..], &["remote", "add", "origin", "git@github.com:rehearsal/product.git"]] {
+            let status = std::process::Command::new("git").args(words).current_dir(self.product.path()).status().unwrap();
+            assert!(status.success());
+        }
+    }
+
+    /// Runs a command with the token for GitHub.
+    fn with_token(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command.envs(self.variables.iter().filter(|(name, _)| name == "GITHUB_TOKEN").cloned());
+        output(command)
+    }
+}
+
+#[test]
+fn a_clone_of_a_repository_on_github_reads_the_journal_there() {
+    let sandbox = Sandbox::begin();
+    sandbox.clone_of_github();
+    let refused = sandbox.run(&WEB);
+    let text = told(&refused);
+    assert_eq!(code(&refused), 5, "{text}");
+    assert!(
+        text.contains("may be on GitHub, in rehearsal/product") && text.contains("GITHUB_TOKEN") && text.contains("--journal file"),
+        "{text}"
+    );
+    let status = sandbox.run(&["status", "production"]);
+    assert!(code(&status) == 0 && told(&status).contains("careful: the journal of this environment may be on GitHub"), "{}", told(&status));
+
+    let released = sandbox.with_token(&WEB);
+    assert_eq!((code(&released), sandbox.journal().exists()), (0, false), "{}", told(&released));
+    let history = json(&sandbox.with_token(&["history", "production", "--format", "json"]));
+    assert_eq!(history["events"][0]["outcome"], "finished", "{history}");
+    assert!(history["journal"].as_str().unwrap().contains("refs/cutover/small/production"), "{history}");
+
+    let hold = sandbox.with_token(&["hold", "production", "--reason", "moving house"]);
+    assert_eq!(code(&hold), 0, "{}", told(&hold));
+    assert_eq!(code(&sandbox.with_token(&WEB)), 5);
+    let status = json(&sandbox.with_token(&["status", "production", "--format", "json"]));
+    assert_eq!(status["hold"]["reason"], "moving house");
+
+    // What was said goes before what is seen.
+    let own = sandbox.run(&[&WEB[..], &["--journal", "file"]].concat());
+    assert_eq!((code(&own), sandbox.journal().exists()), (0, true), "{}", told(&own));
+}
+
+#[test]
+fn an_empty_disk_recovers_from_the_journal_on_github() {
+    let sandbox = Sandbox::begin();
+    sandbox.clone_of_github();
+    let before = sandbox.web();
+    let mut release = sandbox.command(&[&WEB[..], &["--format", "json"]].concat());
+    release.envs(sandbox.variables.iter().filter(|(name, _)| name == "GITHUB_TOKEN").cloned());
+    let mut release = release.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    until(&mut release, "watch");
+    kill(Pid::from_raw(i32::try_from(release.id()).unwrap()), Signal::SIGKILL).unwrap();
+    release.wait().unwrap();
+    assert_ne!(sandbox.web(), before);
+
+    // Another machine: an empty folder that git knows nothing of, in a workflow.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let event = elsewhere.path().join("event.json");
+    std::fs::write(&event, "{}").unwrap();
+    let recover = || {
+        let mut command = sandbox.command(&["recover"]);
+        command.current_dir(elsewhere.path()).envs(sandbox.variables.iter().cloned()).env_remove("CUTOVER_STATE_DIR");
+        let runner = [
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_EVENT_NAME", "schedule"),
+            ("GITHUB_EVENT_PATH", event.to_str().unwrap()),
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_SHA", "cccccccccccccccccccccccccccccccccccccccc"),
+            ("GITHUB_REPOSITORY", "rehearsal/product"),
+            ("GITHUB_RUN_ID", "2"),
+            ("GITHUB_RUN_ATTEMPT", "1"),
+            ("GITHUB_JOB", "recover"),
+        ];
+        command.envs(runner);
+        output(command)
+    };
+    // Its owner is a process of a laptop that nobody can be asked about, and its deadline has not passed: it may still be at work.
+    let early = recover();
+    assert_eq!(code(&early), 0, "{}", told(&early));
+    assert!(told(&early).contains("is left alone"), "{}", told(&early));
+    assert_ne!(sandbox.web(), before);
+}

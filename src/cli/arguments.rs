@@ -7,7 +7,6 @@ use clap_complete::Shell;
 
 use crate::event::Phase;
 use crate::id::Name;
-use crate::release::DriftPolicy;
 use crate::settings::Keeper;
 
 /// Commands in the order of how often they are needed; clap cannot group subcommands, so the list is ours.
@@ -250,17 +249,6 @@ pub struct Forward {
     /// Release over what somebody changed beside cutover; a failure goes back to it.
     #[arg(long = "override", conflicts_with = "adopt")]
     pub overriding: bool,
-}
-
-impl Forward {
-    /// Returns what the flags say about what somebody else changed.
-    pub(crate) const fn drift(self) -> DriftPolicy {
-        match (self.adopt, self.overriding) {
-            (true, _) => DriftPolicy::Adopt,
-            (false, true) => DriftPolicy::Override,
-            (false, false) => DriftPolicy::Refuse,
-        }
-    }
 }
 
 /// The arguments of `rehearse`.

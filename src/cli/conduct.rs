@@ -9,10 +9,10 @@ use super::stage::{Means, Stage};
 use super::{gates, hold, journal, preflight, recover, targets};
 use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
-use crate::id::Name;
+use crate::id::{Name, ReleaseId};
 use crate::platform::{AnyTarget, Target};
 use crate::release::journal::Journal;
-use crate::release::lock::Patience;
+use crate::release::lock::{self, Patience};
 use crate::release::plan::Shipment;
 use crate::release::{Context, DriftPolicy, Failure, Move, Plan, Release};
 
@@ -139,13 +139,17 @@ fn caveats(stage: &Stage) -> Vec<String> {
 
 /// Preflight, gates, builds, release.
 async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
-    let context = Context { drift: options.forward.drift(), ..stage.context(environment, stage.trigger.to_string()) };
+    let context = Context { drift: drift_policy(options.forward), ..stage.context(environment, stage.trigger.to_string()) };
     let mut journal = journal::open(stage, environment).await?;
     not_held(environment, &journal)?;
     if dry_run {
         tell_unfinished(stage, &journal);
     } else {
-        recover::first(stage, &context, &mut journal, Patience::default()).await?;
+        // An abandoned release is brought to its end at once; one that is at work is waited for when there is something to release.
+        match recover::first(stage, &context, &mut journal, Patience::NONE).await {
+            Err(stop) if stop.outcome == Outcome::Held => tell_unfinished(stage, &journal),
+            other => drop(other?),
+        }
     }
     // Only what is released is asked for credentials.
     let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &options.only).map_err(unusable)?;
@@ -158,21 +162,59 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
         None => build::build(stage, environment, &options.only).await,
     };
     let artifacts = artifacts.map_err(failed_build)?;
-    let moves = moves(stage, environment, all, &artifacts, dry_run).await?;
-    let plan = Plan::make(&context, moves).await.map_err(refused)?;
     if dry_run {
-        let moving = plan.moving().count();
-        stage.events.notice(
-            Level::Note,
-            "run::dry",
-            format!("Dry run: {moving} of {} targets would move; nothing was changed.", plan.targets.len()),
-        );
+        let plan = Plan::make(&context, moves(stage, environment, all, &artifacts, true).await?).await.map_err(refused)?;
+        let text = format!("Dry run: {} of {} targets would move; nothing was changed.", plan.moving().count(), plan.targets.len());
+        stage.events.notice(Level::Note, "run::dry", text);
         return Ok(Conclusion::untouched(Outcome::Carried));
     }
-    // Gates and builds take their time: a person may have decided otherwise meanwhile.
-    journal.refresh().await.map_err(|error| journal::refusal(&error, Some(environment)))?;
-    not_held(environment, &journal)?;
-    Ok(ended(&Release::new(context, &mut journal, plan).run().await))
+    drop(all);
+    let read = journal.sequence();
+    in_turn(stage, &context, &mut journal, async |journal| {
+        // Gates and builds take their time: a person may have decided otherwise meanwhile, or a newer commit may serve by now.
+        not_held(environment, journal)?;
+        if journal.sequence() != read && !options.forward.older {
+            not_superseded(stage, &context, journal).await?;
+        }
+        let all = targets::through(stage, &recover::guarded(stage, journal), environment, &options.only).map_err(unusable)?;
+        moves(stage, environment, all, &artifacts, false).await
+    })
+    .await
+}
+
+/// How often a turn may be lost to a run that took it at the same moment.
+const LOST_TURNS: usize = 5;
+
+/// Waits for the environment's turn and releases what `make` says; where another run took the turn at the same moment, waits once more.
+async fn in_turn(
+    stage: &Stage,
+    context: &Context,
+    journal: &mut Journal,
+    make: impl AsyncFn(&Journal) -> Result<Vec<Move>, Stop>,
+) -> Result<Conclusion, Stop> {
+    for lost in 0..LOST_TURNS {
+        journal.refresh().await.map_err(|error| journal::refusal(&error, Some(&context.environment)))?;
+        recover::first(stage, context, journal, Patience::default()).await?;
+        let mut context = context.clone();
+        if lost > 0 {
+            context.release = ReleaseId::new(stage.clock.now(), stage.transport.chance());
+        }
+        let plan = Plan::make(&context, make(journal).await?).await.map_err(refused)?;
+        let ending = Release::new(context, journal, plan).run().await;
+        if !ending.lost_its_turn() {
+            return Ok(ended(&ending));
+        }
+        stage.events.notice(Level::Note, "lock::lost", "Another run began at the same moment; waiting for it.");
+    }
+    let text = format!("other runs took the turn {LOST_TURNS} times; nothing was touched");
+    Err(Conclusion { outcome: Outcome::Held, ..Conclusion::refused(text, vec!["run it again".to_owned()]) })
+}
+
+/// Ends the run in peace where a newer commit was released while it waited.
+async fn not_superseded(stage: &Stage, context: &Context, journal: &Journal) -> Result<(), Stop> {
+    let Some(text) = preflight::older_than_serving(stage, context, journal).await else { return Ok(()) };
+    stage.events.notice(Level::Note, "run::superseded", format!("Superseded while it waited: {text}."));
+    Err(Conclusion::untouched(Outcome::Superseded))
 }
 
 /// Refuses where a person wants no release to begin.
@@ -185,8 +227,13 @@ fn not_held(environment: &Name, journal: &Journal) -> Result<(), Stop> {
 
 fn tell_unfinished(stage: &Stage, journal: &Journal) {
     if let Some(open) = &journal.state().open {
-        let text = format!("The release {} is unfinished; a run that may change something brings it to its end first.", open.begun.release);
-        stage.events.notice(Level::Warning, "release::unfinished-found", text);
+        let text = format!(
+            "The release {} by {} is {}; nothing else begins before its end.",
+            open.begun.release,
+            lock::named(&open.owner),
+            open.stage.in_words()
+        );
+        stage.events.notice(Level::Note, "release::unfinished-found", text);
     }
 }
 
@@ -273,6 +320,15 @@ fn move_of(stage: &Stage, environment: &Name, target: AnyTarget, shipment: Shipm
     let named = view.as_ref().and_then(|view| view.targets.get(target.name()));
     let (after, checks) = named.map(|target| (target.after.clone(), target.verify.clone())).unwrap_or_default();
     Move { target, shipment, after, checks }
+}
+
+/// Returns what is done about what somebody else changed.
+const fn drift_policy(forward: Forward) -> DriftPolicy {
+    match (forward.adopt, forward.overriding) {
+        (true, _) => DriftPolicy::Adopt,
+        (false, true) => DriftPolicy::Override,
+        (false, false) => DriftPolicy::Refuse,
+    }
 }
 
 fn ended(ending: &crate::release::Ending) -> Conclusion {

@@ -19,6 +19,8 @@ struct Document {
     environment: Name,
     /// Where the journal is.
     journal: String,
+    /// Why another journal may be the one that counts.
+    caveat: Option<String>,
     /// The hold, while there is one.
     hold: Option<Hold>,
     /// Releases and holds, the newest first.
@@ -79,7 +81,7 @@ struct Step {
 pub(super) async fn run(base: Base, environment: Name, product: Option<Name>, raw: bool, last: usize) -> Ended {
     let product = journal::product(&base, product, &environment)?;
     let settled = settle(&base, journal::root(&base), None).await?;
-    let mut journal = journal::beside(&settled.means, &product, &environment).await?;
+    let (mut journal, caveat) = journal::read(&settled.means, &product, &environment).await?;
     let records = journal::records(&mut journal, last.max(1)).await?;
     if raw {
         return put(&lines(&records)?);
@@ -87,7 +89,7 @@ pub(super) async fn run(base: Base, environment: Name, product: Option<Name>, ra
     let mut events = items(&records);
     events.reverse();
     let hold = journal.state().hold.clone();
-    let document = Document { version: 1, product, environment, journal: journal.place(), hold, events };
+    let document = Document { version: 1, product, environment, journal: journal.place(), caveat, hold, events };
     match base.format {
         Format::Json => put(&pretty(&document)),
         Format::Text => show(&settled.means, &text(&document)),
@@ -194,6 +196,9 @@ impl Told {
 fn text(document: &Document) -> String {
     let mut out = format!("{} → {}, as told by {}\n", document.product, document.environment, document.journal);
     // Writing to a string cannot fail.
+    if let Some(caveat) = &document.caveat {
+        let _ = writeln!(out, "careful: {caveat}");
+    }
     if let Some(held) = &document.hold {
         let _ = writeln!(out, "held: {} (by {}, since {})", plain(&held.reason), held.by.id, hold::when(held));
     }

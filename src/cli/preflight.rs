@@ -84,7 +84,7 @@ async fn drifted(context: &Context, scope: &Scope, targets: &[AnyTarget], journa
 }
 
 /// Returns why the commit is older than what serves, if git and the journal say so; where git cannot tell, that is told and nothing refused.
-async fn older_than_serving(stage: &Stage, context: &Context, journal: &Journal) -> Option<String> {
+pub(crate) async fn older_than_serving(stage: &Stage, context: &Context, journal: &Journal) -> Option<String> {
     let serving = journal.state().serving()?;
     if serving.commit == context.commit || stage.rehearsal {
         return None;

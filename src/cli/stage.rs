@@ -14,7 +14,7 @@ use crate::id::{Chance, Name, ReleaseId};
 use crate::manifest::{Check, CheckRequest, Manifest};
 use crate::mask::{Masker, Secret};
 use crate::release::journal::{Owner, OwnerJob};
-use crate::release::{Context, Timing};
+use crate::release::{Context, DriftPolicy, Timing};
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::trigger::Trigger;
@@ -103,14 +103,20 @@ impl Means {
         }
     }
 
-    /// Returns the context of bringing an environment's unfinished release to its end: nothing in it is from a manifest.
-    pub(crate) fn recovery(&self, product: &Name, environment: &Name) -> Context {
-        self.context(product, environment, format!("recovery ({})", self.trigger), Timing::default())
+    /// Returns whether the platforms are embedded: in a rehearsal, and where public addresses are asked at edges on this machine, which means a
+    /// sandbox.
+    pub(crate) fn on_embedded(&self) -> bool {
+        self.rehearsal || !self.settings.edges.is_empty()
     }
 
-    fn context(&self, product: &Name, environment: &Name, reason: String, timing: Timing) -> Context {
+    /// Returns the context of bringing an environment's unfinished release to its end: nothing in it is from a manifest.
+    pub(crate) fn recovery(&self, product: &Name, environment: &Name) -> Context {
+        self.context(product, environment, format!("recovery ({})", self.trigger), &Timing::default())
+    }
+
+    fn context(&self, product: &Name, environment: &Name, reason: String, timing: &Timing) -> Context {
         let edges = if self.settings.edges.is_empty() { timing.edges } else { self.settings.edges.len() };
-        let timing = Timing { edges, ..timing };
+        let timing = Timing { edges, ..timing.clone() };
         Context {
             product: product.clone(),
             environment: environment.clone(),
@@ -120,10 +126,9 @@ impl Means {
             transport: self.transport.clone(),
             events: self.events.clone(),
             shutdown: self.shutdown.clone(),
-            // Edges on this machine mean embedded platforms: a rehearsal, or a sandbox that a person works in.
-            timing: if self.rehearsal || !self.settings.edges.is_empty() { rehearsed(&timing) } else { timing },
+            timing: if self.on_embedded() { rehearsed(&timing) } else { timing },
             secrets: BTreeMap::new(),
-            drift: crate::release::DriftPolicy::default(),
+            drift: DriftPolicy::default(),
             changes: crate::platform::Changes::default(),
         }
     }
@@ -134,7 +139,7 @@ impl Stage {
     pub(crate) fn context(&self, environment: &Name, reason: String) -> Context {
         let settings = &self.manifest.environments[environment];
         let timing = Timing { watch: settings.watch, max_skew: settings.max_skew, ..Timing::default() };
-        let context = self.means.context(&self.manifest.product, environment, reason, timing);
+        let context = self.means.context(&self.manifest.product, environment, reason, &timing);
         Context { secrets: self.check_secrets(environment), ..context }
     }
 

@@ -19,6 +19,8 @@ struct Document {
     environment: Name,
     /// Where the journal is.
     journal: String,
+    /// Why another journal may be the one that counts.
+    caveat: Option<String>,
     /// The newest finished release that the journal knows.
     release: Option<Known>,
     /// The release that is not closed.
@@ -71,7 +73,7 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
     let ready = ready(&base).await?;
     let stage = &ready.stage;
     ask::known(&stage.manifest, &environment).map_err(|misfit| Failure::usage(misfit.to_string()))?;
-    let journal = journal::beside(stage, &stage.manifest.product, &environment).await?;
+    let (journal, caveat) = journal::read(stage, &stage.manifest.product, &environment).await?;
     let state = journal.state();
     let all = targets::of(stage, &environment, &[])
         .map_err(|fault| Failure { hints: fault.hints.clone(), ..Failure::preflight(fault.to_string()) })?;
@@ -115,6 +117,7 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
         version: 1,
         environment,
         journal: journal.place(),
+        caveat,
         release: state.serving().map(|closed| Known {
             release: closed.release.to_string(),
             commit: closed.commit.clone(),
@@ -155,6 +158,9 @@ fn text(document: &Document) -> String {
         ),
         None => writeln!(out, "{}: its journal knows no finished release ({})", document.environment, document.journal),
     };
+    if let Some(caveat) = &document.caveat {
+        let _ = writeln!(out, "careful: {caveat}");
+    }
     if let Some(held) = &document.hold {
         let _ = writeln!(out, "held: {} (by {}, since {})", plain(&held.reason), held.by.id, hold::when(held));
         let _ = writeln!(out, "  no release begins until `cutover hold {} --off`", document.environment);

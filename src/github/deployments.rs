@@ -4,6 +4,7 @@
 use http::Method;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::lookup;
 use super::statuses::shorten;
 use super::{GitHub, GitHubError};
 use crate::id::ReleaseId;
@@ -162,9 +163,9 @@ impl GitHub {
             }
             Ok(page) => match page.decode::<Deployment>() {
                 Ok(deployment) => Ok(deployment),
-                Err(unreadable) => self.own_deployment(request).await?.ok_or(unreadable),
+                Err(unreadable) => lookup::found(async || self.own_deployment(request).await).await?.ok_or(unreadable),
             },
-            Err(error) if error.may_have_happened() => match self.own_deployment(request).await? {
+            Err(error) if error.may_have_happened() => match lookup::found(async || self.own_deployment(request).await).await? {
                 Some(found) => Ok(found),
                 None => self.change("create_deployment", Method::POST, "/deployments", Some(&body)).await?.decode(),
             },

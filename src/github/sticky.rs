@@ -4,6 +4,7 @@
 //! own section and leaves the others; a section written by a later run is never overwritten by an earlier one.
 
 use super::client::TokenKind;
+use super::lookup;
 use super::{Comment, GitHub, GitHubError};
 use crate::id::Name;
 
@@ -81,8 +82,8 @@ impl GitHub {
         let created = match self.create_comment(pull_request, &body).await {
             Ok(created) => created,
             Err(error) if error.may_have_happened() => {
-                let found = self.own_comments(pull_request, product, &author).await?;
-                if !found.is_empty() {
+                let look = async || Ok(Some(self.own_comments(pull_request, product, &author).await?).filter(|found| !found.is_empty()));
+                if let Some(found) = lookup::found(look).await? {
                     return self.settle(product, &found, section).await;
                 }
                 self.create_comment(pull_request, &body).await?

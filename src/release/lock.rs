@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::journal::{Journal, Open, Owner};
-use super::ownership::Ownership;
 use super::store::StoreError;
 use crate::event::Level;
 use crate::shutdown;
@@ -144,7 +143,7 @@ async fn abandoned(context: &Context, journal: &Journal, census: &dyn Census, op
     if open.owner.id == journal.owner().id {
         return Some(Abandoned { because: "it is this job's own, from before".to_owned(), quarantine: late });
     }
-    let whole = Ownership::TERM + late;
+    let whole = journal.ownership().terms().term + late;
     if open.stuck {
         return Some(Abandoned { because: "its owner gave up and said so".to_owned(), quarantine: late });
     }

@@ -158,6 +158,31 @@ async fn git(directory: &Path, words: &[&str]) -> Result<String, Trouble> {
     }
 }
 
+/// Returns the address of the remote that a clone came from (`origin`); `None` without one, or without git.
+pub async fn origin(directory: &Path) -> Option<String> {
+    let address = git(directory, &["remote", "get-url", "origin"]).await.ok()?;
+    Some(address.trim().to_owned()).filter(|address| !address.is_empty())
+}
+
+/// Returns `owner/name` of the repository that a remote's address means, if it is on the GitHub at `host`: pure.
+///
+/// Knows https and ssh addresses and git's short form `git@host:owner/name.git`; GitHub's ssh may stand at port 443 of `ssh.github.com`
+/// (<https://docs.github.com/authentication/troubleshooting-ssh/using-ssh-over-the-https-port>).
+pub fn repository_on(host: &str, address: &str) -> Option<String> {
+    let (authority, path) = match address.split_once("://") {
+        Some(("https" | "http" | "ssh" | "git", rest)) => rest.split_once('/')?,
+        Some(_) => return None,
+        None => address.split_once(':')?,
+    };
+    let named = authority.rsplit('@').next()?.split(':').next()?;
+    let same = named.eq_ignore_ascii_case(host) || named.strip_prefix("ssh.").is_some_and(|named| named.eq_ignore_ascii_case(host));
+    let path = path.trim_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let (owner, name) = path.split_once('/')?;
+    (same && plain(owner) && plain(name)).then(|| path.to_owned())
+}
+
 /// Returns whether `older` is an ancestor of `newer`; `None` when git cannot tell (no git, a shallow clone, an unknown commit).
 pub async fn is_ancestor(directory: &Path, older: &str, newer: &str) -> Option<bool> {
     // Both must be there: git answers 1 for "no" and 128 for "do not know", and a missing commit must not read as "no".

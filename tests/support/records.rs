@@ -53,8 +53,8 @@ pub(crate) fn begun() -> Entry {
         release: ReleaseId::from_text("r-20261121-050000-abcdef"),
         commit: "c".repeat(40),
         reason: "push to main by alma: Größe, \"quoted\"\n{not: the record}".to_owned(),
-        targets: vec![target],
         adopts: false,
+        targets: vec![target],
     }))
 }
 

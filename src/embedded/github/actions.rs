@@ -22,17 +22,60 @@ const WRITE: Need = &[("actions", Level::Write)];
 
 type One = (String, String, i64);
 
+/// By what runs are chosen (published).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Chosen {
+    branch: Option<String>,
+    event: Option<String>,
+    head_sha: Option<String>,
+    /// A status or a conclusion.
+    status: Option<String>,
+}
+
+impl Chosen {
+    fn fits(&self, run: &Run) -> bool {
+        let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
+        is(&self.branch, &run.branch)
+            && is(&self.event, &run.event)
+            && is(&self.head_sha, &run.sha)
+            && (is(&self.status, &run.status) || is(&self.status, run.conclusion.as_deref().unwrap_or_default()))
+    }
+}
+
 /// `GET /repos/{owner}/{repo}/actions/runs`: newest first.
 pub(super) async fn runs(
     State(github): State<GitHub>,
     caller: Caller,
     Path(place): Path<(String, String)>,
+    Query(chosen): Query<Chosen>,
     Query(wanted): Query<Wanted>,
     uri: http::Uri,
 ) -> Result<Response, Refusal> {
     let mut state = github.state();
     let repository = &*caller.repository(&mut state, &place, READ)?;
-    let items = repository.runs.values().rev().map(|run| rendered(&caller, repository, run)).collect();
+    let items = repository.runs.values().rev().filter(|run| chosen.fits(run)).map(|run| rendered(&caller, repository, run)).collect();
+    Ok(wanted.cut(items, &caller.base, &uri).answer(|items, total| json!({ "total_count": total, "workflow_runs": items })))
+}
+
+/// `GET /repos/{owner}/{repo}/actions/workflows/{workflow}/runs`: the same for one workflow, by its file (vendor's documentation, "List
+/// workflow runs for a workflow").
+pub(super) async fn runs_of_workflow(
+    State(github): State<GitHub>,
+    caller: Caller,
+    Path((owner, name, workflow)): Path<(String, String, String)>,
+    Query(chosen): Query<Chosen>,
+    Query(wanted): Query<Wanted>,
+    uri: http::Uri,
+) -> Result<Response, Refusal> {
+    let mut state = github.state();
+    let repository = &*caller.repository(&mut state, &(owner, name), READ)?;
+    let known = repository.workflows.contains(&workflow) || repository.runs.values().any(|run| run.workflow == workflow);
+    if !known {
+        return Err(Refusal::not_found());
+    }
+    let found = repository.runs.values().rev().filter(|run| run.workflow == workflow && chosen.fits(run));
+    let items = found.map(|run| rendered(&caller, repository, run)).collect();
     Ok(wanted.cut(items, &caller.base, &uri).answer(|items, total| json!({ "total_count": total, "workflow_runs": items })))
 }
 
@@ -52,7 +95,8 @@ pub(super) async fn attempt(
     let mut state = github.state();
     let repository = &*caller.repository(&mut state, &(owner, name), READ)?;
     let run = repository.runs.get(&id).filter(|run| (1..=run.attempt).contains(&attempt));
-    run.map(|run| Json(rendered(&caller, repository, run))).ok_or_else(Refusal::not_found)
+    let run = run.map(|run| if run.attempt == attempt { run.clone() } else { run.earlier(attempt, repository) });
+    run.map(|run| Json(rendered(&caller, repository, &run))).ok_or_else(Refusal::not_found)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -199,7 +243,7 @@ fn rendered(caller: &Caller, repository: &Repository, run: &Run) -> Value {
         "head_branch": run.branch,
         "head_sha": run.sha,
         "path": format!(".github/workflows/{}", run.workflow),
-        "run_number": 1,
+        "run_number": repository.runs.values().filter(|known| known.workflow == run.workflow && known.id <= run.id).count(),
         "run_attempt": run.attempt,
         "event": run.event,
         "display_title": run.workflow,

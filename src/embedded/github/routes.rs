@@ -71,6 +71,7 @@ const OPERATIONS: &[Operation] = &[
     row("GET", "/repos/{owner}/{repo}/actions/runs/{run}/attempts/{attempt}/jobs", "list_jobs_of_attempt"),
     row("POST", "/repos/{owner}/{repo}/actions/runs/{run}/cancel", "cancel_run"),
     row("GET", "/repos/{owner}/{repo}/actions/jobs/{job}", "get_job"),
+    row("GET", "/repos/{owner}/{repo}/actions/workflows/{workflow}/runs", "list_workflow_runs"),
     row("POST", "/repos/{owner}/{repo}/actions/workflows/{workflow}/dispatches", "dispatch_workflow"),
 ];
 
@@ -146,6 +147,7 @@ fn runs() -> Router<GitHub> {
         .route("/repos/{owner}/{repo}/actions/runs/{run}/attempts/{attempt}/jobs", get(actions::jobs_of_attempt))
         .route("/repos/{owner}/{repo}/actions/runs/{run}/cancel", post(actions::cancel))
         .route("/repos/{owner}/{repo}/actions/jobs/{job}", get(actions::job))
+        .route("/repos/{owner}/{repo}/actions/workflows/{workflow}/runs", get(actions::runs_of_workflow))
         .route("/repos/{owner}/{repo}/actions/workflows/{workflow}/dispatches", post(actions::dispatch))
 }
 
@@ -160,7 +162,7 @@ pub(super) fn name(asked: &Asked<'_>) -> Named {
     named.target = parts.next().zip(parts.next()).filter(|(owner, _)| !owner.is_empty()).map(|(owner, name)| format!("{owner}/{name}"));
     // Queries come by POST as well; only the mutations change something.
     if named.operation == "graphql" {
-        named.write = asked.body.and_then(|body| body["query"].as_str()).is_some_and(|query| query.trim_start().starts_with("mutation"));
+        named.write = asked.body().and_then(|body| body["query"].as_str()).is_some_and(|query| query.trim_start().starts_with("mutation"));
     }
     named
 }

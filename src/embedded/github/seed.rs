@@ -228,6 +228,31 @@ impl GitHub {
         }
     }
 
+    /// Gives a run another status (`queued`, `waiting`, `pending`, `in_progress`): what a concurrency group or an approval does to it.
+    pub fn set_run_status(&self, repository: &str, run: i64, status: &str) {
+        if let Some(run) = self.state().repositories.get_mut(repository).and_then(|repository| repository.runs.get_mut(&run)) {
+            status.clone_into(&mut run.status);
+            run.conclusion = None;
+        }
+    }
+
+    /// Begins the next attempt of a run, as a person does who runs it again; its jobs are yet to come.
+    pub fn run_again(&self, repository: &str, run: i64) {
+        if let Some(run) = self.state().repositories.get_mut(repository).and_then(|repository| repository.runs.get_mut(&run)) {
+            run.attempt += 1;
+            "queued".clone_into(&mut run.status);
+            run.conclusion = None;
+        }
+    }
+
+    /// Removes a run with its jobs, as a person does in the list of runs.
+    pub fn remove_run(&self, repository: &str, run: i64) {
+        if let Some(repository) = self.state().repositories.get_mut(repository) {
+            repository.runs.remove(&run);
+            repository.jobs.retain(|_, job| job.run != run);
+        }
+    }
+
     /// Adds a job that is in progress.
     pub fn seed_job(&self, repository: &str, seed: JobSeed) {
         let created = self.now();

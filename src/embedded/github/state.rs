@@ -175,6 +175,16 @@ pub(super) struct Run {
     pub(super) created: i64,
 }
 
+impl Run {
+    /// Returns the run as it was at an attempt before its newest one: over (a next one begins only then), and as its jobs ended.
+    pub(super) fn earlier(&self, attempt: i64, repository: &Repository) -> Self {
+        let mut jobs = repository.jobs.values().filter(|job| job.run == self.id && job.attempt == attempt);
+        let failed = jobs.find_map(|job| job.conclusion.clone().filter(|conclusion| conclusion != "success"));
+        let conclusion = failed.unwrap_or_else(|| "success".to_owned());
+        Self { attempt, status: "completed".to_owned(), conclusion: Some(conclusion), ..self.clone() }
+    }
+}
+
 /// A job of a workflow run.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
