@@ -22,6 +22,7 @@ mod sandbox;
 mod stage;
 mod status;
 mod targets;
+mod turn;
 mod world;
 
 use std::io::Write;

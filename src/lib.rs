@@ -14,10 +14,12 @@
 //! | [`github`], [`report`] | GitHub at arm's length; every rendering of one stream of events |
 //! | [`settings`] | what the environment says, resolved once |
 //! | [`embedded`] | the vendors' protocols as state machines; it uses only the ground, and meets the clients through HTTP alone |
+//! | [`drill`] | releases on embedded platforms in which everything is broken at every point, and the judge of what is left |
 //! | [`cli`] | what can be typed, and the only place where the parts meet |
 
 pub mod cli;
 pub mod clock;
+pub mod drill;
 pub mod embedded;
 pub mod event;
 pub mod exit;

@@ -40,7 +40,7 @@ use crate::event::{EventKind, Events, Level, Outcome, Phase, Serving, Side};
 use crate::http::Transport;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{AnyTarget, PlatformError, PlatformErrorKind, Revision, Scope, Target};
+use crate::platform::{AnyTarget, Changes, PlatformError, PlatformErrorKind, Revision, Scope, Target};
 use crate::shutdown::{self, Shutdown};
 
 /// What a release belongs to and works with.
@@ -68,6 +68,8 @@ pub struct Context {
     pub secrets: BTreeMap<String, secrecy::SecretString>,
     /// What to do when somebody else changed what serves.
     pub drift: DriftPolicy,
+    /// Where changes of users' traffic are noted; every release begins with none.
+    pub changes: Changes,
 }
 
 /// The named waits of a release.
@@ -91,7 +93,7 @@ pub struct Timing {
     /// for a platform that acts after it has hung up.
     pub late: Duration,
     /// How long whoever takes a release over waits for what its former runner may still do, where that was said; else it follows from `late`
-    /// and [`ownership::Ownership::TERM`].
+    /// and [`ownership::Terms::term`].
     pub quarantine: Option<Duration>,
     /// How long the fate of a commit whose answer was lost is looked for.
     pub doubt_limit: Duration,
@@ -119,7 +121,7 @@ impl Default for Timing {
 
 impl Context {
     /// Returns the scope of a call forward in `phase`, ended by `shutdown`.
-    fn scope(&self, phase: Phase, shutdown: &Shutdown) -> Scope {
+    pub fn scope(&self, phase: Phase, shutdown: &Shutdown) -> Scope {
         Scope {
             product: self.product.clone(),
             environment: self.environment.clone(),
@@ -128,6 +130,8 @@ impl Context {
             phase,
             events: self.events.clone(),
             shutdown: shutdown.clone(),
+            changes: self.changes.clone(),
+            turn: crate::platform::Turn::default(),
         }
     }
 
@@ -207,10 +211,20 @@ pub struct Ending {
     pub serving: Serving,
     /// What each target serves, in the order of cutting over.
     pub targets: Vec<Settled>,
-    /// From the first change of traffic to the last confirmation from outside, in milliseconds; `None` when traffic never changed.
+    /// From the first change of traffic to the last confirmation from outside, in milliseconds; `None` when traffic never changed. Where the
+    /// release went back nobody asks from outside: then the platforms' last answer counts.
     pub skew_ms: Option<u64>,
+    /// From the first call that changed traffic to the answer of the last one, those of the way back included, in milliseconds.
+    pub skew_calls_ms: Option<u64>,
     /// Commands for a person, when stuck.
     pub commands: Vec<String>,
+}
+
+impl Ending {
+    /// Returns whether it ended before it began, because another run's record stands where its first one should.
+    pub fn lost_its_turn(&self) -> bool {
+        self.outcome == Outcome::PreflightFailed && self.failure.as_ref().is_some_and(|failure| failure.overtaken)
+    }
 }
 
 /// What one target serves at the end.
@@ -228,6 +242,10 @@ pub struct Settled {
     pub url: Option<String>,
     /// Whether that address itself showed the revision.
     pub proven_from_outside: bool,
+    /// How long after the first change of traffic its platform said that it serves the new revision, in milliseconds.
+    pub served_ms: Option<u64>,
+    /// How long after the first change of traffic its address had shown the new revision at every edge, in milliseconds.
+    pub seen_ms: Option<u64>,
 }
 
 /// A release about to run: its plan, its targets and its journal.
@@ -236,15 +254,19 @@ pub struct Release<'a> {
     context: Context,
     journal: &'a mut Journal,
     plan: Plan,
-    proven: BTreeMap<Name, bool>,
+    reached: BTreeMap<Name, cut_over::Reached>,
     baseline: baseline::Baseline,
     skew: Option<Duration>,
+    skew_calls: Option<Duration>,
 }
 
 impl<'a> Release<'a> {
     /// Returns a release of what was planned.
     pub fn new(context: Context, journal: &'a mut Journal, plan: Plan) -> Self {
-        Self { context, journal, plan, proven: BTreeMap::new(), baseline: baseline::Baseline::default(), skew: None }
+        // What a recovery changed before is no part of this release.
+        let context = Context { changes: Changes::default(), ..context };
+        let (reached, baseline) = (BTreeMap::new(), baseline::Baseline::default());
+        Self { context, journal, plan, reached, baseline, skew: None, skew_calls: None }
     }
 
     /// Runs the release to its end: forward to the commit and through finishing, or back.
@@ -345,7 +367,8 @@ impl<'a> Release<'a> {
     async fn keep(&mut self, phase: Phase) -> Result<(), Failure> {
         let renewed = self.journal.renew_if_near(self.context.transport.chance()).await;
         renewed.map_err(|error| Failure::journal(phase, &error))?;
-        self.journal.ownership().assure_within(KEPT).await.map_err(|not_ours| Failure::said(phase, None, not_ours.to_string()))
+        let half = self.journal.ownership().terms().look / 2;
+        self.journal.ownership().assure_within(half).await.map_err(|not_ours| Failure::said(phase, None, not_ours.to_string()))
     }
 
     async fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
@@ -382,23 +405,30 @@ impl<'a> Release<'a> {
                 serves: target.serves,
                 url: target.url.clone(),
                 proven_from_outside: target.proven_from_outside,
+                served_ms: target.served_ms,
+                seen_ms: target.seen_ms,
             });
         }
         let release = self.context.release.clone();
-        let skew_ms = self.skew.map(|skew| u64::try_from(skew.as_millis()).unwrap_or(u64::MAX));
+        // After a whole cut over the way back is another spread, and the longer one counts; else both are one.
+        let rest = self.context.changes.span();
+        let skew_ms = self.skew.max(rest).map(millis);
+        let skew_calls_ms = self.skew_calls.max(rest).map(millis);
         self.context.events.emit(EventKind::ReleaseFinished {
             release,
             outcome,
             serving,
             skew_ms,
+            skew_calls_ms,
             failure: failure.as_ref().map(ToString::to_string),
             hints: failure.iter().flat_map(|failure| failure.hints.clone()).chain(commands.clone()).collect(),
         });
-        Ending { outcome, failure, serving, targets: settled, skew_ms, commands }
+        Ending { outcome, failure, serving, targets: settled, skew_ms, skew_calls_ms, commands }
     }
 
     async fn settle(&self, planned: &Planned, outcome: Outcome) -> Settled {
         let target = &planned.target;
+        let reached = self.reached.get(target.name()).copied().unwrap_or_default();
         let record = self.record(planned);
         let scope = self.context.scope(Phase::Observe, &Shutdown::default());
         let (before, after) = (record.before_revision().cloned(), record.after.clone());
@@ -420,7 +450,9 @@ impl<'a> Release<'a> {
             after,
             serves,
             url: target.public_url(),
-            proven_from_outside: serves == Side::After && self.proven.get(target.name()).copied().unwrap_or(false),
+            proven_from_outside: serves == Side::After && reached.seen.is_some(),
+            served_ms: reached.served.map(millis),
+            seen_ms: reached.seen.map(millis),
         }
     }
 
@@ -448,8 +480,9 @@ impl<'a> Release<'a> {
     }
 }
 
-/// How old the last look at the journal may become during a long wait.
-const KEPT: Duration = Duration::from_secs(60);
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// How long the last look at a target may take.
 const OBSERVE_LIMIT: Duration = Duration::from_secs(30);

@@ -47,8 +47,8 @@ pub mod variable {
     pub const CUTOVER_EDGES: &str = "CUTOVER_EDGES";
     /// How long Fly's edges may lag behind a cordon, for example `10s`.
     pub const CUTOVER_DRAIN_MARGIN: &str = "CUTOVER_DRAIN_MARGIN";
-    /// How long whoever takes a release over waits for what its former runner may still have on its way, for example `2s`. Only where that
-    /// runner is known to be dead, such as in tests that killed it: what it bounds is what a runner may still do that was taken over.
+    /// How long whoever takes a release over waits for what its former runner may still have on its way, for example `2s`. Heard
+    /// on embedded platforms only ([`CUTOVER_EDGES`]), for tests that have killed that runner themselves.
     pub const CUTOVER_QUARANTINE: &str = "CUTOVER_QUARANTINE";
     /// The folder of journals kept on this machine.
     pub const CUTOVER_STATE_DIR: &str = "CUTOVER_STATE_DIR";

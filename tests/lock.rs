@@ -11,7 +11,7 @@ use std::time::Duration;
 use cutover::event::{EventKind, Outcome, Phase, Serving};
 use cutover::release::journal::{Entry, Journal, Owner, OwnerJob, Stage};
 use cutover::release::lock::{Abandoned, Census, NoTurn, Nobody, Patience, Standing, Turn, turn};
-use cutover::release::ownership::Ownership;
+use cutover::release::ownership::Terms;
 use cutover::release::{Ending, Plan, Recovered, Release, recover};
 use cutover::shutdown::Level;
 use futures_util::future::BoxFuture;
@@ -194,7 +194,7 @@ async fn silence_is_nobodys_end_until_the_deadline_has_passed() {
     let Turn::Abandoned(abandoned) = waiter.turn(&silent, Duration::from_secs(3 * 3600)).await.unwrap() else { panic!("it is not free") };
     assert!(bench.clock.now() > until, "{} is before {until}", bench.clock.now());
     assert!(abandoned.because.contains("its deadline") && abandoned.because.contains("GitHub did not answer"), "{abandoned:?}");
-    assert!(abandoned.quarantine > Ownership::TERM, "its runner may be alive");
+    assert!(abandoned.quarantine > Terms::default().term, "its runner may be alive");
 }
 
 #[tokio::test(start_paused = true)]

@@ -155,6 +155,10 @@ async fn the_same_record_never_lands_twice(bench: &Bench, kind: Kind) {
     store.head().await.unwrap();
     store.append(&written[2]).await.unwrap();
     store.append(&written[3]).await.unwrap();
+    // And under others that have followed.
+    for record in &written[..4] {
+        store.append(record).await.unwrap();
+    }
     assert_eq!(store.records(100).await.unwrap(), written[..4]);
 }
 
@@ -304,6 +308,33 @@ async fn an_outage_ends_in_bounded_time_and_the_same_record_settles_it() {
             store.append(&written[1]).await.unwrap();
             assert_eq!(bench.all().await, written[..2], "{operation} {answer:?}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_happened_is_never_called_refused() {
+    let written = records::release("a");
+    let late = Effect::Late(Duration::from_secs(40));
+    // The time is over while the ref is being moved; or the ref moves late, and every further request is refused.
+    let hours = Answer::Slow(Duration::from_secs(3600));
+    let cases = [
+        vec![("create_git_commit", Effect::None, hours.clone(), Times::Exactly(2)), ("update_ref", late, hours, Times::Forever)],
+        vec![("update_ref", late, Answer::Lost, Times::Once), ("update_ref", Effect::None, Rule::status(403, None), Times::Forever)],
+        vec![("update_ref", late, Answer::Lost, Times::Once), ("update_ref", Effect::None, Rule::status(422, None), Times::Forever)],
+    ];
+    for case in cases {
+        let bench = Bench::new();
+        let mut store = bench.store();
+        store.head().await.unwrap();
+        store.append(&written[0]).await.unwrap();
+        for (operation, effect, answer, times) in case.clone() {
+            bench.fault(&format!("github.{operation}"), effect, answer, times);
+        }
+        let result = store.append(&written[1]).await;
+        assert!(matches!(result, Ok(()) | Err(StoreError::Unknown { .. })), "{case:?}: {result:?}");
+        bench.clear();
+        store.append(&written[1]).await.unwrap();
+        assert_eq!(bench.all().await, written[..2], "{case:?}");
     }
 }
 

@@ -101,6 +101,8 @@ fn settled(target: &str, thing: &str, serves: Side) -> EventKind {
         serves,
         url: Some(format!("https://{thing}.example")),
         proven_from_outside: serves == Side::After,
+        served_ms: None,
+        seen_ms: None,
     }
 }
 
@@ -158,6 +160,7 @@ fn finished() -> Vec<Event> {
             outcome: Outcome::Finished,
             serving: Serving::After,
             skew_ms: Some(640),
+            skew_calls_ms: None,
             failure: None,
             hints: Vec::new(),
         },
@@ -191,6 +194,7 @@ fn rolled_back() -> Vec<Event> {
             outcome: Outcome::RolledBack,
             serving: Serving::Before,
             skew_ms: None,
+            skew_calls_ms: None,
             failure: Some(format!("verify of web: {refused}")),
             hints: Vec::new(),
         },
@@ -229,6 +233,7 @@ fn stuck() -> Vec<Event> {
             outcome: Outcome::Stuck,
             serving: Serving::Unknown,
             skew_ms: Some(1_000),
+            skew_calls_ms: None,
             failure: Some("cut-over of web: promote was refused with 409".to_owned()),
             hints: vec![
                 "cutover status production".to_owned(),

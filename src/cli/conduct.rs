@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use super::arguments::Forward;
 use super::ask::Ask;
 use super::build::{self, Artifacts};
-use super::stage::{Means, Stage};
 use super::earlier::{self, Source};
-use super::{gates, hold, journal, preflight, recover, targets};
+use super::stage::{Means, Stage};
+use super::{gates, hold, journal, preflight, recover, targets, turn};
 use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
 use crate::release::journal::{Closed, Journal, State};
-use crate::release::lock::Patience;
+use crate::release::lock::{self, Patience};
 use crate::release::plan::Shipment;
-use crate::release::{Failure, Move, Plan, Release};
+use crate::release::{Context, DriftPolicy, Failure, Move, Plan};
 
 /// What a command adds to an ask.
 #[derive(Debug, Clone, Default)]
@@ -155,12 +155,15 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
     if dry_run {
         tell_unfinished(stage, &opened.journal);
     } else {
-        recover::first(stage, &context, &mut opened, Patience::default()).await?;
+        // An abandoned release is brought to its end at once; one that is at work is waited for when there is something to release.
+        match recover::first(stage, &context, &mut opened, Patience::NONE).await {
+            Err(stop) if stop.outcome == Outcome::Held => tell_unfinished(stage, &opened.journal),
+            other => drop(other?),
+        }
     }
-    let mut journal = opened.journal;
     // Only what is released is asked for credentials.
-    let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &options.only).map_err(unusable)?;
-    preflight::run(stage, &context, &all, &journal, options.forward.older).await?;
+    let all = targets::through(stage, &recover::guarded(stage, &opened.journal), environment, &options.only).map_err(unusable)?;
+    preflight::run(stage, &context, &all, &opened.journal, options.forward.older).await?;
     if !options.skip_gates && options.artifacts.is_none() {
         gates::run(stage, Some(environment), &[]).await.map_err(Conclusion::untouched)?;
     }
@@ -169,21 +172,31 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
         None => build::build(stage, environment, &options.only).await,
     };
     let artifacts = artifacts.map_err(failed_build)?;
-    let moves = moves(stage, environment, all, &artifacts, dry_run).await?;
-    let plan = Plan::make(&context, moves).await.map_err(refused)?;
     if dry_run {
-        let moving = plan.moving().count();
-        stage.events.notice(
-            Level::Note,
-            "run::dry",
-            format!("Dry run: {moving} of {} targets would move; nothing was changed.", plan.targets.len()),
-        );
+        let plan = Plan::make(&context, moves(stage, environment, all, &artifacts, true).await?).await.map_err(refused)?;
+        let text = format!("Dry run: {} of {} targets would move; nothing was changed.", plan.moving().count(), plan.targets.len());
+        stage.events.notice(Level::Note, "run::dry", text);
         return Ok(Conclusion::untouched(Outcome::Carried));
     }
-    // Gates and builds take their time: a person may have decided otherwise meanwhile.
-    journal.refresh().await.map_err(|error| journal::refusal(&error, Some(environment)))?;
-    not_held(environment, &journal)?;
-    Ok(ended(&Release::new(context, &mut journal, plan).run().await))
+    drop(all);
+    let read = opened.journal.sequence();
+    turn::release(stage, &context, &mut opened, async |journal| {
+        // Gates and builds take their time: a person may have decided otherwise meanwhile, or a newer commit may serve by now.
+        not_held(environment, journal)?;
+        if journal.sequence() != read && !options.forward.older {
+            not_superseded(stage, &context, journal).await?;
+        }
+        let all = targets::through(stage, &recover::guarded(stage, journal), environment, &options.only).map_err(unusable)?;
+        moves(stage, environment, all, &artifacts, false).await
+    })
+    .await
+}
+
+/// Ends the run in peace where a newer commit was released while it waited.
+async fn not_superseded(stage: &Stage, context: &Context, journal: &Journal) -> Result<(), Stop> {
+    let Some(text) = preflight::older_than_serving(stage, context, journal).await else { return Ok(()) };
+    stage.events.notice(Level::Note, "run::superseded", format!("Superseded while it waited: {text}."));
+    Err(Conclusion::untouched(Outcome::Superseded))
 }
 
 /// Refuses where a person wants no release to begin.
@@ -196,8 +209,13 @@ fn not_held(environment: &Name, journal: &Journal) -> Result<(), Stop> {
 
 fn tell_unfinished(stage: &Stage, journal: &Journal) {
     if let Some(open) = &journal.state().open {
-        let text = format!("The release {} is unfinished; a run that may change something brings it to its end first.", open.begun.release);
-        stage.events.notice(Level::Warning, "release::unfinished-found", text);
+        let text = format!(
+            "The release {} by {} is {}; nothing else begins before its end.",
+            open.begun.release,
+            lock::named(&open.owner),
+            open.stage.in_words()
+        );
+        stage.events.notice(Level::Note, "release::unfinished-found", text);
     }
 }
 
@@ -217,11 +235,14 @@ async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, optio
         Way::Back { .. } => tell_hold(stage, environment, &opened.journal),
     }
     let mut context = stage.context(environment, String::new());
-    context.drift = options.forward.changed.policy();
+    context.drift = match (way, options.forward.changed.policy()) {
+        // A person asks for this very change of what serves, whoever made that.
+        (Way::Back { .. }, DriftPolicy::Refuse) => DriftPolicy::Override,
+        (_, policy) => policy,
+    };
     recover::first(stage, &context, &mut opened, Patience::default()).await?;
-    let mut journal = opened.journal;
     let earlier = match way {
-        Way::Back { to } => chosen(environment, &journal, *to, State::previous)?,
+        Way::Back { to } => chosen(environment, &opened.journal, *to, State::previous)?,
         Way::From { environment, release } => {
             let other = journal::beside(stage, &stage.manifest.product, environment).await?;
             chosen(environment, &other, *release, State::serving)?
@@ -231,23 +252,27 @@ async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, optio
     context.reason = reason(stage, way, &earlier, options);
     let text = format!("{}, of {}, commit {}.", context.reason, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
     stage.events.notice(Level::Note, "earlier::release", text);
-    let all = targets::through(stage, &recover::guarded(stage, &journal), environment, &[]).map_err(unusable)?;
-    preflight::run(stage, &context, &all, &journal, true).await?;
+    let all = targets::through(stage, &recover::guarded(stage, &opened.journal), environment, &[]).map_err(unusable)?;
+    preflight::run(stage, &context, &all, &opened.journal, true).await?;
     let from = match way {
         Way::Back { .. } => None,
         Way::From { environment, .. } => Some(*environment),
     };
-    let mut shipments = earlier::shipments(stage, &context, &Source { closed: &earlier, from }, &all).await?;
-    let moves = all.into_iter().filter_map(|target| {
-        let shipment = shipments.by_target.remove(target.name())?;
-        Some(move_of(stage, environment, target, shipment))
-    });
-    let plan = Plan::make(&context, moves.collect()).await.map_err(refused)?;
-    journal.refresh().await.map_err(|error| journal::refusal(&error, Some(environment)))?;
-    if from.is_some() {
-        not_held(environment, &journal)?;
-    }
-    Ok(ended(&Release::new(context, &mut journal, plan).run().await))
+    let shipments = earlier::shipments(stage, &context, &Source { closed: &earlier, from }, &all).await?;
+    let from = from.is_some();
+    let shipments = &shipments;
+    turn::release(stage, &context, &mut opened, async |journal| {
+        if from {
+            not_held(environment, journal)?;
+        }
+        let all = targets::through(stage, &recover::guarded(stage, journal), environment, &[]).map_err(unusable)?;
+        let moves = all.into_iter().filter_map(|target| {
+            let shipment = shipments.by_target.get(target.name())?.clone();
+            Some(move_of(stage, environment, target, shipment))
+        });
+        Ok(moves.collect())
+    })
+    .await
 }
 
 /// Returns the finished release that is meant: by its id, or the usual one.
@@ -285,7 +310,8 @@ fn reason(stage: &Stage, way: &Way<'_>, earlier: &Closed, options: &Options) -> 
 /// A hold is there so that nothing new begins; going back is what it may be there for.
 fn tell_hold(stage: &Stage, environment: &Name, journal: &Journal) {
     if let Some(hold) = &journal.state().hold {
-        let text = format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
+        let text =
+            format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
         stage.events.notice(Level::Warning, "hold::going-back", text);
     }
 }
@@ -327,7 +353,7 @@ fn move_of(stage: &Stage, environment: &Name, target: AnyTarget, shipment: Shipm
     Move { target, shipment, after, checks }
 }
 
-fn ended(ending: &crate::release::Ending) -> Conclusion {
+pub(super) fn ended(ending: &crate::release::Ending) -> Conclusion {
     // The release has told its failure and its hints in its own last event.
     Conclusion { outcome: ending.outcome, serving: ending.serving, failure: None, hints: Vec::new() }
 }

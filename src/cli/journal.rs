@@ -16,6 +16,7 @@ use crate::github::{GitHub, Repository};
 use crate::id::Name;
 use crate::release::journal::{Journal, Owner, Record};
 use crate::release::lock::{Census, Nobody};
+use crate::release::ownership::Terms;
 use crate::release::store::file::FileStore;
 use crate::release::store::{Store, StoreError};
 use crate::settings::{Keeper, variable};
@@ -113,7 +114,8 @@ impl Place {
 }
 
 async fn handle(means: &Means, store: Box<dyn Store>, owner: Owner) -> Result<Journal, StoreError> {
-    Journal::open(store, owner, means.clock).await
+    let terms = if means.on_embedded() { Terms::REHEARSED } else { Terms::default() };
+    Journal::open_on(store, owner, means.clock, terms).await
 }
 
 /// Returns `owner/name` of the repository on GitHub that the run belongs to, by the workflow's word or by where the clone came from.

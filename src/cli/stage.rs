@@ -103,14 +103,22 @@ impl Means {
         }
     }
 
-    /// Returns the context of bringing an environment's unfinished release to its end: nothing in it is from a manifest.
-    pub(crate) fn recovery(&self, product: &Name, environment: &Name) -> Context {
-        self.context(product, environment, format!("recovery ({})", self.trigger), Timing::default())
+    /// Returns whether the platforms are embedded: in a rehearsal, and where public addresses are asked at edges on this machine, which means a
+    /// sandbox.
+    pub(crate) fn on_embedded(&self) -> bool {
+        self.rehearsal || !self.settings.edges.is_empty()
     }
 
-    fn context(&self, product: &Name, environment: &Name, reason: String, timing: Timing) -> Context {
+    /// Returns the context of bringing an environment's unfinished release to its end: nothing in it is from a manifest.
+    pub(crate) fn recovery(&self, product: &Name, environment: &Name) -> Context {
+        self.context(product, environment, format!("recovery ({})", self.trigger), &Timing::default())
+    }
+
+    fn context(&self, product: &Name, environment: &Name, reason: String, timing: &Timing) -> Context {
         let edges = if self.settings.edges.is_empty() { timing.edges } else { self.settings.edges.len() };
-        let timing = Timing { edges, quarantine: self.settings.quarantine, ..timing };
+        // On real platforms nobody may say that a runner is dead which is not.
+        let quarantine = self.settings.quarantine.filter(|_| self.on_embedded());
+        let timing = Timing { quarantine, edges, ..timing.clone() };
         Context {
             product: product.clone(),
             environment: environment.clone(),
@@ -120,10 +128,10 @@ impl Means {
             transport: self.transport.clone(),
             events: self.events.clone(),
             shutdown: self.shutdown.clone(),
-            // Edges on this machine mean embedded platforms: a rehearsal, or a sandbox that a person works in.
-            timing: if self.rehearsal || !self.settings.edges.is_empty() { rehearsed(&timing) } else { timing },
+            timing: if self.on_embedded() { rehearsed(&timing) } else { timing },
             secrets: BTreeMap::new(),
             drift: DriftPolicy::default(),
+            changes: crate::platform::Changes::default(),
         }
     }
 }
@@ -133,7 +141,7 @@ impl Stage {
     pub(crate) fn context(&self, environment: &Name, reason: String) -> Context {
         let settings = &self.manifest.environments[environment];
         let timing = Timing { watch: settings.watch, max_skew: settings.max_skew, ..Timing::default() };
-        let context = self.means.context(&self.manifest.product, environment, reason, timing);
+        let context = self.means.context(&self.manifest.product, environment, reason, &timing);
         Context { secrets: self.check_secrets(environment), ..context }
     }
 

@@ -22,7 +22,7 @@ use super::fault::Limit;
 use super::ground::Ground;
 use super::operation::{Asked, Named, Naming};
 use super::past::{Copy, may_lag};
-use super::tape::{Entry, Recorded};
+use super::tape::Entry;
 use super::witness::{Moment, Sender};
 
 /// The caller gets no answer: what it asked for may or may not have happened.
@@ -75,9 +75,10 @@ async fn watched(State(watch): State<Arc<Watch>>, request: Request, next: Next) 
         template: &template,
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
-        body: recorded.json(),
+        raw: recorded.bytes(),
+        read: std::cell::OnceCell::new(),
     });
-    let sequence = ground.tape.begin(entry(&watch.platform, &named, &parts, recorded));
+    let sequence = ground.tape.begin(entry(&watch.platform, &named, &parts), recorded);
     let witness = ground.witness.get().map(|witness| (witness, ground.tape.boundary(sequence), Sender::of(&parts.extensions)));
     if let Some((witness, boundary, sender)) = &witness
         && !witness.meets(boundary, Moment::Before, *sender).await
@@ -147,14 +148,7 @@ impl Work {
         };
         let (response, recorded) = answered(response).await;
         let status = response.status().as_u16();
-        let sent = self.meter.recorded();
-        self.ground.tape.amend(self.sequence, |entry| {
-            entry.status = Some(status);
-            entry.response = recorded;
-            if let Some(sent) = sent {
-                entry.request = sent;
-            }
-        });
+        self.ground.tape.answered(self.sequence, status, recorded, self.meter.recorded());
         response
     }
 
@@ -188,25 +182,16 @@ fn too_many(limit: &Limit) -> Response {
     status(StatusCode::TOO_MANY_REQUESTS, &limit.body, &headers)
 }
 
-fn entry(platform: &str, named: &Named, parts: &Parts, request: Recorded) -> Entry {
+fn entry(platform: &str, named: &Named, parts: &Parts) -> Entry {
     let host = parts.uri.authority().map(|authority| authority.as_str().to_owned()).or_else(|| text(&parts.headers, &HOST));
     Entry {
-        sequence: 0,
-        at_ms: 0,
-        platform: platform.to_owned(),
-        operation: named.operation.clone(),
-        boundary: String::new(),
         method: parts.method.to_string(),
         authority: host.unwrap_or_default(),
         path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-        target: named.target.clone(),
         scheme: text(&parts.headers, &AUTHORIZATION).and_then(|value| value.split_once(' ').map(|(scheme, _)| scheme.to_owned())),
         content_type: text(&parts.headers, &CONTENT_TYPE),
-        request,
-        status: None,
-        response: Recorded::Nothing,
-        fault: None,
         write: named.write,
+        ..Entry::of(platform, &named.operation, named.target.as_deref())
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a request gets its name: the table of operations that each platform supplies.
 
+use std::cell::OnceCell;
+
 use http::Method;
 use serde_json::Value;
 
@@ -14,8 +16,18 @@ pub struct Asked<'a> {
     pub path: &'a str,
     /// The query as sent, without `?`.
     pub query: &'a str,
-    /// The body, where it is JSON.
-    pub body: Option<&'a Value>,
+    /// The body as sent, where it may be JSON; empty otherwise.
+    pub raw: &'a [u8],
+    /// The body once somebody has asked for it.
+    pub read: OnceCell<Option<Value>>,
+}
+
+impl Asked<'_> {
+    /// Returns the body, where it is JSON; it is read when it is first asked for.
+    pub fn body(&self) -> Option<&Value> {
+        let read = || if self.raw.is_empty() { None } else { serde_json::from_slice(self.raw).ok() };
+        self.read.get_or_init(read).as_ref()
+    }
 }
 
 /// A request's name.
@@ -108,7 +120,7 @@ pub fn subject(subject: Subject, asked: &Asked<'_>) -> Option<String> {
         Subject::Query(name) => {
             url::form_urlencoded::parse(asked.query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
         }
-        Subject::Body(name) => asked.body?.get(name)?.as_str().map(str::to_owned),
+        Subject::Body(name) => asked.body()?.get(name)?.as_str().map(str::to_owned),
     }
 }
 

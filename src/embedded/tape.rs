@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -45,7 +46,43 @@ impl Recorded {
     }
 }
 
-/// One request and its answer.
+/// A body as it arrived, read when somebody looks at the tape.
+#[derive(Debug, Clone)]
+pub(super) enum Raw {
+    /// Known already.
+    Is(Recorded),
+    /// Not looked at yet.
+    Unread(Bytes),
+}
+
+impl Raw {
+    /// Returns the bytes, where they are here.
+    pub(super) fn bytes(&self) -> &[u8] {
+        if let Self::Unread(bytes) = self { bytes } else { &[] }
+    }
+
+    fn read(&self) -> Recorded {
+        match self {
+            Self::Is(recorded) => recorded.clone(),
+            Self::Unread(bytes) => Recorded::of(bytes),
+        }
+    }
+}
+
+/// Whose act an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hand {
+    /// A request of a client.
+    #[default]
+    Client,
+    /// A person, in a vendor's dashboard or with a vendor's client: the operation is called `person_...`.
+    Person,
+    /// Nobody: it happened by itself, as a machine dies or a host becomes unreachable.
+    Nobody,
+}
+
+/// One request and its answer, or something that was done without a request.
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry {
     /// Position on the tape, from 1.
@@ -58,11 +95,13 @@ pub struct Entry {
     pub operation: String,
     /// `platform.operation[target]#n`: the name by which a fault can be put on exactly this request of a repeated run.
     pub boundary: String,
-    /// The HTTP method.
+    /// Whose act it is.
+    pub hand: Hand,
+    /// The HTTP method; empty for what came without a request.
     pub method: String,
     /// The host that was asked, without its port.
     pub authority: String,
-    /// Path and query.
+    /// Path and query; of what came without a request, what it was done to, in words.
     pub path: String,
     /// The app, project or repository the request is about.
     pub target: Option<String>,
@@ -74,12 +113,56 @@ pub struct Entry {
     pub request: Recorded,
     /// The status that the handler gave; `None` while it works, or when the request never reached it.
     pub status: Option<u16>,
-    /// The answer's body.
+    /// The answer's body, as the handler gave it.
     pub response: Recorded,
-    /// The fault that fired, in words.
+    /// The fault that fired, as in the text of its rule: `effect=late(20s) answer=lost`; "in vain" behind it where the answer could not be altered.
     pub fault: Option<String>,
     /// Whether the operation changes something.
     pub write: bool,
+}
+
+impl Entry {
+    /// Returns an empty entry under this name.
+    pub(super) fn of(platform: &str, operation: &str, target: Option<&str>) -> Self {
+        Self {
+            sequence: 0,
+            at_ms: 0,
+            platform: platform.to_owned(),
+            operation: operation.to_owned(),
+            boundary: String::new(),
+            hand: Hand::Client,
+            method: String::new(),
+            authority: String::new(),
+            path: String::new(),
+            target: target.map(str::to_owned),
+            scheme: None,
+            content_type: None,
+            request: Recorded::Nothing,
+            status: None,
+            response: Recorded::Nothing,
+            fault: None,
+            write: false,
+        }
+    }
+}
+
+/// A request by its name: what a schedule of faults is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Crossed {
+    /// `platform.operation[target]#n`.
+    pub boundary: String,
+    /// The platform.
+    pub platform: String,
+    /// The operation.
+    pub operation: String,
+    /// What it is about.
+    pub target: Option<String>,
+    /// Whether the operation changes something.
+    pub write: bool,
+    /// Milliseconds since the world began.
+    pub at_ms: u64,
+    /// The fault that fired.
+    pub fault: Option<String>,
 }
 
 /// The ordered record of all requests to all platforms of one world; cheap to clone, and the same for every clone.
@@ -89,10 +172,18 @@ pub struct Tape {
     reel: Arc<Mutex<Reel>>,
 }
 
+#[derive(Debug)]
+struct Kept {
+    entry: Entry,
+    request: Raw,
+    response: Raw,
+}
+
 #[derive(Debug, Default)]
 struct Reel {
-    entries: Vec<Entry>,
+    kept: Vec<Kept>,
     seen: BTreeMap<String, u64>,
+    without_bodies: bool,
 }
 
 /// How many requests a platform received, by kind.
@@ -103,57 +194,112 @@ impl Tape {
         Self { clock, reel: Arc::default() }
     }
 
+    /// Keeps no bodies from now on: for many simulated releases, of which only names and faults are looked at.
+    pub fn forget_bodies(&self) {
+        lock(&self.reel).without_bodies = true;
+    }
+
     /// Adds `entry` at its place and returns its sequence number; the time and the boundary's ordinal are filled in here.
-    pub(super) fn begin(&self, mut entry: Entry) -> u64 {
+    pub(super) fn begin(&self, mut entry: Entry, request: Raw) -> u64 {
         let mut reel = lock(&self.reel);
         let base = boundary_base(&entry.platform, &entry.operation, entry.target.as_deref());
-        let nth = reel.seen.entry(base.clone()).and_modify(|n| *n += 1).or_insert(1);
+        let nth = match reel.seen.get_mut(&base) {
+            Some(nth) => {
+                *nth += 1;
+                *nth
+            }
+            None => {
+                reel.seen.insert(base.clone(), 1);
+                1
+            }
+        };
         entry.boundary = format!("{base}#{nth}");
-        entry.sequence = reel.entries.len() as u64 + 1;
+        entry.sequence = reel.kept.len() as u64 + 1;
         entry.at_ms = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
         let sequence = entry.sequence;
-        reel.entries.push(entry);
+        let request = if reel.without_bodies { Raw::Is(Recorded::Unread) } else { request };
+        reel.kept.push(Kept { entry, request, response: Raw::Is(Recorded::Nothing) });
         sequence
+    }
+
+    /// Writes down what happened without a request.
+    pub(super) fn note(&self, hand: Hand, platform: &str, operation: &str, target: &str, what: &str) {
+        let entry = Entry { hand, path: what.to_owned(), write: true, ..Entry::of(platform, operation, Some(target)) };
+        self.begin(entry, Raw::Is(Recorded::Nothing));
     }
 
     /// Fills in what became of the entry `sequence`.
     pub(super) fn amend(&self, sequence: u64, change: impl FnOnce(&mut Entry)) {
+        if let Some(kept) = lock(&self.reel).at(sequence) {
+            change(&mut kept.entry);
+        }
+    }
+
+    /// Fills in what the handler answered; `sent` is a request's body that could only be measured while it passed.
+    pub(super) fn answered(&self, sequence: u64, status: u16, response: Raw, sent: Option<Raw>) {
         let mut reel = lock(&self.reel);
-        let index = usize::try_from(sequence).unwrap_or(0).wrapping_sub(1);
-        if let Some(entry) = reel.entries.get_mut(index) {
-            change(entry);
+        let without_bodies = reel.without_bodies;
+        let Some(kept) = reel.at(sequence) else { return };
+        kept.entry.status = Some(status);
+        if !without_bodies {
+            kept.response = response;
+            kept.request = sent.unwrap_or_else(|| std::mem::replace(&mut kept.request, Raw::Is(Recorded::Nothing)));
         }
     }
 
     /// Returns a copy of everything recorded so far, in order.
     pub fn entries(&self) -> Vec<Entry> {
-        lock(&self.reel).entries.clone()
+        let read = |kept: &Kept| Entry { request: kept.request.read(), response: kept.response.read(), ..kept.entry.clone() };
+        lock(&self.reel).kept.iter().map(read).collect()
     }
 
-    /// Returns how many requests have been recorded so far: the sequence number of the newest.
+    /// Returns the requests of clients by their names, in order.
+    pub fn crossed(&self) -> Vec<Crossed> {
+        let reel = lock(&self.reel);
+        let clients = reel.kept.iter().map(|kept| &kept.entry).filter(|entry| entry.hand == Hand::Client);
+        let named = clients.map(|entry| Crossed {
+            boundary: entry.boundary.clone(),
+            platform: entry.platform.clone(),
+            operation: entry.operation.clone(),
+            target: entry.target.clone(),
+            write: entry.write,
+            at_ms: entry.at_ms,
+            fault: entry.fault.clone(),
+        });
+        named.collect()
+    }
+
+    /// Returns how many entries have been recorded so far: the sequence number of the newest.
     pub fn length(&self) -> u64 {
-        lock(&self.reel).entries.len() as u64
+        lock(&self.reel).kept.len() as u64
     }
 
     /// Returns the boundary of the entry `sequence`; empty where there is none.
     pub(super) fn boundary(&self, sequence: u64) -> String {
         let index = usize::try_from(sequence).unwrap_or(0).wrapping_sub(1);
-        lock(&self.reel).entries.get(index).map(|entry| entry.boundary.clone()).unwrap_or_default()
+        lock(&self.reel).kept.get(index).map(|kept| kept.entry.boundary.clone()).unwrap_or_default()
     }
 
-    /// Returns how many reads and writes each platform received: `platform → (reads, writes)`.
+    /// Returns how many reads and writes each platform received from clients: `platform → (reads, writes)`.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::new();
-        for entry in &lock(&self.reel).entries {
-            let (reads, writes) = counts.entry(entry.platform.clone()).or_default();
-            *(if entry.write { writes } else { reads }) += 1;
+        for kept in lock(&self.reel).kept.iter().filter(|kept| kept.entry.hand == Hand::Client) {
+            let (reads, writes) = counts.entry(kept.entry.platform.clone()).or_default();
+            *(if kept.entry.write { writes } else { reads }) += 1;
         }
         counts
     }
 
     /// Forgets everything, so that what follows is counted from zero.
     pub fn clear(&self) {
-        *lock(&self.reel) = Reel::default();
+        let mut reel = lock(&self.reel);
+        *reel = Reel { without_bodies: reel.without_bodies, ..Reel::default() };
+    }
+}
+
+impl Reel {
+    fn at(&mut self, sequence: u64) -> Option<&mut Kept> {
+        self.kept.get_mut(usize::try_from(sequence).unwrap_or(0).wrapping_sub(1))
     }
 }
 

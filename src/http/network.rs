@@ -31,6 +31,8 @@ impl Network {
         let plain = || {
             reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
+                // What may be repeated is ours to say: reqwest's own policy repeats what an HTTP/2 server has refused.
+                .retry(reqwest::retry::never())
                 .connect_timeout(Self::CONNECT_DEADLINE)
                 .pool_idle_timeout(Duration::from_secs(20))
         };
@@ -68,6 +70,9 @@ impl Network {
         let (status, headers) = (response.status(), response.headers().clone());
         if status == http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Answer { status, headers, body: bytes::Bytes::new() });
+        }
+        if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) && call.method != http::Method::HEAD {
+            return Err(WireError::TooLarge);
         }
         let mut body = BytesMut::new();
         let mut stream = response.bytes_stream();

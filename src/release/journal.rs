@@ -145,7 +145,7 @@ pub struct Begun {
     /// The targets in the order of cutting over, carried ones included.
     pub targets: Vec<TargetRecord>,
     /// Whether what the targets serve was changed by somebody else since the last release and is accepted as the state to go back to.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopts: bool,
 }
 

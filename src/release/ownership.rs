@@ -1,7 +1,7 @@
 //! What a runner that was taken over can still do, and what bounds it.
 //!
 //! No platform checks a fencing token. So every change is sent only while the last look that found this run owning its environment is younger
-//! than [`Ownership::LOOK`] for a change forward and [`Ownership::TERM`] for a way back; whoever takes over waits [`Ownership::TERM`] and the
+//! than [`Terms::look`] for a change forward and [`Terms::term`] for a way back; whoever takes over waits [`Terms::term`] and the
 //! longest deadline of a request before the last word (*quarantine*). The age is measured by the wall clock and by the clock that counts
 //! while the machine sleeps, whichever is older: a laptop that was shut, or a virtual machine that was frozen, has lost its ownership until it
 //! has looked again. What is left is one request that was on its way at that moment; recovery looks again after the quarantine and repairs it.
@@ -22,11 +22,34 @@ pub struct Ownership {
     inner: Arc<Inner>,
 }
 
+/// For how long a look at the journal is believed. Every runner of an environment must believe in the same: what one may still do, the other
+/// waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// How old the last look may be when a change forward is sent: the longest cut-over without a look between its first and last change of
+    /// traffic fits into it.
+    pub look: Duration,
+    /// How old the last look may be when a change of the way back is sent while the journal cannot be read; T of what whoever takes over waits.
+    pub term: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { look: Duration::from_secs(120), term: Duration::from_secs(300) }
+    }
+}
+
+impl Terms {
+    /// For embedded platforms, on which nothing is far away and a person waits.
+    pub const REHEARSED: Self = Self { look: Duration::from_secs(4), term: Duration::from_secs(10) };
+}
+
 #[derive(Debug)]
 struct Inner {
     watcher: Arc<dyn Watcher>,
     owner: Owner,
     clock: Clock,
+    terms: Terms,
     known: Mutex<Known>,
     /// One look at a time, so that many changes at once cost one call.
     looking: tokio::sync::Mutex<()>,
@@ -40,7 +63,7 @@ struct Known {
     at: Option<Moment>,
     /// Who took over, once anybody did.
     lost_to: Option<String>,
-    /// Whether the way back is being gone: it is fenced by [`Ownership::TERM`] and not by a fresh look.
+    /// Whether the way back is being gone: it is fenced by [`Terms::term`] and not by a fresh look.
     back: bool,
     /// Whether nothing is done but tidying up after closed releases.
     tidying: bool,
@@ -58,14 +81,13 @@ pub enum NotOurs {
 }
 
 impl Ownership {
-    /// How old the last look may be when a change forward is sent: the longest cut-over (no look between its first and last change of
-    /// traffic) fits into it.
-    pub const LOOK: Duration = Duration::from_secs(120);
-    /// How old the last look may be when a change of the way back is sent while the journal cannot be read; T in what whoever takes over waits.
-    pub const TERM: Duration = Duration::from_secs(300);
+    pub(super) fn new(watcher: Arc<dyn Watcher>, owner: Owner, clock: Clock, terms: Terms) -> Self {
+        Self { inner: Arc::new(Inner { watcher, owner, clock, terms, known: Mutex::default(), looking: tokio::sync::Mutex::new(()) }) }
+    }
 
-    pub(super) fn new(watcher: Arc<dyn Watcher>, owner: Owner, clock: Clock) -> Self {
-        Self { inner: Arc::new(Inner { watcher, owner, clock, known: Mutex::default(), looking: tokio::sync::Mutex::new(()) }) }
+    /// Returns for how long a look at the journal is believed.
+    pub fn terms(&self) -> Terms {
+        self.inner.terms
     }
 
     /// Notes that the newest record was read or written, and what it is.
@@ -99,14 +121,14 @@ impl Ownership {
         self.known().back = true;
     }
 
-    /// Returns whether the last look that found the environment ours is younger than [`Ownership::TERM`].
+    /// Returns whether the last look that found the environment ours is younger than [`Terms::term`].
     fn within_term(&self) -> bool {
-        self.known().younger(&self.inner.clock, Self::TERM)
+        self.known().younger(&self.inner.clock, self.inner.terms.term)
     }
 
     /// Makes sure that the environment is ours: by the last look if it is young enough, else by a new one.
     pub async fn assure(&self) -> Result<(), NotOurs> {
-        self.assure_within(Self::LOOK).await
+        self.assure_within(self.inner.terms.look).await
     }
 
     /// Makes sure that the environment is ours by a look that is at most this old.

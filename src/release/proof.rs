@@ -4,44 +4,43 @@
 //! [`WELL_KNOWN`]; machines show it where the manifest says (`equals: revision`). Where nothing shows it, the platform's word is all there
 //! is, and the report says so.
 
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::check::Asked;
 use super::plan::Planned;
 use super::{Failure, Release};
-use crate::event::{EventKind, Phase};
+use crate::event::Phase;
 use crate::http::{Platform, Via};
+use crate::id::Name;
 use crate::manifest::Check;
 use crate::platform::{Artifact, Revision, Target};
 
 /// Where an uploaded directory shows its revision.
 pub(super) const WELL_KNOWN: &str = "/.well-known/cutover.json";
 
-impl Release<'_> {
-    /// Waits until every moved target's public address shows its new revision, and notes which ones cannot.
-    pub(super) async fn prove_all(&mut self) -> Result<(), Failure> {
-        let results = join_all(self.plan.moving().map(|planned| self.prove(planned))).await;
-        for result in results {
-            let (name, url, from_outside) = result?;
-            if let Some(url) = url {
-                self.context.events.emit(EventKind::Proven { target: name.clone(), url, from_outside });
-            }
-            self.proven.insert(name, from_outside);
-        }
-        Ok(())
-    }
+/// What a target's public address showed.
+#[derive(Debug)]
+pub(super) struct Proof {
+    /// The target.
+    pub(super) target: Name,
+    /// Its public address, if it has one.
+    pub(super) url: Option<String>,
+    /// Whether that address itself showed the revision, at every edge.
+    pub(super) from_outside: bool,
+}
 
-    async fn prove(&self, planned: &Planned) -> Result<(crate::id::Name, Option<String>, bool), Failure> {
-        let name = planned.target.name().clone();
+impl Release<'_> {
+    /// Waits until a moved target's public address shows its new revision, where anything there shows it.
+    pub(super) async fn prove(&self, planned: &Planned) -> Result<Proof, Failure> {
+        let target = planned.target.name().clone();
         let (Some(url), Some(revision)) = (planned.target.public_url(), &planned.after) else {
-            return Ok((name, None, false));
+            return Ok(Proof { target, url: None, from_outside: false });
         };
-        let Some(check) = showing(planned) else {
-            return Ok((name, Some(url), false));
+        let from_outside = match showing(planned) {
+            Some(check) => self.confirm(planned, &check, &url, revision).await?,
+            None => false,
         };
-        let shown = self.confirm(planned, &check, &url, revision).await?;
-        Ok((name, Some(url), shown))
+        Ok(Proof { target, url: Some(url), from_outside })
     }
 
     /// Asks until every edge has shown the revision in one round, or the limit is over.

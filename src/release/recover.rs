@@ -2,7 +2,7 @@
 //!
 //! Convergence, from the journal and the platforms alone: today's manifest is not read, and what another recovery did half is simply there.
 //! Whoever takes over appends first; only one can win. A runner that was taken over may still be alive for as long as
-//! [`super::ownership::Ownership::TERM`] says, so a release that is rolled back stays open for a quarantine and is looked at once more.
+//! [`super::ownership::Terms::term`] says, so a release that is rolled back stays open for a quarantine and is looked at once more.
 
 use std::collections::BTreeMap;
 

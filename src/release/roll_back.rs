@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::journal::{Entry, Journal, Open, Stage, TargetRecord};
-use super::ownership::Ownership;
 use super::store::StoreError;
 use super::{Context, Failure, Release};
 use crate::event::{EventKind, Level, Phase};
@@ -108,7 +107,7 @@ async fn decide(context: &Context, journal: &mut Journal, cause: &str) -> Result
     if journal.commit_sent() {
         return Err(untouched(format!("{error}; the commit may have been recorded, so nothing was changed back")));
     }
-    if let Err(not_ours) = journal.ownership().assure_within(Ownership::TERM).await {
+    if let Err(not_ours) = journal.ownership().assure_within(journal.ownership().terms().term).await {
         return Err(untouched(format!("{error}; {not_ours}, so nothing was changed back")));
     }
     // No `committed` was ever sent and our ownership is fresh, so nobody can have decided otherwise: going back needs no record.
@@ -146,7 +145,8 @@ impl Way<'_> {
             return Vec::new();
         }
         let text = format!(
-            "What served before serves again. For {wait:?} something that was sent before may still arrive; then everything is looked at once more."
+            "What served before serves again. For {} s something that was sent before may still arrive; then everything is looked at once more.",
+            wait.as_secs()
         );
         self.context.events.notice(Level::Note, "release::second-look", text);
         tokio::select! {

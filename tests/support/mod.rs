@@ -1,5 +1,6 @@
 //! What several capabilities' tests share.
 
+pub(crate) mod bare;
 pub(crate) mod bench;
 pub(crate) mod binary;
 pub(crate) mod openapi;

@@ -75,7 +75,9 @@ impl Document {
         let wanted: Vec<_> = path.split('/').collect();
         let fits = |template: &str| {
             let parts: Vec<_> = template.split('/').collect();
-            parts.len() == wanted.len() && parts.iter().zip(&wanted).all(|(part, text)| part.starts_with('{') || part == text)
+            // The name of a git ref is the rest of the path, slashes and all.
+            let rest = parts.contains(&"git") && parts.last() == Some(&"{ref}") && wanted.len() > parts.len();
+            (rest || parts.len() == wanted.len()) && parts.iter().zip(&wanted).all(|(part, text)| part.starts_with('{') || part == text)
         };
         let paths = self.root["paths"].as_object()?;
         // The template with the fewest places to fill in is the one meant.

@@ -13,39 +13,37 @@ use sha2::{Digest, Sha256};
 
 use super::text;
 use crate::embedded::ground::lock;
-use crate::embedded::tape::{Recorded, hex};
+use crate::embedded::tape::{Raw, Recorded, hex};
 
 /// The most of a request body that is read ahead in order to record it: larger ones, and ones that are not JSON, pass through and are hashed.
 const LARGEST_READ_AHEAD: u64 = 8 * 1024 * 1024;
 
 /// Reads a JSON body ahead; lets any other one pass through `meter`.
-pub(super) async fn take(parts: &Parts, body: Body, meter: &Meter) -> (Body, Recorded) {
+pub(super) async fn take(parts: &Parts, body: Body, meter: &Meter) -> (Body, Raw) {
     use hyper::body::Body as _;
     let length = body.size_hint().exact();
     if length == Some(0) {
-        return (Body::empty(), Recorded::Nothing);
+        return (Body::empty(), Raw::Is(Recorded::Nothing));
     }
     let json = text(&parts.headers, &CONTENT_TYPE).is_none_or(|kind| kind.contains("json"));
     if json && length.is_some_and(|length| length <= LARGEST_READ_AHEAD) {
         let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let recorded = Recorded::of(&bytes);
-        return (Body::from(bytes), recorded);
+        return (Body::from(bytes.clone()), Raw::Unread(bytes));
     }
-    (Body::new(Metered { body, meter: meter.clone() }), Recorded::Unread)
+    (Body::new(Metered { body, meter: meter.clone() }), Raw::Is(Recorded::Unread))
 }
 
 /// Returns the answer and what the tape keeps of it; only JSON is read.
-pub(super) async fn answered(response: Response) -> (Response, Recorded) {
+pub(super) async fn answered(response: Response) -> (Response, Raw) {
     use hyper::body::Body as _;
     let (parts, body) = response.into_parts();
     let json = text(&parts.headers, &CONTENT_TYPE).is_some_and(|kind| kind.contains("json"));
     if !json || body.size_hint().exact().is_none_or(|length| length > LARGEST_READ_AHEAD) {
         let recorded = if body.size_hint().exact() == Some(0) { Recorded::Nothing } else { Recorded::Unread };
-        return (Response::from_parts(parts, body), recorded);
+        return (Response::from_parts(parts, body), Raw::Is(recorded));
     }
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let recorded = Recorded::of(&bytes);
-    (Response::from_parts(parts, Body::from(bytes)), recorded)
+    (Response::from_parts(parts, Body::from(bytes.clone())), Raw::Unread(bytes))
 }
 
 /// Length and hash of a body that passes through.
@@ -60,9 +58,9 @@ impl Meter {
         hash.update(bytes);
     }
 
-    pub(super) fn recorded(&self) -> Option<Recorded> {
+    pub(super) fn recorded(&self) -> Option<Raw> {
         let (length, hash) = lock(&self.0).take()?;
-        Some(Recorded::Bytes { length, sha256: hex(hash.finalize().as_slice()) })
+        Some(Raw::Is(Recorded::Bytes { length, sha256: hex(hash.finalize().as_slice()) }))
     }
 }
 

@@ -11,6 +11,7 @@ use super::Inner;
 use super::config::{self, CheckSpec, HttpCheck};
 use super::machine::{CheckResult, Machine, MachineState};
 use super::responder;
+use super::state::Now;
 use super::switches::Grace;
 use crate::embedded::ground::lock;
 use crate::embedded::proxy;
@@ -37,15 +38,19 @@ impl Inner {
     async fn check(self: &Arc<Self>, app: &str, id: &str, epoch: u64, spec: &CheckSpec) {
         let begun = self.now().elapsed;
         loop {
-            let Some(machine) = self.under(app, id, epoch) else { return };
-            let (passing, output) = self.run(app, &machine, spec).await;
-            let started = machine.started_at.unwrap_or(begun);
-            let forgiven = !passing && self.now().elapsed < started + spec.grace;
-            let noted = self.change_at(app, id, epoch, |machine, now| {
-                if !forgiven {
-                    machine.checks.insert(spec.name.clone(), CheckResult { passing, output, updated_at: now.wall });
+            let Some((started, seen)) = self.under(app, id, epoch, |machine, now| (machine.started_at, self.seen(app, machine, spec, now)))
+            else {
+                return;
+            };
+            let (passing, output) = match seen {
+                Seen::Judged(passing, output) => (passing, output),
+                Seen::Outside(port) => {
+                    let asked = tokio::time::timeout(spec.timeout, ask_container(port, spec));
+                    asked.await.unwrap_or_else(|_| (false, format!("no answer within {} s", spec.timeout.as_secs())))
                 }
-            });
+            };
+            let forgiven = !passing && self.now().elapsed < started.unwrap_or(begun) + spec.grace;
+            let noted = self.note(app, id, epoch, spec, (!forgiven).then_some((passing, output)));
             if noted.is_none() {
                 return;
             }
@@ -53,33 +58,58 @@ impl Inner {
         }
     }
 
-    /// Returns the machine while it is started and was not commanded anything since `epoch`.
-    fn under(&self, app: &str, id: &str, epoch: u64) -> Option<Machine> {
-        let state = lock(&self.state);
-        state.machine(app, id).filter(|machine| machine.epoch == epoch && machine.state == MachineState::Started).cloned()
+    /// Writes down a result that counts; routes are worked out anew only where it differs from the last one.
+    fn note(self: &Arc<Self>, app: &str, id: &str, epoch: u64, spec: &CheckSpec, result: Option<(bool, String)>) -> Option<()> {
+        let same = self.under(app, id, epoch, |machine, now| {
+            let Some((passing, output)) = &result else { return true };
+            let last = machine.checks.get_mut(&spec.name).filter(|last| (last.passing, &last.output) == (*passing, output));
+            last.map(|last| last.updated_at = now.wall).is_some()
+        })?;
+        // What fails only once it has been routed to changes without a new result.
+        if same {
+            return Some(());
+        }
+        let (passing, output) = result?;
+        self.change_at(app, id, epoch, |machine, now| {
+            machine.checks.insert(spec.name.clone(), CheckResult { passing, output, updated_at: now.wall });
+        })
     }
 
-    /// Runs a check once: whether it passes, and what it says.
-    async fn run(&self, app: &str, machine: &Machine, spec: &CheckSpec) -> (bool, String) {
+    /// Looks at the machine while it is started and was not commanded anything since `epoch`.
+    fn under<R>(&self, app: &str, id: &str, epoch: u64, look: impl FnOnce(&mut Machine, Now) -> R) -> Option<R> {
+        let now = self.now();
+        let mut state = lock(&self.state);
+        let machine = state.machine_mut(app, id).filter(|machine| machine.epoch == epoch && machine.state == MachineState::Started);
+        machine.map(|machine| look(machine, now))
+    }
+
+    /// Runs a check once as far as nobody outside has to be asked.
+    fn seen(&self, app: &str, machine: &Machine, spec: &CheckSpec, now: Now) -> Seen {
         if let Some(ports) = &machine.container
-            && responder::is_left_alone(machine, self.now().elapsed)
+            && responder::is_left_alone(machine, now.elapsed)
         {
-            let Some(outside) = ports.get(&spec.port) else { return (false, format!("port {} is not published", spec.port)) };
-            let asked = tokio::time::timeout(spec.timeout, ask_container(*outside, spec));
-            return asked.await.unwrap_or_else(|_| (false, format!("no answer within {} s", spec.timeout.as_secs())));
+            return match ports.get(&spec.port) {
+                Some(outside) => Seen::Outside(*outside),
+                None => Seen::Judged(false, format!("port {} is not published", spec.port)),
+            };
         }
         if !responder::listens(machine, spec.port) {
-            return (false, format!("connect: connection refused on port {}", spec.port));
+            return Seen::Judged(false, format!("connect: connection refused on port {}", spec.port));
         }
-        match &spec.http {
-            None => (true, "Success".to_owned()),
-            Some(http) => {
-                let response =
-                    responder::respond(app, machine, self.now().elapsed, self.scripted(app, path_only(&http.path)).as_ref(), request(http));
-                judged(response.status())
-            }
-        }
+        let Some(http) = &spec.http else { return Seen::Judged(true, "Success".to_owned()) };
+        let scripted = self.scripted(app, path_only(&http.path));
+        let response = responder::respond(app, machine, now.elapsed, scripted.as_ref(), request(http));
+        let (passing, output) = judged(response.status());
+        Seen::Judged(passing, output)
     }
+}
+
+/// What a check found, or whom it has to ask.
+enum Seen {
+    /// Whether it passes, and what it says.
+    Judged(bool, String),
+    /// The container that listens on this port of loopback.
+    Outside(u16),
 }
 
 async fn ask_container(port: u16, spec: &CheckSpec) -> (bool, String) {

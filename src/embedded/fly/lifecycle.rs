@@ -174,7 +174,7 @@ impl Inner {
     }
 
     /// A process ended by itself: the restart policy decides.
-    fn exited(self: &Arc<Self>, app: &str, id: &str, epoch: u64, code: i64) {
+    pub(super) fn exited(self: &Arc<Self>, app: &str, id: &str, epoch: u64, code: i64) {
         let (event, shape, pace) = (self.ulid(), self.switches().exit_shape, self.switches().pace);
         let outcome = self.change_at(app, id, epoch, |machine, now| {
             let (policy, tries) = config::restart(&machine.config);
@@ -360,7 +360,7 @@ async fn ended_after(engine: &ContainerEngine, name: &str, after: Duration) -> O
 /// A new version of a machine.
 pub(super) struct Version {
     pub instance_id: String,
-    pub config: serde_json::Value,
+    pub config: Arc<serde_json::Value>,
     pub digest: String,
     /// Whether to cordon or uncordon it; `None` leaves it as it is.
     pub cordoned: Option<bool>,

@@ -1,6 +1,7 @@
 //! One machine: its data, and what may happen to it in which state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -121,7 +122,8 @@ pub(super) struct Machine {
     pub born: Duration,
     /// End in the world's time.
     pub died: Option<Duration>,
-    pub config: Value,
+    /// Shared, since it is copied far more often than it is changed.
+    pub config: Arc<Value>,
     /// The digest its image resolved to.
     pub digest: String,
     pub cordoned: bool,
@@ -131,7 +133,7 @@ pub(super) struct Machine {
     pub checks: BTreeMap<String, CheckResult>,
     pub lease: Option<Lease>,
     /// `(instance_id, config)` of every version, oldest first.
-    pub versions: Vec<(String, Value)>,
+    pub versions: Vec<(String, Arc<Value>)>,
     /// Counts commanded transitions: what was planned under an older count does not happen any more.
     pub epoch: u64,
     pub behaviour: Behaviour,
@@ -237,13 +239,17 @@ impl Machine {
         Err(Problem::new(412, text))
     }
 
+    /// Returns whether its program can be reached at all.
+    pub(super) fn answers(&self) -> bool {
+        self.state == MachineState::Started && self.host_status == "ok"
+    }
+
     /// Returns whether the proxy may send it public traffic: started, registered, offering a service, and every check that routes passes.
     ///
     /// Source: fly.io/docs/reference/fly-proxy and the documentation of service checks. A check without a result does not pass.
     pub(super) fn routable(&self) -> bool {
-        self.state == MachineState::Started
+        self.answers()
             && !self.cordoned
-            && self.host_status == "ok"
             && !config::list(&self.config, "services").is_empty()
             && config::checks(&self.config)
                 .iter()
@@ -254,7 +260,7 @@ impl Machine {
     /// Returns what it serves, by content: its image's digest and what its configuration says, without metadata, without variables and checks
     /// that a deployer adds to tell its own work, and without ids.
     pub(super) fn content(&self) -> String {
-        let mut config = self.config.clone();
+        let mut config = Value::clone(&self.config);
         if let Some(members) = config.as_object_mut() {
             for key in ["image", "metadata"] {
                 members.remove(key);

@@ -15,6 +15,7 @@
 //! | `state`, `machine`, `config` | plain data, and what may happen to it |
 //! | `lifecycle`, `health` | transitions and checks that take time |
 //! | `routing` | who answers for `{app}.fly.dev` |
+//! | `person` | what happens without a request: deaths, people |
 //! | `responder`, `container` | what runs inside a machine |
 //! | `access` | tokens and what they may touch |
 //! | `routes/`, `graphql`, `wire` | the API's surface |
@@ -28,6 +29,7 @@ mod health;
 mod lifecycle;
 mod machine;
 mod operations;
+mod person;
 mod problem;
 mod responder;
 mod routes;
@@ -49,6 +51,7 @@ use self::routing::MachineBackend;
 use self::state::{Now, State};
 
 pub use self::machine::MachineState;
+pub use self::person::{Death, Edit, Pick};
 pub use self::responder::{Behaviour, Which};
 pub use self::seed::Earlier;
 pub use self::state::Scope;

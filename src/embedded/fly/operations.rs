@@ -79,8 +79,8 @@ pub(super) fn name_platform_request(asked: &Asked<'_>) -> Named {
     if asked.template != "/graphql" {
         return PLATFORM.name(asked);
     }
-    let query = asked.body.and_then(|body| body.get("query")).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let variables = asked.body.and_then(|body| body.get("variables"));
+    let query = asked.body().and_then(|body| body.get("query")).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let variables = asked.body().and_then(|body| body.get("variables"));
     let target = ["appName", "name", "appId"].iter().find_map(|key| variables?.get(*key)?.as_str());
     let inner = variables.and_then(|variables| variables.get("input")).and_then(|input| input.get("appId")?.as_str());
     Named {

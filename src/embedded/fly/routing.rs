@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use serde_json::Value;
 
 use super::config;
-use super::machine::{Machine, MachineState};
+use super::machine::Machine;
 use super::responder;
 use super::{Inner, PUBLIC_SUFFIX};
 use crate::embedded::ground::lock;
@@ -25,8 +25,11 @@ pub(super) struct MachineBackend {
 }
 
 impl MachineBackend {
-    fn machine(&self) -> Option<Machine> {
-        lock(&self.fly.upgrade()?.state).machine(&self.app, &self.id).cloned()
+    /// Looks at the machine; `None` when it or the world is gone.
+    fn look<R>(&self, look: impl FnOnce(&Inner, &Machine) -> R) -> Option<R> {
+        let fly = self.fly.upgrade()?;
+        let state = lock(&fly.state);
+        state.machine(&self.app, &self.id).map(|machine| look(&fly, machine))
     }
 }
 
@@ -36,32 +39,36 @@ impl Backend for MachineBackend {
     }
 
     fn alive(&self) -> bool {
-        self.machine().is_some_and(|machine| machine.state == MachineState::Started)
+        self.look(|_, machine| machine.answers()).unwrap_or(false)
     }
 
     fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
-        let found = self.fly.upgrade().zip(self.machine());
-        let app = self.app.clone();
-        async move {
-            let Some((fly, machine)) = found else {
-                return plain(StatusCode::BAD_GATEWAY, "the machine is gone\n".to_owned());
-            };
-            let port = public_port(&machine.config);
-            match (&machine.container, port) {
-                (Some(ports), Some(port)) if responder::is_left_alone(&machine, fly.now().elapsed) => match ports.get(&port) {
-                    Some(outside) => proxy::pass(*outside, request).await,
-                    None => plain(StatusCode::BAD_GATEWAY, format!("the container does not publish port {port}\n")),
-                },
-                (_, Some(port)) if responder::listens(&machine, port) => {
-                    let scripted = fly.scripted(&app, request.uri().path());
-                    responder::respond(&app, &machine, fly.now().elapsed, scripted.as_ref(), request)
-                }
-                // What fly-proxy says of an app that listens elsewhere; it is 502 to the public.
-                _ => plain(StatusCode::BAD_GATEWAY, "instance refused connection. is your app listening on 0.0.0.0?\n".to_owned()),
+        // A simulated program answers at once; a container is asked without holding up the platform.
+        let mut request = Some(request);
+        let answered = self.look(|fly, machine| {
+            let Some(port) = public_port(&machine.config) else { return Err(refused()) };
+            let now = fly.now().elapsed;
+            if let Some(ports) = machine.container.as_ref().filter(|_| responder::is_left_alone(machine, now)) {
+                return match ports.get(&port) {
+                    Some(outside) => Ok(*outside),
+                    None => Err(plain(StatusCode::BAD_GATEWAY, format!("the container does not publish port {port}\n"))),
+                };
             }
+            let Some(request) = request.take().filter(|_| responder::listens(machine, port)) else { return Err(refused()) };
+            let scripted = fly.scripted(&self.app, request.uri().path());
+            Err(responder::respond(&self.app, machine, now, scripted.as_ref(), request))
+        });
+        match (answered, request) {
+            (Some(Ok(outside)), Some(request)) => async move { proxy::pass(outside, request).await }.boxed(),
+            (Some(Err(response)), _) => std::future::ready(response).boxed(),
+            _ => std::future::ready(plain(StatusCode::BAD_GATEWAY, "the machine is gone\n".to_owned())).boxed(),
         }
-        .boxed()
     }
+}
+
+/// What fly-proxy says of an app that listens elsewhere; it is 502 to the public.
+fn refused() -> Response<Body> {
+    plain(StatusCode::BAD_GATEWAY, "instance refused connection. is your app listening on 0.0.0.0?\n".to_owned())
 }
 
 /// Returns the port inside the machine that public HTTP goes to: of the first service with an `http` handler, else of the first service.
@@ -84,7 +91,7 @@ impl Inner {
             let mut state = lock(&self.state);
             let Some(app) = state.apps.get_mut(app) else { return };
             for machine in app.machines.values_mut() {
-                self.ground.traffic.lives(&machine.id, machine.died.is_none() && machine.state == MachineState::Started);
+                self.ground.traffic.lives(&machine.id, machine.died.is_none() && machine.answers());
                 if machine.died.is_some() {
                     backends.remove(&machine.id);
                 } else if machine.routable() {

@@ -174,7 +174,7 @@ pub(super) fn machine(machine: &Machine) -> Value {
         "cordoned": machine.cordoned,
     });
     // When the host is not ok the configuration is partial and under another name. Source: flyctl and fly-go.
-    object[if machine.host_status == "ok" { "config" } else { "incomplete_config" }] = machine.config.clone();
+    object[if machine.host_status == "ok" { "config" } else { "incomplete_config" }] = Value::clone(&machine.config);
     object
 }
 

@@ -162,7 +162,7 @@ pub(super) fn name(asked: &Asked<'_>) -> Named {
     named.target = parts.next().zip(parts.next()).filter(|(owner, _)| !owner.is_empty()).map(|(owner, name)| format!("{owner}/{name}"));
     // Queries come by POST as well; only the mutations change something.
     if named.operation == "graphql" {
-        named.write = asked.body.and_then(|body| body["query"].as_str()).is_some_and(|query| query.trim_start().starts_with("mutation"));
+        named.write = asked.body().and_then(|body| body["query"].as_str()).is_some_and(|query| query.trim_start().starts_with("mutation"));
     }
     named
 }

@@ -13,6 +13,7 @@
 //! | `life` | what happens by itself: builds, aliasing, promotion jobs |
 //! | `routes` | paths, methods, operations |
 //! | `create`, `deployments`, `events`, `files`, `projects`, `promotion`, `variables`, `accounts`, `hooks`, `aliases` | handlers |
+//! | `person` | what people do beside us |
 //! | `wire` | bodies of answers |
 //! | `site`, `pattern`, `media`, `front` | what the public addresses answer |
 
@@ -28,6 +29,7 @@ mod hooks;
 mod life;
 mod media;
 mod pattern;
+mod person;
 mod projects;
 mod promotion;
 mod refusal;

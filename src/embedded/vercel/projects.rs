@@ -92,7 +92,7 @@ pub(super) async fn patch(
     Ok(Json(rendered(&state, caller.project(&state, &id)?, false, &base(&headers))))
 }
 
-fn set(project: &mut Project, name: &str, value: &Value) -> Result<(), Refusal> {
+pub(super) fn set(project: &mut Project, name: &str, value: &Value) -> Result<(), Refusal> {
     let wrong = || Refusal::bad_request(format!("Invalid request: `{name}` has the wrong type."));
     match name {
         "name" => value.as_str().ok_or_else(wrong)?.clone_into(&mut project.name),

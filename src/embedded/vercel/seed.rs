@@ -182,7 +182,7 @@ impl Vercel {
         Some(format!("/v1/integrations/deploy/{}/{id}", project.id))
     }
 
-    fn store_tree(&self, tree: &Tree) -> io::Result<Files> {
+    pub(super) fn store_tree(&self, tree: &Tree) -> io::Result<Files> {
         tree.iter().map(|(path, content)| Ok((path.trim_start_matches('/').to_owned(), self.store().put(content)?))).collect()
     }
 }

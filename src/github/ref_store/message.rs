@@ -116,8 +116,11 @@ fn release(record: &Record) -> Option<(String, String, Vec<String>)> {
         (Entry::Begun(begun), None) => Some(of(begun)),
         (_, None) => {
             let closed = record.state.closed.last()?;
-            let targets =
-                closed.targets.iter().map(|(name, shipped)| format!("Target: {name} on {} ({})", shipped.platform, shipped.thing));
+            let targets = closed.targets.iter().map(|(name, shipped)| {
+                let serving = if closed.finished { Some(&shipped.revision) } else { shipped.before.as_ref() };
+                let at = serving.map_or_else(|| "nothing".to_owned(), |revision| line(&revision.label));
+                format!("Target: {name} on {} ({}) at {at}", shipped.platform, line(&shipped.thing))
+            });
             Some((closed.release.to_string(), closed.commit.clone(), targets.collect()))
         }
     }

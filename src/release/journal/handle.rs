@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Entry, FORMAT, Owner, Record, State};
 use crate::clock::Clock;
 use crate::id::Chance;
-use crate::release::ownership::Ownership;
+use crate::release::ownership::{Ownership, Terms};
 use crate::release::store::{Store, StoreError};
 
 /// For how long a writer counts as alive after its last record where nobody can say: longer than any wait of a release between two records.
@@ -31,9 +31,14 @@ pub struct Journal {
 
 impl Journal {
     /// Reads the journal's head; nothing is written.
-    pub async fn open(mut store: Box<dyn Store>, owner: Owner, clock: Clock) -> Result<Self, StoreError> {
+    pub async fn open(store: Box<dyn Store>, owner: Owner, clock: Clock) -> Result<Self, StoreError> {
+        Self::open_on(store, owner, clock, Terms::default()).await
+    }
+
+    /// Reads the journal's head, on other terms than the usual ones.
+    pub async fn open_on(mut store: Box<dyn Store>, owner: Owner, clock: Clock, terms: Terms) -> Result<Self, StoreError> {
         let head = store.head().await?;
-        let ownership = Ownership::new(store.watcher(), owner.clone(), clock);
+        let ownership = Ownership::new(store.watcher(), owner.clone(), clock, terms);
         ownership.seen(store.ours(), head.as_ref());
         Ok(Self { store, head, doubt: None, commit_sent: false, owner, clock, ownership, empty: State::default() })
     }

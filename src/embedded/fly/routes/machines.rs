@@ -54,7 +54,7 @@ pub(super) async fn events(State(fly): Fly, caller: Caller, Path((app, id)): Pat
 pub(super) async fn versions(State(fly): Fly, caller: Caller, Path((app, id)): Path<(String, String)>) -> Answer {
     fly.look(&caller, &app, &id, |machine| {
         let versions = machine.versions.iter().rev();
-        Json(versions.map(|(version, config)| json!({ "version": version, "user_config": config })).collect())
+        Json(versions.map(|(version, config)| json!({ "version": version, "user_config": **config })).collect())
     })
 }
 

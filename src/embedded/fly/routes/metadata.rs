@@ -1,5 +1,7 @@
 //! Metadata. Writing it neither restarts a machine nor makes a new version, and needs no lease. Source: fly.io/docs/machines/api.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -63,10 +65,11 @@ pub(super) async fn patch(State(fly): Fly, caller: Caller, Path((app, id)): Plac
 }
 
 fn put(machine: &mut Machine, key: &str, value: Option<String>) {
-    if !machine.config["metadata"].is_object() {
-        machine.config["metadata"] = Value::Object(Map::new());
+    let config = Arc::make_mut(&mut machine.config);
+    if !config["metadata"].is_object() {
+        config["metadata"] = Value::Object(Map::new());
     }
-    if let Some(metadata) = machine.config["metadata"].as_object_mut() {
+    if let Some(metadata) = config["metadata"].as_object_mut() {
         match value {
             Some(value) => {
                 metadata.insert(key.to_owned(), Value::from(value));

@@ -86,7 +86,7 @@ pub(super) async fn update(
     }
     let cordoned = if body.skip_service_registration { Some(true) } else { switches.update_registers.then_some(false) };
     let then = if body.skip_launch || partial() { Then::Stay(MachineState::Stopped) } else { Then::Launch };
-    fly.replace(&app, &id, Version { instance_id, config, digest, cordoned }, then);
+    fly.replace(&app, &id, Version { instance_id, config: Arc::new(config), digest, cordoned }, then);
     fly.look(&caller, &app, &id, wire::machine).map(Json)
 }
 
@@ -172,6 +172,7 @@ impl Inner {
 
     /// Returns a machine of version one in state `creating`, not yet in any app.
     pub(in crate::embedded::fly) fn bare_machine(&self, name: Option<String>, region: String, config: Value, digest: String) -> Machine {
+        let config = Arc::new(config);
         let (now, number, instance_id) = (self.now(), lock(&self.state).number(), self.ulid());
         let id = self.hex(14);
         let mut machine = Machine {
@@ -186,7 +187,7 @@ impl Inner {
             versions: vec![(instance_id.clone(), config.clone())],
             instance_id,
             ordinal: number,
-            config,
+            config: config.clone(),
             digest,
             cordoned: false,
             host_status: "ok",

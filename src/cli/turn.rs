@@ -1,0 +1,39 @@
+//! A release in its turn: the environment's own state is read right before it begins, and a turn that was lost is waited for again.
+
+use super::conduct::{Conclusion, Stop, ended, refused};
+use super::journal::{self, Opened};
+use super::recover;
+use super::stage::Stage;
+use crate::event::{Level, Outcome};
+use crate::id::ReleaseId;
+use crate::release::journal::Journal;
+use crate::release::lock::Patience;
+use crate::release::{Context, Move, Plan, Release};
+
+/// How often a turn may be lost to a run that took it at the same moment.
+const LOST: usize = 5;
+
+/// Waits for the environment's turn and releases what `make` says of it; where another run took the turn at the same moment, waits once more.
+pub(super) async fn release(
+    stage: &Stage,
+    context: &Context,
+    opened: &mut Opened,
+    make: impl AsyncFn(&Journal) -> Result<Vec<Move>, Stop>,
+) -> Result<Conclusion, Stop> {
+    for lost in 0..LOST {
+        opened.journal.refresh().await.map_err(|error| journal::refusal(&error, Some(&context.environment)))?;
+        recover::first(stage, context, opened, Patience::default()).await?;
+        let mut context = context.clone();
+        if lost > 0 {
+            context.release = ReleaseId::new(stage.clock.now(), stage.transport.chance());
+        }
+        let plan = Plan::make(&context, make(&opened.journal).await?).await.map_err(refused)?;
+        let ending = Release::new(context, &mut opened.journal, plan).run().await;
+        if !ending.lost_its_turn() {
+            return Ok(ended(&ending));
+        }
+        stage.events.notice(Level::Note, "lock::lost", "Another run began at the same moment; waiting for it.");
+    }
+    let text = format!("other runs took the turn {LOST} times; nothing was touched");
+    Err(Conclusion { outcome: Outcome::Held, ..Conclusion::refused(text, vec!["run it again".to_owned()]) })
+}

@@ -1,0 +1,289 @@
+//! What is drilled: a product's targets in one environment, as its manifest says, with stand-ins for what would be built.
+//!
+//! Made once, used by every case: nothing in it changes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::id::Name;
+use crate::image::Digest;
+use crate::manifest::{Check, CheckRequest, Expect, ExpectedStatus, Loaded, Manifest, Target as Named, TargetPlatform};
+use crate::platform::fly::machine_config;
+use crate::platform::{AnyTarget, Artifact};
+use crate::release::plan::Shipment;
+use crate::release::{Move, Timing};
+use crate::settings::targets::{Means, TargetSettings, Unusable};
+use crate::settings::{Settings, variable};
+
+/// The tokens of every drill. They open nothing, and each is looked for wherever no secret may be.
+pub const FLY_TOKEN: &str = "fm2_drillCanary0FlyToken0opensNothing";
+/// Vercel's.
+pub const VERCEL_TOKEN: &str = "drillCanaryVercelTokenOpensNothing";
+/// GitHub's.
+pub const GITHUB_TOKEN: &str = "ghs_drillCanaryGitHubTokenOpensNothing";
+/// The team that every project belongs to, unless the manifest names another.
+pub const TEAM: &str = "team_drill";
+/// Where machines stand after the first, when an app keeps several running.
+const REGIONS: [&str; 3] = ["iad", "fra", "syd"];
+
+/// A product ready to be drilled.
+#[derive(Debug)]
+pub struct Blueprint {
+    /// The name in schedules.
+    pub called: String,
+    /// The product.
+    pub product: Name,
+    /// The environment.
+    pub environment: Name,
+    /// Its targets, in the manifest's order.
+    pub parts: Vec<Part>,
+    /// The waits of its releases.
+    pub timing: Timing,
+    /// What its environment says.
+    settings: Settings,
+    /// Where its manifest is.
+    root: PathBuf,
+    /// What its checks sign with.
+    pub secrets: BTreeMap<String, SecretString>,
+    /// Holds the stand-ins for directories.
+    _folder: tempfile::TempDir,
+}
+
+/// One target.
+#[derive(Debug)]
+pub struct Part {
+    /// Its name.
+    pub name: Name,
+    /// What it is released with.
+    pub settings: TargetSettings,
+    /// What must serve before it.
+    pub after: Vec<Name>,
+    /// How it is judged.
+    pub checks: Vec<Check>,
+    /// What is shipped.
+    pub artifact: Artifact,
+    /// What its platform has of it.
+    pub seed: Seed,
+}
+
+/// What a platform has of a target before anything runs.
+#[derive(Debug)]
+pub enum Seed {
+    /// An app.
+    App {
+        /// Its name.
+        app: String,
+        /// Its secrets, with values that are looked for wherever no secret may be.
+        secrets: Vec<(String, String)>,
+        /// What a simulated program answers where it is not its usual 200: path, status, headers.
+        scripted: Vec<(String, u16, BTreeMap<String, String>)>,
+        /// The image of the earlier release, and its digest.
+        earlier: (String, String),
+        /// The digest of the new image.
+        image: String,
+        /// The configuration of the machines of the earlier release, by process group.
+        config: Value,
+        /// The process group that serves.
+        group: String,
+        /// Where its machines stand.
+        regions: Vec<String>,
+    },
+    /// A project.
+    Project {
+        /// Its name.
+        project: String,
+        /// Its team.
+        team: String,
+    },
+}
+
+/// Why a product cannot be drilled.
+#[derive(Debug, thiserror::Error)]
+pub enum Undrillable {
+    /// A target cannot be used.
+    #[error(transparent)]
+    Target(#[from] Unusable),
+    /// The manifest has no such environment, or none of its targets can be drilled.
+    #[error("{0} has no target that can be drilled")]
+    Nothing(Name),
+    /// A stand-in cannot be written.
+    #[error("a stand-in cannot be written: {0}")]
+    Folder(#[from] std::io::Error),
+    /// The environment of the drill is not understood.
+    #[error(transparent)]
+    Settings(#[from] crate::settings::UnusableVariable),
+}
+
+impl Blueprint {
+    /// Returns what a manifest says of an environment. Targets that this version cannot release are left out.
+    pub fn of(called: &str, loaded: &Loaded, environment: &Name) -> Result<Self, Undrillable> {
+        let folder = tempfile::Builder::new().prefix("cutover-drill-").tempdir()?;
+        let settings = Settings::from_environment(variables(&loaded.manifest))?;
+        let view = loaded.manifest.in_environment(environment).unwrap_or_else(|| loaded.manifest.clone());
+        let means = Means { root: &loaded.root, settings: &settings, rehearsal: false };
+        let mut parts = Vec::new();
+        for (name, target) in &view.targets {
+            if !matches!(target.platform, TargetPlatform::Render(_)) {
+                parts.push(part(&means, folder.path(), name, target)?);
+            }
+        }
+        let Some(of) = view.environments.get(environment).filter(|_| !parts.is_empty()) else {
+            return Err(Undrillable::Nothing(environment.clone()));
+        };
+        // Two rounds of checks judge as much as ten, and every case waits for them.
+        let timing = Timing { watch: of.watch.min(Duration::from_secs(2)), max_skew: of.max_skew, ..Timing::default() };
+        let secrets = signing(&view).into_iter().map(|name| (name.clone(), SecretString::from(value_of(&name)))).collect();
+        let (product, environment) = (view.product.clone(), environment.clone());
+        Ok(Self {
+            called: called.to_owned(),
+            product,
+            environment,
+            parts,
+            timing,
+            root: loaded.root.clone(),
+            settings,
+            secrets,
+            _folder: folder,
+        })
+    }
+
+    /// Returns the targets as they move, given how each becomes a target of one runner.
+    pub fn moves(&self, mut target: impl FnMut(&Part) -> Result<AnyTarget, Unusable>) -> Result<Vec<Move>, Unusable> {
+        let one = |part: &Part| {
+            Ok(Move {
+                target: target(part)?,
+                shipment: Shipment::New(part.artifact.clone()),
+                after: part.after.clone(),
+                checks: part.checks.clone(),
+            })
+        };
+        self.parts.iter().map(one).collect()
+    }
+
+    /// Returns what settings of targets are found by.
+    pub fn means(&self) -> Means<'_> {
+        Means { root: &self.root, settings: &self.settings, rehearsal: false }
+    }
+
+    /// Returns every value that must appear nowhere but in a header.
+    pub fn canaries(&self) -> Vec<String> {
+        let tokens = [FLY_TOKEN, VERCEL_TOKEN, GITHUB_TOKEN].map(str::to_owned);
+        let secrets = self.parts.iter().flat_map(|part| match &part.seed {
+            Seed::App { secrets, .. } => secrets.iter().map(|(_, value)| value.clone()).collect(),
+            Seed::Project { .. } => Vec::new(),
+        });
+        tokens.into_iter().chain(secrets).collect()
+    }
+}
+
+impl Part {
+    /// Returns the public host name that its users know.
+    pub fn host(&self) -> String {
+        match &self.seed {
+            Seed::App { app, .. } => format!("{app}.fly.dev"),
+            Seed::Project { project, .. } => format!("{project}.vercel.app"),
+        }
+    }
+}
+
+fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result<Part, Undrillable> {
+    let settings = TargetSettings::read(means, name, target)?;
+    let (artifact, seed) = match &settings {
+        TargetSettings::Fly { settings, .. } => {
+            let digest = |which: &str| Digest::of(format!("{which} image of {name}").as_bytes()).to_string();
+            let (old, new) = (digest("the earlier"), digest("the new"));
+            let (app, config) = (&settings.app, &settings.config);
+            let image = format!("registry.fly.io/{app}:earlier@{old}");
+            let group = config.default_group().to_owned();
+            let rendered = Value::Object(machine_config::render(config, &group, &image, None).into_iter().collect());
+            let first = config.primary_region.clone().unwrap_or_else(|| REGIONS[0].to_owned());
+            let others = REGIONS.iter().map(|region| (*region).to_owned()).filter(|region| *region != first);
+            let seed = Seed::App {
+                app: app.clone(),
+                secrets: target.secrets.iter().map(|secret| (secret.clone(), value_of(secret))).collect(),
+                scripted: target.verify.iter().filter_map(scripted).collect(),
+                earlier: (image, old),
+                image: new.clone(),
+                config: rendered,
+                group,
+                regions: std::iter::once(first.clone()).chain(others).take(2).collect(),
+            };
+            let reference = format!("registry.fly.io/{app}:new@{new}");
+            (Artifact::Image { reference, digest: new, stand_in: true }, seed)
+        }
+        TargetSettings::Vercel { settings, .. } => {
+            let path = page(folder, name, &target.verify)?;
+            let digest = Digest::of(format!("the new files of {name}").as_bytes()).to_string();
+            let team = settings.team.clone().unwrap_or_else(|| TEAM.to_owned());
+            (Artifact::Directory { path, digest }, Seed::Project { project: settings.project.clone(), team })
+        }
+    };
+    Ok(Part { name: name.clone(), settings, after: target.after.clone(), checks: target.verify.clone(), artifact, seed })
+}
+
+/// Writes a directory that answers as the checks of its target expect, and differs from every other target's.
+fn page(folder: &Path, name: &Name, checks: &[Check]) -> std::io::Result<PathBuf> {
+    let root = folder.join(name.as_str());
+    let site = root.join(".vercel/output/static");
+    std::fs::create_dir_all(&site)?;
+    // Which of two equal files is uploaded would be a matter of chance.
+    std::fs::write(root.join(".vercel/output/config.json"), format!("{{\"version\":3}}{}", " ".repeat(name.as_str().len())))?;
+    std::fs::write(site.join("index.html"), format!("<!doctype html><p>new {name}\n"))?;
+    for check in checks {
+        let path = check.request.path().split('?').next().unwrap_or_default().trim_matches('/');
+        if !path.is_empty() && !path.starts_with('.') {
+            let file = if path.contains('.') { site.join(path) } else { site.join(path).join("index.html") };
+            std::fs::create_dir_all(file.parent().unwrap_or(&site))?;
+            let wanted = check.expect.contains.as_deref().unwrap_or_default();
+            std::fs::write(file, format!("new {name} {path} {wanted}\n"))?;
+        }
+    }
+    Ok(root)
+}
+
+/// Returns what a simulated machine must answer at a check's path, where that is not its usual 200.
+pub fn scripted(check: &Check) -> Option<(String, u16, BTreeMap<String, String>)> {
+    let Expect { status, headers, location, .. } = &check.expect;
+    let status = match status {
+        ExpectedStatus::Exactly(status) => *status,
+        ExpectedStatus::Class(3) => 302,
+        ExpectedStatus::Class(_) => 200,
+    };
+    let mut answers: BTreeMap<String, String> = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Some(location) = location {
+        answers.insert("location".to_owned(), location.clone());
+    }
+    let usual = status == 200 && answers.is_empty() || matches!(check.request, CheckRequest::WebSocket { .. });
+    let path = check.request.path().split('?').next().unwrap_or_default().to_owned();
+    (!usual).then_some((path, status, answers))
+}
+
+fn variables(manifest: &Manifest) -> BTreeMap<String, String> {
+    let known = [
+        (variable::FLY_API_TOKEN, FLY_TOKEN.to_owned()),
+        (variable::VERCEL_TOKEN, VERCEL_TOKEN.to_owned()),
+        (variable::VERCEL_ORG_ID, TEAM.to_owned()),
+        (variable::GITHUB_TOKEN, GITHUB_TOKEN.to_owned()),
+    ];
+    let mut variables: BTreeMap<String, String> = known.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    variables.extend(signing(manifest).into_iter().map(|name| (name.clone(), value_of(&name))));
+    variables
+}
+
+fn signing(manifest: &Manifest) -> Vec<String> {
+    let checks = manifest.targets.values().flat_map(|target| &target.verify);
+    let secret = |check: &Check| match &check.request {
+        CheckRequest::Post { signature: Some(signature), .. } => Some(signature.secret_name.clone()),
+        _ => None,
+    };
+    checks.filter_map(secret).collect()
+}
+
+/// Returns the value that a secret has in every drill.
+fn value_of(name: &str) -> String {
+    format!("drillCanary-{}-opens-nothing", name.to_lowercase().replace('_', "-"))
+}

@@ -1,0 +1,143 @@
+//! The invariants, judged from what the embedded world itself shows; content, never a vendor's ids, and never a product's word but to compare it.
+
+mod instants;
+mod records;
+mod rest;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::blueprint::Blueprint;
+use super::case::Case;
+use super::truth::Truth;
+use crate::id::Name;
+
+/// What must hold in every case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// At rest every target serves the new release, or every one what served before; the new one exactly if `committed` is in the journal.
+    OneSide,
+    /// At no instant and at no edge does a target serve anything else, or nothing where its capability has no gap.
+    NeverNothing,
+    /// Nothing that is somebody else's is changed.
+    ForeignHands,
+    /// Nothing of a release that does not serve is left.
+    NothingLeft,
+    /// Settings are as they were.
+    SettingsBack,
+    /// Every change that users could see was announced in a record known to be in the journal.
+    IntentFirst,
+    /// One effect for each intent.
+    Once,
+    /// What a runner says of the world when it ends is true, or "unknown".
+    Truthful,
+    /// When faults end, one recovery brings rest; the next one writes nothing.
+    Live,
+    /// Nothing works for ever.
+    Bounded,
+    /// No secret is in anything that is told or kept.
+    Secrets,
+    /// With no fault, or one that passes before the commit, the release finishes.
+    NotAlwaysBack,
+    /// Nothing is sent in a dead runner's name.
+    NoGhosts,
+}
+
+/// An invariant that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which.
+    pub invariant: Invariant,
+    /// What was seen.
+    pub what: String,
+}
+
+/// What a product comes to when nothing goes wrong: what the cases are compared with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reference {
+    /// What users of each target get after the release.
+    pub after: BTreeMap<Name, Vec<String>>,
+    /// What users of each target get first in a first release, where a placeholder is served.
+    pub placeholder: BTreeMap<Name, String>,
+}
+
+/// Which side a target is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stand {
+    /// As before.
+    Before,
+    /// As after.
+    After,
+    /// Neither.
+    Torn,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.invariant, self.what)
+    }
+}
+
+impl Reference {
+    /// Reads the reference from a case in which nothing goes wrong.
+    pub fn of(blueprint: &Blueprint, calm: &Case) -> Self {
+        let after = calm.rest.targets.iter().map(|(name, seen)| (name.clone(), seen.serves.clone())).collect();
+        let mut placeholder = BTreeMap::new();
+        for part in &blueprint.parts {
+            let first = calm.changes.iter().find(|change| change.host == part.host() && !change.contents.is_empty());
+            let nothing_before = calm.before.targets.get(&part.name).is_some_and(|seen| seen.serves.is_empty());
+            let known = calm.rest.targets.get(&part.name).map(|seen| &seen.serves);
+            if let Some(content) = first.and_then(|change| change.contents.first())
+                && nothing_before
+                && known.is_some_and(|serves| !serves.contains(content))
+            {
+                placeholder.insert(part.name.clone(), content.clone());
+            }
+        }
+        Self { after, placeholder }
+    }
+
+    /// Returns which side a target is on.
+    pub fn stand(&self, before: &Truth, name: &Name, serves: &[String]) -> Stand {
+        let was = before.targets.get(name).map(|seen| seen.serves.as_slice()).unwrap_or_default();
+        let placeholder = self.placeholder.get(name).is_some_and(|content| serves == std::slice::from_ref(content));
+        if serves == was || (was.is_empty() && placeholder) {
+            Stand::Before
+        } else if self.after.get(name).is_some_and(|after| after == serves) {
+            Stand::After
+        } else {
+            Stand::Torn
+        }
+    }
+
+    /// Returns which side each target is on.
+    pub fn stands(&self, before: &Truth, now: &Truth) -> BTreeMap<Name, Stand> {
+        now.targets.iter().map(|(name, seen)| (name.clone(), self.stand(before, name, &seen.serves))).collect()
+    }
+}
+
+/// Returns every invariant that did not hold.
+pub fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    rest::judge(blueprint, reference, case, &mut findings);
+    instants::judge(blueprint, reference, case, &mut findings);
+    records::judge(blueprint, reference, case, &mut findings);
+    findings.0
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, invariant: Invariant, what: impl Into<String>) {
+        self.0.push(Finding { invariant, what: what.into() });
+    }
+
+    /// Adds a finding unless `holds`.
+    fn expect(&mut self, holds: bool, invariant: Invariant, what: impl FnOnce() -> String) {
+        if !holds {
+            self.add(invariant, what());
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What must hold between what was written down, what was done, and what was said.
+
+use std::collections::BTreeMap;
+
+use super::{Findings, Invariant, Reference, Stand};
+use crate::drill::blueprint::Blueprint;
+use crate::drill::case::{Case, Ended};
+use crate::drill::runner::Errand;
+use crate::drill::schedule::{Beginning, Schedule};
+use crate::embedded::fault::{Answer, Effect, Times};
+use crate::event::{Outcome, Serving};
+use crate::release::journal::Stage;
+
+/// Operations that change what users get.
+const VISIBLE: [&str; 5] = ["uncordon_machine", "cordon_machine", "update_machine", "promote", "roll_back"];
+
+pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
+    intent_first(case, findings);
+    once(case, findings);
+    for ended in case.ended.iter().chain(&case.recoveries) {
+        truthful(reference, case, ended, findings);
+    }
+    secrets(blueprint, case, findings);
+    not_always_back(case, findings);
+}
+
+fn intent_first(case: &Case, findings: &mut Findings) {
+    for entry in case.tape.iter().filter(|entry| VISIBLE.contains(&entry.operation.as_str())) {
+        let known = case.ledger.iter().rev().find(|record| record.tape < entry.sequence);
+        let announced = known
+            .is_some_and(|record| matches!(record.stage, Some(Stage::Cutting | Stage::RollingBack | Stage::Committed | Stage::Finishing)));
+        // Where nothing serves, nobody sees a placeholder take its place.
+        let placeholder = case.schedule.beginning == Beginning::First
+            && entry.operation == "promote"
+            && known.is_some_and(|record| record.stage == Some(Stage::Begun));
+        findings.expect(announced || placeholder, Invariant::IntentFirst, || {
+            format!("{} came after {:?}", entry.boundary, known.map(|record| (record.entry, record.stage)))
+        });
+    }
+}
+
+/// Counts the machines that were made for each intent: where no answer came late and nothing was done twice on purpose, it is one.
+fn once(case: &Case, findings: &mut Findings) {
+    if case.schedule.rules.iter().any(|rule| !matches!(rule.effect, Effect::None | Effect::Once)) {
+        return;
+    }
+    let mut made: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in case.tape.iter().filter(|entry| entry.operation == "create_machine") {
+        let intent = entry.request.json().and_then(|body| body["config"]["metadata"]["cutover_intent"].as_str());
+        let succeeded = entry.status.is_some_and(|status| status < 300);
+        if let Some(intent) = intent.filter(|_| succeeded) {
+            *made.entry(format!("{intent} of {}", entry.target.as_deref().unwrap_or_default())).or_default() += 1;
+        }
+    }
+    for (intent, count) in made {
+        findings.expect(count == 1, Invariant::Once, || format!("{count} machines were made for {intent}"));
+    }
+}
+
+fn truthful(reference: &Reference, case: &Case, ended: &Ended, findings: &mut Findings) {
+    let stands = reference.stands(&case.before, &ended.truth);
+    let all = |wanted: Stand| stands.values().all(|stand| *stand == wanted);
+    let word = &ended.word;
+    let said = match word.serving {
+        Serving::Before => all(Stand::Before),
+        Serving::After => all(Stand::After),
+        Serving::Mixed => !all(Stand::Before) && !all(Stand::After),
+        Serving::Unknown => true,
+    };
+    // A run that refused to begin says nothing about what others have done meanwhile.
+    let began = ended.errand == Errand::Release && ended.records > 0;
+    let meant = match word.outcome {
+        Outcome::RolledBack => all(Stand::Before),
+        Outcome::Finished => all(Stand::After),
+        _ => true,
+    };
+    let others = case.ended.len() + case.died.len() > 1;
+    findings.expect(meant && (said || (others && !began)), Invariant::Truthful, || {
+        format!("runner {} said {:?}, {:?} ({:?}); true was {stands:?}", ended.runner, word.outcome, word.serving, word.failure)
+    });
+}
+
+fn secrets(blueprint: &Blueprint, case: &Case, findings: &mut Findings) {
+    let canaries = blueprint.canaries();
+    let Ok(search) = aho_corasick::AhoCorasick::new(&canaries) else { return };
+    let mut look = |place: &str, text: &str| {
+        if let Some(found) = search.find(text) {
+            let canary = canaries.get(found.pattern().as_usize()).map(String::as_str).unwrap_or_default();
+            findings.add(Invariant::Secrets, format!("{canary} is in {place}"));
+        }
+    };
+    for (_, event) in &case.events {
+        look("an event", &format!("{:?}", event.kind));
+    }
+    for record in &case.records {
+        look("the journal", &serde_json::to_string(record).unwrap_or_default());
+    }
+    for entry in &case.tape {
+        look(&entry.boundary, &format!("{} {:?}", entry.path, entry.request));
+    }
+}
+
+/// Returns whether the schedule is one passing fault that no client has to take for an answer.
+fn passes(schedule: &Schedule) -> bool {
+    let [rule] = schedule.rules.as_slice() else { return schedule.is_calm() };
+    let mends = match &rule.answer {
+        Answer::True => rule.effect == Effect::Once,
+        Answer::Lost | Answer::Html | Answer::Truncated | Answer::Slow(_) => true,
+        Answer::Unknown | Answer::Stale | Answer::DoneWhenNot => false,
+        Answer::Status { code, .. } => *code == 429 || *code >= 500,
+    };
+    mends
+        && rule.times == Times::Once
+        && schedule.incidents.is_empty()
+        && !matches!(rule.effect, Effect::Late(_) | Effect::Twice | Effect::Partial)
+}
+
+fn not_always_back(case: &Case, findings: &mut Findings) {
+    if !passes(&case.schedule) {
+        return;
+    }
+    let finished = case.ended.first().is_some_and(|ended| ended.word.outcome == Outcome::Finished);
+    findings.expect(finished, Invariant::NotAlwaysBack, || {
+        let word = case.ended.first().map(|ended| (ended.word.outcome, ended.word.failure.clone()));
+        format!("one passing fault ended it: {word:?}")
+    });
+}

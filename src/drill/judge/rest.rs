@@ -1,0 +1,73 @@
+//! What must hold when everything is over.
+
+use super::{Findings, Invariant, Reference, Stand};
+use crate::drill::blueprint::{Blueprint, Seed};
+use crate::drill::case::Case;
+
+pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
+    one_side(reference, case, findings);
+    nothing_left(blueprint, case, findings);
+    for (name, seen) in &case.rest.targets {
+        let was = case.before.targets.get(name).map(|seen| &seen.settings);
+        findings.expect(was == Some(&seen.settings), Invariant::SettingsBack, || format!("{name}: {:?}, was {was:?}", seen.settings));
+    }
+    for (thing, was) in &case.before.foreign {
+        let now = case.rest.foreign.get(thing);
+        findings.expect(now == Some(was), Invariant::ForeignHands, || format!("{thing} was {was:?} and is {now:?}"));
+    }
+    live(case, findings);
+    findings.expect(case.hung.is_empty(), Invariant::Bounded, || format!("runners {:?} never ended", case.hung));
+    findings.expect(!case.ran_away, Invariant::Bounded, || format!("{} requests", case.met.len()));
+    findings.expect(case.ghosts == 0, Invariant::NoGhosts, || format!("{} requests of dead runners", case.ghosts));
+}
+
+fn one_side(reference: &Reference, case: &Case, findings: &mut Findings) {
+    let wanted = if case.committed() { Stand::After } else { Stand::Before };
+    let stands = reference.stands(&case.before, &case.rest);
+    findings.expect(stands.values().all(|stand| *stand == wanted), Invariant::OneSide, || {
+        let serves: Vec<_> = case.rest.targets.iter().map(|(name, seen)| format!("{name} serves {:?}", seen.serves)).collect();
+        let records: Vec<_> = case.records.iter().map(|record| record.entry.as_str()).collect();
+        format!("all should be {wanted:?}: {stands:?}; {}; {}", serves.join(", "), records.join(" "))
+    });
+    let open = case.records.last().and_then(|record| record.state.open.as_ref());
+    findings
+        .expect(open.is_none(), Invariant::Live, || format!("the release is still open: {:?}", open.map(|open| (open.stage, open.stuck))));
+}
+
+/// What carries the stamp of a release that does not serve must be gone, and so must what served before a committed one where it cannot be
+/// gone back to.
+fn nothing_left(blueprint: &Blueprint, case: &Case, findings: &mut Findings) {
+    let finished = |release: &str| {
+        let newest = case.records.last();
+        newest.is_some_and(|record| record.state.closed.iter().any(|closed| closed.finished && closed.release.as_str() == release))
+    };
+    for part in &blueprint.parts {
+        let (Some(seen), Some(was)) = (case.rest.targets.get(&part.name), case.before.targets.get(&part.name)) else { continue };
+        let app = matches!(part.seed, Seed::App { .. });
+        for (id, thing) in seen.things.iter().filter(|(_, thing)| !thing.serves) {
+            let ours = thing.stamp.as_deref();
+            let left = match (app, ours) {
+                // A deployment that had production traffic is what its platform can go back to.
+                (false, Some(release)) => !finished(release),
+                (false, None) => false,
+                (true, Some(_)) => true,
+                (true, None) => case.committed() || was.things.get(id).is_none_or(|old| old.serves),
+            };
+            findings.expect(!left, Invariant::NothingLeft, || format!("{}: {id} {thing:?}", part.name));
+        }
+    }
+}
+
+/// One recovery brings rest, and the next one writes nothing.
+fn live(case: &Case, findings: &mut Findings) {
+    let Some(last) = case.recoveries.last() else {
+        findings.add(Invariant::Live, "no recovery ended");
+        return;
+    };
+    findings.expect(last.writes == 0 && last.records == 0, Invariant::Live, || {
+        format!("the last recovery made {} changes and wrote {} records", last.writes, last.records)
+    });
+    if let Some(failure) = case.recoveries.iter().filter_map(|ended| ended.word.failure.as_ref()).next() {
+        findings.add(Invariant::Live, format!("a recovery failed although nothing went wrong any more: {failure}"));
+    }
+}

@@ -1,0 +1,150 @@
+//! What is true in the embedded world: read from the platforms' own state, by content, and from nothing that the product says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::blueprint::{Blueprint, Part, Seed};
+use crate::embedded::fly::Fly;
+use crate::embedded::github::GitHub;
+use crate::embedded::vercel::Vercel;
+use crate::embedded::world::World;
+use crate::id::Name;
+
+/// The world at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Truth {
+    /// What each target is.
+    pub targets: BTreeMap<Name, Seen>,
+    /// What belongs to somebody else, in words.
+    pub foreign: BTreeMap<String, String>,
+}
+
+/// One target at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// What users get, by content, in order; empty when nothing serves.
+    pub serves: Vec<String>,
+    /// The settings that a release could disturb.
+    pub settings: BTreeMap<String, String>,
+    /// What is there that could serve, by the platform's id.
+    pub things: BTreeMap<String, Thing>,
+}
+
+/// A machine or a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thing {
+    /// What it serves or would serve.
+    pub content: String,
+    /// The release that its stamp names.
+    pub stamp: Option<String>,
+    /// Whether users get it.
+    pub serves: bool,
+}
+
+/// The embedded platforms of a case.
+#[derive(Clone)]
+pub struct Platforms {
+    /// The world.
+    pub world: World,
+    /// Fly.
+    pub fly: Fly,
+    /// Vercel.
+    pub vercel: Vercel,
+    /// GitHub.
+    pub github: GitHub,
+}
+
+impl std::fmt::Debug for Platforms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Platforms")
+    }
+}
+
+impl Platforms {
+    /// Looks at everything.
+    pub fn truth(&self, blueprint: &Blueprint) -> Truth {
+        let mut truth = Truth::default();
+        for part in &blueprint.parts {
+            let seen = match &part.seed {
+                Seed::App { app, .. } => self.app(app, &mut truth.foreign),
+                Seed::Project { project, .. } => self.project(project, &part.host(), &mut truth.foreign),
+            };
+            truth.targets.insert(part.name.clone(), seen);
+        }
+        self.strangers(&mut truth.foreign);
+        truth
+    }
+
+    /// Returns what the routes say that users of a target get now.
+    pub fn routed(&self, part: &Part) -> Vec<String> {
+        let changes = self.world.ground().traffic.changes();
+        let newest = changes.iter().rev().find(|change| change.host == part.host());
+        let mut contents = newest.map(|change| change.contents.clone()).unwrap_or_default();
+        contents.sort();
+        contents
+    }
+
+    fn app(&self, app: &str, foreign: &mut BTreeMap<String, String>) -> Seen {
+        let mut seen = Seen::default();
+        for machine in self.fly.machines(app) {
+            if machine.metadata.get("fly_platform_version").is_none_or(|version| version != "v2") {
+                let said = format!("{} {} {:?}", machine.state.as_str(), machine.content, machine.metadata);
+                foreign.insert(format!("machine {} of {app}", machine.id), said);
+                continue;
+            }
+            if machine.routable {
+                seen.serves.push(machine.content.clone());
+            }
+            let stamp = machine.metadata.get("cutover_release").cloned();
+            seen.things.insert(machine.id, Thing { content: machine.content, stamp, serves: machine.routable });
+        }
+        seen.serves.sort();
+        for (name, value) in self.fly.secrets(app) {
+            seen.settings.insert(format!("secret {name}"), value);
+        }
+        seen
+    }
+
+    fn project(&self, project: &str, host: &str, foreign: &mut BTreeMap<String, String>) -> Seen {
+        let mut seen = Seen::default();
+        let (production, leads_to) = (self.vercel.production(project), self.vercel.leads_to(host));
+        let mut serving: BTreeSet<String> = [production.clone(), leads_to].into_iter().flatten().collect();
+        if production.is_none() && !serving.is_empty() {
+            serving.insert("no production".to_owned());
+        }
+        for deployment in self.vercel.deployments(project) {
+            let stamp = deployment.meta.get("cutoverRelease").cloned();
+            let serves = serving.remove(&deployment.id);
+            if serves {
+                seen.serves.push(deployment.content.clone());
+            }
+            if deployment.meta.contains_key(FOREIGN) {
+                foreign
+                    .insert(format!("deployment {} of {project}", deployment.id), format!("{} {}", deployment.state, deployment.content));
+                continue;
+            }
+            seen.things.insert(deployment.id, Thing { content: deployment.content, stamp, serves });
+        }
+        // What leads to a deployment that is not there leads to nothing that anybody could name.
+        seen.serves.extend(serving.into_iter().map(|id| format!("nobody knows: {id}")));
+        seen.serves.sort();
+        let auto_assign = self.vercel.auto_assigns(project);
+        seen.settings.insert("autoAssignCustomDomains".to_owned(), format!("{auto_assign:?}"));
+        seen
+    }
+
+    /// What lives beside the product and is nobody's business.
+    fn strangers(&self, foreign: &mut BTreeMap<String, String>) {
+        for machine in self.fly.machines(STRANGER) {
+            foreign.insert(format!("machine {} of {STRANGER}", machine.id), format!("{} {}", machine.state.as_str(), machine.content));
+        }
+        let project =
+            format!("production {:?}, automatic domains {:?}", self.vercel.production(STRANGER), self.vercel.auto_assigns(STRANGER));
+        foreign.insert(format!("project {STRANGER}"), project);
+    }
+}
+
+/// The name of the app and of the project that belong to somebody else.
+pub const STRANGER: &str = "somebody-elses";
+
+/// The metadata by which a deployment of somebody else is told.
+pub const FOREIGN: &str = "madeBy";
