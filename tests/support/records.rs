@@ -50,11 +50,11 @@ pub(crate) fn begun() -> Entry {
         carried: false,
     };
     Entry::Begun(Box::new(Begun {
+        adopts: false,
         release: ReleaseId::from_text("r-20261121-050000-abcdef"),
         commit: "c".repeat(40),
         reason: "push to main by alma: Größe, \"quoted\"\n{not: the record}".to_owned(),
         targets: vec![target],
-        adopts: false,
     }))
 }
 
