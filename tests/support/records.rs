@@ -55,7 +55,6 @@ pub(crate) fn begun() -> Entry {
         commit: "c".repeat(40),
         reason: "push to main by alma: Größe, \"quoted\"\n{not: the record}".to_owned(),
         targets: vec![target],
-        adopts: false,
     }))
 }
 
