@@ -5,6 +5,7 @@ mod ask;
 mod build;
 mod check;
 mod conduct;
+mod drill;
 mod earlier;
 mod gates;
 mod history;
@@ -96,9 +97,15 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Ended {
+    let drills = matches!(&cli.command, Command::Rehearse(arguments) if arguments.drills);
+    if cli.format == Format::Markdown && !drills {
+        return Err(Failure::usage("only `cutover rehearse DIR --drills` writes Markdown").hint("use --format text or --format json"));
+    }
     // What needs no runtime does not wait for one.
     match &cli.command {
         Command::Check => return check::run(&cli.manifest, cli.format),
+        // Drills bring a runtime for every case, with a time of its own.
+        Command::Rehearse(arguments) if arguments.drills => return drill::run(arguments, cli.format, cli.quiet),
         Command::Schema { of } => return schema(*of),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "cutover", &mut std::io::stdout());

@@ -9,10 +9,13 @@
 //! | [`blueprint`], [`fixture`] | what is drilled: a manifest's targets, or one of the matrix's own products |
 //! | [`arena`], [`truth`] | the world of one case, and what is true in it |
 //! | [`life`], [`line`], [`keeper`], [`runner`] | a simulated process: its life, its wire, its journal, its work |
-//! | [`director`] | lets incidents happen at their boundaries |
+//! | [`director`], `acts` | lets incidents happen at their boundaries; what a person or a failing machine does |
 //! | [`case`](mod@case) | a schedule played to its end |
 //! | [`judge`](mod@judge) | the invariants |
+//! | [`explore`], [`shrink`](mod@shrink) | which cases are played, what they came to together, the least that still fails |
+//! | [`page`] | what was found, as a table |
 
+mod acts;
 pub mod arena;
 pub mod blueprint;
 pub mod case;
@@ -23,6 +26,8 @@ pub mod judge;
 pub mod keeper;
 pub mod life;
 pub mod line;
+pub mod page;
 pub mod runner;
 pub mod schedule;
+pub mod shrink;
 pub mod truth;

@@ -7,6 +7,7 @@ A case is a request by its name and a moment of it, or the tearing of a journal'
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import random
 import re
 import shutil
 import signal
+import string
 import tempfile
 import time
 
@@ -34,7 +36,7 @@ class Driver:
     def __init__(self, world, kind):
         self.world, self.kind = world, kind
         self.journal = FileJournal(world) if kind == "file" else RefJournal(world)
-        self.serving, self.runs = None, 0
+        self.serving, self.runs, self.released = None, 0, 0
         self.troubles, self.last = [], []
 
     async def spawn(self, words, place, run_words=None, delay=None):
@@ -80,17 +82,23 @@ class Driver:
         place = (self.world.machine(), self.world.product.shop) if self.kind == "file" else self.world.runner("push", "release")
         return await self.spawn(self.release_words(content), place, **more)
 
-    async def recover(self, **more):
+    async def recover(self, event="schedule", **more):
         """A recovery: on the same machine, or as a job on a fresh runner in an empty folder, with nothing but the repository's token."""
         receipt = self.world.folder / "recovered.json"
         receipt.unlink(missing_ok=True)
-        place = (self.world.machine(), self.world.folder) if self.kind == "file" else self.world.runner("schedule", "recover")
+        place = (self.world.machine(), self.world.folder) if self.kind == "file" else self.world.runner(event, "recover")
         code, run = await self.spawn(["recover", "production", "--receipt", str(receipt)], place, **more)
         return code, run, json.loads(receipt.read_text()) if receipt.exists() else {}
 
+    def next(self):
+        """The content to release next: as long as there are some, one that no platform has seen."""
+        self.released += 1
+        contents = [content for content in self.world.product.contents if content != self.serving]
+        return contents[self.released % len(contents)]
+
     async def settle(self):
         """Brings the world to where a case can begin: a content has been released once, so that the journal knows what serves."""
-        self.serving = "B" if self.serving == "A" else "A"
+        self.serving = self.next()
         code, run = await self.release(self.serving)
         if code:
             raise SystemExit(f"a fault-free release ended with {code}:\n{self.tail()}")
@@ -108,7 +116,7 @@ class Driver:
 
     async def case(self, case):
         """Plays one case and judges it; returns whether the kill fell."""
-        before, after = self.serving, "B" if self.serving == "A" else "A"
+        before, after = self.serving, self.next()
         inventory = await asyncio.to_thread(self.world.inventory)
         known = release_of(await asyncio.to_thread(self.journal.newest))
         watcher = asyncio.create_task(self.watch({before, after}))
@@ -256,21 +264,26 @@ def cases_of(run, records, chance, journal):
     return {"writes": writes, **({"torn": torn} if journal == "file" else {}), "times": times, "reads": reads}
 
 
-async def again_cases(driver, run, chance):
-    """Deaths during the recovery from a death: for some deaths of a release, every request of the recovery after it."""
-    found = []
-    for pattern in (r"fly POST .*/uncordon #1", r"vercel POST .*promote.* #1", r"fly DELETE .* #1"):
+async def again_cases(drivers, run, chance):
+    """Deaths during the recovery from a death: for some deaths of a release, the requests of the recovery after it."""
+
+    async def after(pattern, driver):
         name = next((seen.name for seen in run.writes() if re.fullmatch(pattern, seen.name)), None)
         if name is None:
-            continue
+            raise SystemExit(f"no request of a release is like {pattern}")
         first = {"kind": "request", "name": name, "moment": "after"}
-        content = "B" if driver.serving == "A" else "A"
-        await driver.break_release(first, content)
+        await driver.break_release(first, driver.next())
         _, recovered, _ = await driver.recover()
-        driver.serving = content if driver.world.served("api", 0) == content else driver.serving
-        boundaries = [{"name": seen.name, "moment": moment} for seen in recovered.writes() for moment in ("before", "after")]
-        boundaries += [{"name": seen.name, "moment": "after"} for seen in recovered.seen if not seen.write and not seen.platform.startswith("edge")]
-        found += [{**first, "again": again} for again in boundaries]
+        driver.serving = await asyncio.to_thread(driver.world.served, "api", 0)
+        deaths = [{"name": seen.name, "moment": moment} for seen in recovered.writes() for moment in ("before", "after")]
+        reads = [seen for seen in recovered.seen if not seen.write and not seen.platform.startswith("edge")]
+        deaths += [{"name": seen.name, "moment": "after"} for seen in chance.sample(reads, min(6, len(reads)))]
+        return [{**first, "again": again} for again in deaths]
+
+    # In the middle of one target's move, after the first of two sites has moved, and after the commit.
+    patterns = (r"fly POST .*/uncordon #1", r"vercel POST .*/promote/.* #1", r"fly POST .*/stop #1")
+    found = await asyncio.gather(*(after(pattern, drivers[at % len(drivers)]) for at, pattern in enumerate(patterns)))
+    found = [case for cases in found for case in cases]
     chance.shuffle(found)
     return found
 
@@ -299,7 +312,7 @@ async def main():
     words.add_argument("cutover")
     words.add_argument("--journal", choices=("file", "github"), default="file")
     words.add_argument("--seconds", type=float, default=240)
-    words.add_argument("--workers", type=int, default=8)
+    words.add_argument("--workers", type=int, default=12)
     words.add_argument("--only")
     words.add_argument("--moment", default="after")
     words.add_argument("--seed", type=int, default=1)
@@ -308,7 +321,7 @@ async def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="kill-"))
     worlds = []
     try:
-        product = Product(os.path.abspath(words.cutover), folder)
+        product = Product(os.path.abspath(words.cutover), folder, contents=string.ascii_uppercase)
         for number in range(1 if words.only else words.workers):
             worlds.append(World(os.path.abspath(words.cutover), product, folder, number))
             await worlds[-1].begin()
@@ -321,9 +334,12 @@ async def main():
             groups = {"only": [{"kind": "request", "name": words.only, "moment": words.moment}]}
         else:
             groups = cases_of(run, records, chance, words.journal)
-            reads = groups.pop("reads")
-            groups |= {"again": await again_cases(drivers[0], run, chance), "reads": reads}
+            groups["again"] = await again_cases(drivers, run, chance)
+        # What changes nothing comes last, deaths of recoveries in turn with it.
+        last = [[(group, case) for case in groups.pop(group, [])] for group in ("again", "reads")]
         queue = [(group, case) for group, cases in groups.items() for case in cases]
+        queue += [case for pair in itertools.zip_longest(*last) for case in pair if case]
+        groups |= {group: cases for group, cases in zip(("again", "reads"), ([case for _, case in cases] for cases in last), strict=True) if cases}
         tally, until = {}, began + words.seconds
         await asyncio.gather(*(work(driver, queue, tally, until) for driver in drivers))
     finally:
@@ -339,4 +355,5 @@ async def main():
     print(f"ok: every target on one side after every recovery, {time.monotonic() - began:.0f} s")
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,4 +1,4 @@
-"""A small product of one Fly app and Vercel projects, and two contents of it that are released in turn. No engine builds anything."""
+"""A small product of one Fly app and Vercel projects, and contents of it that are released in turn. No engine builds anything."""
 
 import gzip
 import hashlib
@@ -28,11 +28,11 @@ def manifest(sites, image, watch):
 
 
 class Product:
-    """The product in `folder`, with `artifacts[content]` for the contents A and B."""
+    """The product in `folder`, with `artifacts[content]` for each of `contents`, letters."""
 
-    def __init__(self, cutover, folder, sites=2, watch="300ms"):
-        self.folder, self.sites, self.artifacts = pathlib.Path(folder), SITES[:sites], {}
-        self.images = {}
+    def __init__(self, cutover, folder, sites=2, watch="300ms", image=True, contents="AB"):
+        self.folder, self.sites, self.artifacts, self.image = pathlib.Path(folder), SITES[:sites], {}, image
+        self.images, self.contents = {}, contents
         shop = self.shop = self.folder / "shop"
         (shop / "server").mkdir(parents=True)
         (shop / "server/Dockerfile").write_text("FROM scratch\n")
@@ -41,7 +41,7 @@ class Product:
             '  auto_stop_machines = "off"\n  min_machines_running = 1\n[[http_service.checks]]\n  method = "GET"\n  path = "/health"\n'
             '  interval = "5s"\n  timeout = "2s"\n  grace_period = "1s"\n'
         )
-        (shop / "cutover.yml").write_text(manifest(self.sites, True, watch))
+        (shop / "cutover.yml").write_text(manifest(self.sites, image, watch))
         (self.shop / "sites.yml").write_text(manifest(self.sites, False, watch))
         for site in self.sites:
             (shop / site).mkdir()
@@ -51,16 +51,23 @@ class Product:
         run([*git, "add", "--all"])
         run([*git, "commit", "--quiet", "--message", "The product"])
         self.commit = run([*git, "rev-parse", "HEAD"]).strip()
-        for content in "AB":
+        for content in contents:
             self.content(content)
             out = self.folder / f"artifacts-{content}"
-            run([cutover, "build", "production", "--manifest", str(shop / "sites.yml"), "--out", str(out), "--skip-gates", "--quiet"], env=clean())
+            if not self.sites:
+                out.mkdir()
+                (out / "artifacts.json").write_text(json.dumps({"version": 1, "environment": "production", "commit": self.commit, "images": {}, "directories": {}}))
+            else:
+                run([cutover, "build", "production", "--manifest", str(shop / "sites.yml"), "--out", str(out), "--skip-gates", "--quiet"], env=clean())
+            self.artifacts[content] = out
+            if not image:
+                continue
             index = json.loads((out / "artifacts.json").read_text())
-            archive, digest = image(content)
+            archive, digest = archived(content)
             (out / "server.oci.tar").write_bytes(archive)
             index["images"]["server"] = {"file": "server.oci.tar", "sha256": sha256(archive), "digest": digest}
             (out / "artifacts.json").write_text(json.dumps(index))
-            self.artifacts[content], self.images[content] = out, digest
+            self.images[content] = digest
         self.content("A")
 
     def content(self, content):
@@ -68,7 +75,7 @@ class Product:
             (self.shop / site / "index.html").write_text(page(content, site))
 
     def hosts(self):
-        return {"api": "kill-api.fly.dev", **{site: f"kill-{site}.vercel.app" for site in self.sites}}
+        return {**({"api": "kill-api.fly.dev"} if self.image else {}), **{site: f"kill-{site}.vercel.app" for site in self.sites}}
 
 
 def page(content, site):
@@ -84,7 +91,7 @@ def sha256(content):
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def image(content):
+def archived(content):
     """An OCI archive of one small layer; returns it and the digest of its manifest."""
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w") as tar:

@@ -80,7 +80,12 @@ class World:
         place = self.folder / f"runner-{self.jobs}"
         (place / "work").mkdir(parents=True)
         payload = {"repository": {"id": 1, "full_name": "rehearsal/product", "default_branch": "main"}, "ref": "refs/heads/main"}
-        payload |= {"after": self.product.commit, "before": "0" * 40} if event == "push" else {"schedule": "*/15 * * * *"}
+        commit = self.product.commit
+        payload |= {
+            "push": {"after": commit, "before": "0" * 40, "head_commit": {"id": commit, "message": "The product"}},
+            "schedule": {"schedule": "*/15 * * * *"},
+            "workflow_run": {"action": "completed", "workflow_run": {"head_repository": {"id": 1}, "id": 1000 + self.jobs - 1, "head_branch": "main", "head_sha": commit, "event": "push", "conclusion": "failure"}},
+        }[event]
         (place / "event.json").write_text(json.dumps(payload))
         actions = {
             "ACTIONS": "true", "EVENT_NAME": event, "EVENT_PATH": str(place / "event.json"), "REF": "refs/heads/main", "REF_NAME": "main",
@@ -128,7 +133,7 @@ class World:
     def inventory(self):
         """Everything that is there, in a form in which equal worlds are equal."""
         found = {}
-        for machine in self.fly("machines"):
+        for machine in self.fly("machines") if self.product.image else []:
             lease = ask(self.real["FLY_FLAPS_BASE_URL"], f"/v1/apps/kill-api/machines/{machine['id']}/lease", self.real["FLY_API_TOKEN"])
             env = machine["config"].get("env", {})
             found[f"machine {machine['id']}"] = [

@@ -68,6 +68,8 @@ pub enum Format {
     Text,
     /// For programs: one JSON value on standard output, or one JSON value per event.
     Json,
+    /// For a page: Markdown. Only drills write it.
+    Markdown,
 }
 
 /// The commands.
@@ -322,9 +324,29 @@ pub struct Rehearse {
     /// Write every request and answer of the built-in platforms to this file, one JSON value a line.
     #[arg(long, value_name = "FILE")]
     pub tape: Option<PathBuf>,
+    /// Break the release at every point, many hundred times in virtual time, and print what was broken, when, how it ended and how long it took.
+    #[arg(long, conflicts_with_all = ["fail", "tape", "event"])]
+    pub drills: bool,
+    /// How drills are chosen.
+    #[command(flatten)]
+    pub drilled: Drilled,
     /// Where results go.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// How drills are chosen.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Drilled {
+    /// Play this one case again: the line that a failing one prints.
+    #[arg(long, value_name = "LINE", requires = "drills")]
+    pub schedule: Option<String>,
+    /// How many cases to play at most.
+    #[arg(long, value_name = "N", requires = "drills", default_value_t = 400)]
+    pub cases: usize,
+    /// The seed of what is chosen by chance.
+    #[arg(long, value_name = "N", requires = "drills", default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// The events that can be rehearsed.

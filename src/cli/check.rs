@@ -16,7 +16,7 @@ pub(super) fn run(path: &Path, format: Format) -> Ended {
     let code = if faults.is_empty() { exit::DONE } else { exit::USAGE };
     match format {
         Format::Json => put(&pretty(&diagnostics::json(&source, &faults, &warnings)))?,
-        Format::Text => {
+        Format::Text | Format::Markdown => {
             let mut out = anstream::stderr();
             // Nowhere is left to say that standard error is gone.
             let _ = write!(out, "{}", diagnostics::text(&source, &faults, &warnings));

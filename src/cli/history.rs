@@ -92,7 +92,7 @@ pub(super) async fn run(base: Base, environment: Name, product: Option<Name>, ra
     let document = Document { version: 1, product, environment, journal: journal.place(), caveat, hold, events };
     match base.format {
         Format::Json => put(&pretty(&document)),
-        Format::Text => show(&settled.means, &text(&document)),
+        Format::Text | Format::Markdown => show(&settled.means, &text(&document)),
     }
 }
 

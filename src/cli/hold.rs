@@ -40,7 +40,7 @@ pub(super) async fn run(base: Base, environment: Name, product: Option<Name>, re
     let hold = journal.state().hold.clone();
     match base.format {
         Format::Json => put(&pretty(&Document { version: 1, product, environment, held: hold.is_some(), hold })),
-        Format::Text => show(means, &text(&environment, before.as_ref(), hold.as_ref())),
+        Format::Text | Format::Markdown => show(means, &text(&environment, before.as_ref(), hold.as_ref())),
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) async fn run(base: Base, environment: Option<Name>) -> Ended {
     };
     match base.format {
         Format::Json => put(&pretty(&document))?,
-        Format::Text => put(&text(&document))?,
+        Format::Text | Format::Markdown => put(&text(&document))?,
     };
     Ok(if fatal { crate::exit::PREFLIGHT_FAILED } else { crate::exit::DONE })
 }

@@ -72,7 +72,7 @@ pub(super) async fn run(base: Base, arguments: Rehearse) -> Ended {
 }
 
 /// Returns the environment that is rehearsed: the one named, else production, else the first with a branch.
-fn chosen_environment(manifest: &Manifest, named: Option<&Name>) -> Result<Name, Failure> {
+pub(super) fn chosen_environment(manifest: &Manifest, named: Option<&Name>) -> Result<Name, Failure> {
     if let Some(name) = named {
         return ask::known(manifest, name).cloned().map_err(|misfit| Failure::usage(misfit.to_string()));
     }

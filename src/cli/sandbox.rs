@@ -25,7 +25,7 @@ pub(super) async fn run(base: Base, arguments: Sandbox) -> Ended {
     shutdown.listen().map_err(|error| Failure::preflight(format!("signals cannot be heard: {error}")))?;
     match base.format {
         Format::Json => put(&pretty(&embedded.variables))?,
-        Format::Text => put(&exports(&embedded))?,
+        Format::Text | Format::Markdown => put(&exports(&embedded))?,
     };
     if !base.quiet {
         tell(&embedded, &arguments);

@@ -118,7 +118,7 @@ impl Means {
         let edges = if self.settings.edges.is_empty() { timing.edges } else { self.settings.edges.len() };
         // On real platforms nobody may say that a runner is dead which is not.
         let quarantine = self.settings.quarantine.filter(|_| self.on_embedded());
-        let timing = Timing { edges, quarantine, ..timing.clone() };
+        let timing = Timing { quarantine, edges, ..timing.clone() };
         Context {
             product: product.clone(),
             environment: environment.clone(),

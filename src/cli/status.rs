@@ -129,7 +129,7 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
     };
     match base.format {
         Format::Json => put(&pretty(&document))?,
-        Format::Text => show(stage, &text(&document))?,
+        Format::Text | Format::Markdown => show(stage, &text(&document))?,
     };
     Ok(if unreadable { crate::exit::PREFLIGHT_FAILED } else { crate::exit::DONE })
 }

@@ -16,7 +16,7 @@ use super::keeper::{Acknowledged, Ledger};
 use super::life::{Being, Life};
 use super::line::Line;
 use super::runner::{Errand, Runner, Word, github};
-use super::schedule::{Keeping, Schedule};
+use super::schedule::{Act, Keeping, Schedule};
 use super::truth::Truth;
 use crate::clock::Shift;
 use crate::embedded::fault::Effect;
@@ -25,7 +25,7 @@ use crate::embedded::traffic::{Change, Life as BackendLife};
 use crate::event::Event;
 use crate::github::ref_store::RefStore;
 use crate::http::Transport;
-use crate::id::Chance;
+use crate::id::{Chance, Name};
 use crate::release::journal::Record;
 use crate::release::store::Store;
 use crate::release::store::file::FileStore;
@@ -79,6 +79,8 @@ pub struct Case {
     pub lags: Vec<Duration>,
     /// Everything that any runner told.
     pub events: Vec<(u64, Event)>,
+    /// What a person did meanwhile: on which target, and at which time.
+    pub touched: Vec<(Name, Duration)>,
     /// From the first fault or incident to a consistent world, where anything went wrong.
     pub until_consistent: Option<Duration>,
 }
@@ -129,7 +131,7 @@ pub async fn play(blueprint: &Arc<Blueprint>, schedule: &Schedule) -> std::io::R
     let mut play =
         Play { arena: arena.clone(), director: director.clone(), ledger: Ledger::default(), schedule, told: Vec::new(), next: 1 };
 
-    let mut finishes = Vec::new();
+    let (mut finishes, mut touched) = (Vec::new(), Vec::new());
     let mut running: FuturesUnordered<LocalBoxFuture<'_, Finish>> = FuturesUnordered::new();
     running.push(play.begin(Errand::Release));
     loop {
@@ -138,7 +140,9 @@ pub async fn play(blueprint: &Arc<Blueprint>, schedule: &Schedule) -> std::io::R
             Some(order) = orders.recv() => match order {
                 Order::Release => running.push(play.begin(Errand::Release)),
                 Order::Recover => running.push(play.begin(Errand::Recover)),
-                Order::Crash(_) | Order::Person(_) => {}
+                Order::Forsake(runner) => arena.platforms.job_is_over(runner),
+                Order::Crash(target) => arena.platforms.crash(&arena.blueprint, target.as_deref()),
+                Order::Person(target) => touched.extend(arena.platforms.person(&arena.blueprint, target.as_deref())),
             },
             next = running.next() => match next {
                 Some(finish) => finishes.push(finish),
@@ -161,7 +165,7 @@ pub async fn play(blueprint: &Arc<Blueprint>, schedule: &Schedule) -> std::io::R
     tokio::time::sleep(REST).await;
     recoveries.extend(play.recover(&mut finishes).await);
     tokio::time::sleep(REST).await;
-    let case = play.over(finishes, recoveries, struck).await;
+    let case = play.over(finishes, recoveries, struck).await.map(|case| Case { touched, ..case });
     ground.witness.dismiss();
     arena.platforms.world.end().await;
     case
@@ -266,6 +270,7 @@ impl Play {
             lives: ground.traffic.all_lives(),
             lags: ground.traffic.all_lags(),
             events,
+            touched: Vec::new(),
             until_consistent: recoveries.first().filter(|_| !self.schedule.is_calm()).map(|first| first.at),
             ended,
             recoveries,
@@ -274,9 +279,15 @@ impl Play {
 }
 
 impl Case {
-    /// Returns whether everything that was to go wrong did.
+    /// Returns whether everything that was to go wrong did, and made a difference.
     pub fn fired(&self) -> bool {
-        self.struck.iter().all(|struck| *struck > 0) && self.happened.iter().all(|happened| *happened)
+        let in_vain = self.tape.iter().any(|entry| entry.fault.as_ref().is_some_and(|fault| fault.contains("in vain")));
+        !in_vain && self.struck.iter().all(|struck| *struck > 0) && self.happened.iter().all(|happened| *happened)
+    }
+
+    /// Returns whether a machine died in it.
+    pub fn crashed(&self) -> bool {
+        self.schedule.incidents.iter().any(|incident| incident.act == Act::Crash)
     }
 
     /// Returns whether the journal says that the release stays.

@@ -16,13 +16,15 @@ use crate::embedded::witness::{Moment, Sender, Witness};
 /// After how many requests a case counts as one that never ends: a hundred times what a release needs.
 pub const RUNAWAY: usize = 30_000;
 
-/// What the director asks of whoever runs the case.
+/// What the director asks of whoever plays the case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Another runner begins a release.
     Release,
     /// Another runner begins a recovery.
     Recover,
+    /// GitHub takes this runner's job for over.
+    Forsake(u64),
     /// A machine of the new revision dies; the request that it happened at was about this target.
     Crash(Option<String>),
     /// A person brings back what served at the beginning.
@@ -142,7 +144,11 @@ impl Director {
                 life.become_(Being::Dead);
                 return incident.when == When::During;
             }
-            (Act::Freeze(time), Some(life)) => {
+            (Act::Freeze(time) | Act::Forsake(time), Some(life)) => {
+                if let Act::Forsake(_) = incident.act {
+                    order(Order::Forsake(life.number()));
+                    order(Order::Recover);
+                }
                 life.become_(Being::Frozen);
                 self.ground.spawn_after(time, async move { life.become_(Being::Alive) });
             }
@@ -154,7 +160,7 @@ impl Director {
             (Act::Recover, _) => order(Order::Recover),
             (Act::Crash, _) => order(Order::Crash(target())),
             (Act::Person, _) => order(Order::Person(target())),
-            (Act::Die | Act::Freeze(_) | Act::Clock(_) | Act::Cancel, None) => {}
+            (Act::Die | Act::Freeze(_) | Act::Forsake(_) | Act::Clock(_) | Act::Cancel, None) => {}
         }
         true
     }

@@ -1,17 +1,18 @@
 //! The matrix: which schedules are played, and what they came to together.
 
+pub mod catalogue;
+pub mod plan;
+pub mod tally;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::blueprint::Blueprint;
 use super::case::{Case, played};
 use super::judge::{Finding, Reference, judge};
-use super::schedule::{Act, Beginning, Keeping, Schedule, When};
-use crate::embedded::fault::{Answer, Effect, Rule, Times};
+use super::schedule::{Beginning, Keeping, Schedule};
 use crate::event::Outcome;
 
 /// A product on one of its stages: what a fault-free release of it does, and what it comes to.
@@ -38,11 +39,13 @@ pub struct Summary {
     pub findings: Vec<Finding>,
     /// How the release ended; `None` when its runner died.
     pub ending: Option<Outcome>,
+    /// Whether the new release serves at rest.
+    pub stays: bool,
     /// The newest record that was known when the first thing went wrong.
     pub state: &'static str,
     /// Requests, by name, in order of their first coming.
     pub met: Vec<String>,
-    /// From the beginning to a consistent world.
+    /// From the beginning of what went wrong to a consistent world.
     pub until_consistent: Option<Duration>,
     /// A digest of everything that was asked and answered.
     pub digest: String,
@@ -78,111 +81,81 @@ impl Stage {
         Ok(Self { blueprint, calm, reference, boundaries })
     }
 
-    /// Plays one schedule and judges it.
+    /// Plays one schedule and judges it; blocks.
     pub fn play(&self, schedule: &Schedule) -> std::io::Result<Summary> {
         let case = played(&self.blueprint, schedule)?;
         let findings = judge(&self.blueprint, &self.reference, &case);
-        Ok(summary(&case, findings))
+        Ok(summary(&self.reference, &case, findings))
     }
 
     /// Plays many schedules on as many threads as there are cores; the answers are in the schedules' order.
     pub fn play_all(&self, schedules: &[Schedule]) -> std::io::Result<Vec<Summary>> {
-        let next = AtomicUsize::new(0);
-        let done: Mutex<BTreeMap<usize, std::io::Result<Summary>>> = Mutex::default();
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(schedules.len().max(1));
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(schedule) = schedules.get(index) else { return };
-                        let summary = self.play(schedule);
-                        done.lock().unwrap_or_else(PoisonError::into_inner).insert(index, summary);
-                    }
-                });
-            }
-        });
-        done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
-    }
-
-    /// Returns every fault and death at every one of `boundaries`, one at a time.
-    pub fn singles<'b>(&self, boundaries: impl IntoIterator<Item = &'b String>) -> Vec<Schedule> {
-        boundaries.into_iter().flat_map(|boundary| self.singles_at(boundary)).collect()
-    }
-
-    fn singles_at(&self, boundary: &str) -> Vec<Schedule> {
-        let faults = catalogue(boundary).into_iter().filter_map(|(effect, answer, times)| {
-            let rule = Rule::at(boundary, effect, answer)?.times(times);
-            Some(self.calm.clone().with(rule))
-        });
-        let ends = [
-            (When::Before, Act::Die),
-            (When::During, Act::Die),
-            (When::After, Act::Die),
-            (When::After, Act::Cancel),
-            (When::Before, Act::Freeze(Duration::from_secs(40))),
-        ];
-        let incidents = ends.into_iter().map(|(when, act)| self.calm.clone().at(boundary, when, act));
-        faults.chain(incidents).collect()
+        in_parallel(schedules, |schedule| self.play(schedule))
     }
 }
 
-/// Returns the faults that a request can meet: its effect, what its caller is told, how often.
-fn catalogue(boundary: &str) -> Vec<(Effect, Answer, Times)> {
-    let late = Effect::Late(Duration::from_secs(20));
-    let slow = |seconds| Answer::Slow(Duration::from_secs(seconds));
-    let status = |code| Rule::status(code, None);
-    let (platform, operation) = boundary.split_once('.').unwrap_or_default();
-    if platform == super::keeper::JOURNAL {
-        return vec![(Effect::None, Answer::Lost, Times::Once), (Effect::None, status(503), Times::Forever)];
-    }
-    let reads = ["get_", "list_", "wait_", "head_", "check", "current_"].iter().any(|word| operation.starts_with(word));
-    let mut faults = vec![
-        (Effect::Once, Answer::Lost, Times::Once),
-        (Effect::Once, Answer::Html, Times::Once),
-        (Effect::Once, Answer::Truncated, Times::Once),
-        (Effect::Once, slow(10), Times::Once),
-        (Effect::Once, slow(100), Times::Once),
-        (Effect::None, status(500), Times::Once),
-        (Effect::None, status(503), Times::Exactly(3)),
-        (Effect::None, status(429), Times::Once),
-        (Effect::None, Rule::status(429, Some(7)), Times::Once),
-        (Effect::None, Rule::status(429, Some(3600)), Times::Exactly(2)),
-        (Effect::None, status(401), Times::Forever),
-        (Effect::None, Answer::Lost, Times::Forever),
-    ];
-    if !reads {
-        faults.extend([
-            (Effect::None, Answer::Lost, Times::Once),
-            (Effect::Once, status(500), Times::Once),
-            (late, Answer::Lost, Times::Once),
-            (late, Answer::True, Times::Once),
-            (Effect::None, status(422), Times::Forever),
-            (Effect::Once, Answer::Lost, Times::Forever),
-        ]);
-    }
-    faults
+/// Does the same to each, on as many threads as there are cores; the answers are in the things' order.
+pub fn in_parallel<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> std::io::Result<R> + Sync) -> std::io::Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<BTreeMap<usize, std::io::Result<R>>> = Mutex::default();
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(things.len().max(1));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((index, thing)) = take(&next, things) {
+                    let answer = work(thing);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).insert(index, answer);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
-fn summary(case: &Case, findings: Vec<Finding>) -> Summary {
+fn take<'t, T>(next: &AtomicUsize, things: &'t [T]) -> Option<(usize, &'t T)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    things.get(index).map(|thing| (index, thing))
+}
+
+fn summary(reference: &Reference, case: &Case, findings: Vec<Finding>) -> Summary {
     let mut seen = BTreeSet::new();
     let met = case.met.iter().filter(|met| seen.insert(&met.boundary)).map(|met| met.boundary.clone()).collect();
+    let (began, state) = when_it_began(case);
     Summary {
         schedule: case.schedule.clone(),
         fired: case.fired(),
         findings,
-        ending: case.ended.first().filter(|ended| ended.runner == 1).map(|ended| ended.word.outcome),
-        state: state_at_first_fault(case),
+        ending: case.ended.iter().find(|ended| ended.runner == 1).map(|ended| ended.word.outcome),
+        stays: reference.stands(&case.before, &case.rest).values().all(|stand| *stand == super::judge::Stand::After),
+        state,
         met,
-        until_consistent: case.until_consistent,
+        until_consistent: consistent(reference, case).map(|at| at.saturating_sub(began)).filter(|_| !case.schedule.is_calm()),
         digest: case.tape_digest(),
     }
 }
 
-/// Returns the newest record that was known when the first thing went wrong.
-fn state_at_first_fault(case: &Case) -> &'static str {
-    let of_incident = case.schedule.incidents.first().map(|incident| incident.boundary.as_str());
-    let struck = case.tape.iter().find(|entry| entry.fault.is_some() || Some(entry.boundary.as_str()) == of_incident);
-    let at = struck.map_or(Duration::ZERO, |entry| Duration::from_millis(entry.at_ms));
-    case.ledger.iter().rev().find(|record| record.at <= at).map_or("nothing", |record| record.entry)
+/// Returns when the first thing went wrong, and the newest record that was known then.
+fn when_it_began(case: &Case) -> (Duration, &'static str) {
+    let incident = |boundary: &String| case.schedule.incidents.iter().any(|incident| incident.boundary == *boundary);
+    let rule =
+        |boundary: &str| case.schedule.rules.iter().any(|rule| boundary.starts_with(&format!("{}.{}", rule.platform, rule.operation)));
+    let struck = case.tape.iter().find(|entry| entry.fault.is_some()).map(|entry| Duration::from_millis(entry.at_ms));
+    let met = case.met.iter().find(|met| incident(&met.boundary)).map(|met| met.at);
+    let beside = case.met.iter().find(|met| rule(&met.boundary)).map(|met| met.at);
+    let at = struck.into_iter().chain(met).min().or(beside).unwrap_or_default();
+    (at, case.ledger.iter().rev().find(|record| record.at <= at).map_or("nothing", |record| record.entry))
+}
+
+/// Returns when the world was seen to be on one side for good: at the end of the first runner after whom it always was.
+fn consistent(reference: &Reference, case: &Case) -> Option<Duration> {
+    let ends = || case.ended.iter().chain(&case.recoveries);
+    let sides: Vec<(Duration, bool)> = ends()
+        .map(|ended| {
+            let stands = reference.stands(&case.before, &ended.truth);
+            let first = stands.values().next().copied();
+            (ended.at, first.is_some_and(|first| first != super::judge::Stand::Torn && stands.values().all(|stand| *stand == first)))
+        })
+        .collect();
+    let last_torn = sides.iter().rposition(|(_, one)| !one).map_or(0, |index| index + 1);
+    sides.get(last_torn).map(|(at, _)| *at)
 }

@@ -29,6 +29,8 @@ pub enum Invariant {
     IntentFirst,
     /// One effect for each intent.
     Once,
+    /// Nothing that changes a platform is sent by a runner that was taken over longer ago than its term.
+    Fencing,
     /// What a runner says of the world when it ends is true, or "unknown".
     Truthful,
     /// When faults end, one recovery brings rest; the next one writes nothing.
@@ -113,6 +115,26 @@ impl Reference {
     /// Returns which side each target is on.
     pub fn stands(&self, before: &Truth, now: &Truth) -> BTreeMap<Name, Stand> {
         now.targets.iter().map(|(name, seen)| (name.clone(), self.stand(before, name, &seen.serves))).collect()
+    }
+
+    /// Returns which side each target of a case is on: what a person changed by hand is on none, and where a machine died, how many are left
+    /// does not matter.
+    pub fn stands_in(&self, case: &Case, now: &Truth) -> BTreeMap<Name, Stand> {
+        let touched = |name: &Name| case.touched.iter().any(|(touched, _)| touched == name);
+        if !case.crashed() {
+            return self.stands(&case.before, now).into_iter().filter(|(name, _)| !touched(name)).collect();
+        }
+        let few = |serves: &[String]| {
+            let mut serves = serves.to_vec();
+            serves.dedup();
+            serves
+        };
+        let after = self.after.iter().map(|(name, serves)| (name.clone(), few(serves))).collect();
+        let fewer = Self { after, placeholder: self.placeholder.clone() };
+        let mut before = case.before.clone();
+        before.targets.values_mut().for_each(|seen| seen.serves.dedup());
+        let stand = |(name, seen): (&Name, &super::truth::Seen)| (name.clone(), fewer.stand(&before, name, &few(&seen.serves)));
+        now.targets.iter().map(stand).filter(|(name, _)| !touched(name)).collect()
     }
 }
 

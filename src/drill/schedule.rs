@@ -49,6 +49,8 @@ pub enum Act {
     Die,
     /// The runner stands still for this long and then goes on as if nothing had been.
     Freeze(Duration),
+    /// The same, and meanwhile GitHub says that its job is over, and another runner recovers.
+    Forsake(Duration),
     /// The wall clock of the runner's machine is set forward (or back) by this many milliseconds.
     Clock(i64),
     /// The run is told to end: the first time in order, the second time at once.
@@ -59,7 +61,7 @@ pub enum Act {
     Recover,
     /// A machine that runs what is being released dies, after it had been healthy.
     Crash,
-    /// A person brings back, in the vendor's dashboard, what served at the beginning, on the target that the request is about.
+    /// A person changes by hand, beside everybody, what the target serves that the request is about.
     Person,
 }
 
@@ -101,7 +103,7 @@ pub enum ScheduleError {
     #[error("{0:?} is neither a fault (`BOUNDARY: effect=… answer=…`) nor an incident (`at BOUNDARY before|during|after: …`)")]
     Part(String),
     /// An incident is none of the known ones.
-    #[error("{0:?} is none of die, freeze(30s), clock(-3600s), cancel, release, recover, crash, person")]
+    #[error("{0:?} is none of die, freeze(30s), forsake(400s), clock(-3600s), cancel, release, recover, crash, person")]
     Act(String),
 }
 
@@ -146,6 +148,7 @@ impl fmt::Display for Act {
         match self {
             Self::Die => f.write_str("die"),
             Self::Freeze(time) => write!(f, "freeze({}s)", time.as_secs()),
+            Self::Forsake(time) => write!(f, "forsake({}s)", time.as_secs()),
             Self::Clock(ms) => write!(f, "clock({}s)", ms / 1000),
             Self::Cancel => f.write_str("cancel"),
             Self::Release => f.write_str("release"),
@@ -193,9 +196,10 @@ impl FromStr for Act {
             "recover" => Self::Recover,
             "crash" => Self::Crash,
             "person" => Self::Person,
-            _ if text.starts_with("freeze") => {
-                let seconds = seconds("freeze").and_then(|seconds| u64::try_from(seconds).ok()).ok_or_else(unknown)?;
-                Self::Freeze(Duration::from_secs(seconds))
+            _ if text.starts_with("freeze") || text.starts_with("forsake") => {
+                let read = seconds("freeze").or_else(|| seconds("forsake"));
+                let time = Duration::from_secs(read.and_then(|seconds| u64::try_from(seconds).ok()).ok_or_else(unknown)?);
+                if text.starts_with("freeze") { Self::Freeze(time) } else { Self::Forsake(time) }
             }
             _ => Self::Clock(seconds("clock").and_then(|seconds| seconds.checked_mul(1000)).ok_or_else(unknown)?),
         })

@@ -256,7 +256,9 @@ impl Traffic {
     /// Answers `request` for `host` as `edge` would that has chosen already.
     pub(super) async fn ask_this(&self, edge: usize, host: &str, chosen: Chosen, request: Request<Body>) -> Response<Body> {
         let response = match chosen {
-            Chosen::Unknown => plain(StatusCode::NOT_FOUND, format!("embedded edge {edge}: no app, deployment or alias is called {host}\n")),
+            Chosen::Unknown => {
+                plain(StatusCode::NOT_FOUND, format!("embedded edge {edge}: no app, deployment or alias is called {host}\n"))
+            }
             Chosen::Nobody => plain(StatusCode::SERVICE_UNAVAILABLE, format!("embedded edge {edge}: nothing serves {host} now\n")),
             Chosen::Backend(backend) if !backend.alive() => plain(
                 StatusCode::BAD_GATEWAY,

@@ -16,9 +16,12 @@ const SEEDED: Duration = Duration::from_millis(900);
 
 pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
     for part in &blueprint.parts {
+        if case.touched.iter().any(|(touched, _)| *touched == part.name) {
+            continue;
+        }
         let history: Vec<&Change> = case.changes.iter().filter(|change| change.host == part.host()).collect();
         only_both_sides(part, reference, case, &history, findings);
-        if case.schedule.beginning == Beginning::Earlier && !has_gap(part) {
+        if case.schedule.beginning == Beginning::Earlier && !has_gap(part) && !case.crashed() {
             never_nothing(part, case, &history, findings);
         }
     }

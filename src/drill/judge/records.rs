@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use super::{Findings, Invariant, Reference, Stand};
 use crate::drill::blueprint::Blueprint;
 use crate::drill::case::{Case, Ended};
+use crate::drill::explore::catalogue::is_read;
 use crate::drill::runner::Errand;
 use crate::drill::schedule::{Beginning, Schedule};
 use crate::embedded::fault::{Answer, Effect, Times};
 use crate::event::{Outcome, Serving};
 use crate::release::journal::Stage;
+use crate::release::ownership::Terms;
 
 /// Operations that change what users get.
 const VISIBLE: [&str; 5] = ["uncordon_machine", "cordon_machine", "update_machine", "promote", "roll_back"];
@@ -20,6 +22,7 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
     for ended in case.ended.iter().chain(&case.recoveries) {
         truthful(reference, case, ended, findings);
     }
+    fencing(case, findings);
     secrets(blueprint, case, findings);
     not_always_back(case, findings);
 }
@@ -36,6 +39,22 @@ fn intent_first(case: &Case, findings: &mut Findings) {
         findings.expect(announced || placeholder, Invariant::IntentFirst, || {
             format!("{} came after {:?}", entry.boundary, known.map(|record| (record.entry, record.stage)))
         });
+    }
+}
+
+/// Once somebody has taken over, the one before may go on for its term at most: it must have looked by then.
+fn fencing(case: &Case, findings: &mut Findings) {
+    for taken in case.ledger.iter().filter(|record| record.entry == "taken_over") {
+        let until = taken.at + Terms::default().term;
+        let own = |boundary: &str| boundary.starts_with("fly.") || boundary.starts_with("vercel.");
+        let late = case
+            .met
+            .iter()
+            .find(|met| met.sender != 0 && met.sender < taken.writer && met.at > until && own(&met.boundary) && !is_read(&met.boundary));
+        if let Some(met) = late {
+            let text = format!("runner {} sent {} at {:?}, taken over at {:?}", met.sender, met.boundary, met.at, taken.at);
+            findings.add(Invariant::Fencing, text);
+        }
     }
 }
 
@@ -58,7 +77,7 @@ fn once(case: &Case, findings: &mut Findings) {
 }
 
 fn truthful(reference: &Reference, case: &Case, ended: &Ended, findings: &mut Findings) {
-    let stands = reference.stands(&case.before, &ended.truth);
+    let stands = reference.stands_in(case, &ended.truth);
     let all = |wanted: Stand| stands.values().all(|stand| *stand == wanted);
     let word = &ended.word;
     let said = match word.serving {

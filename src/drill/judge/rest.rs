@@ -23,12 +23,18 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
 
 fn one_side(reference: &Reference, case: &Case, findings: &mut Findings) {
     let wanted = if case.committed() { Stand::After } else { Stand::Before };
-    let stands = reference.stands(&case.before, &case.rest);
+    let stands = reference.stands_in(case, &case.rest);
     findings.expect(stands.values().all(|stand| *stand == wanted), Invariant::OneSide, || {
         let serves: Vec<_> = case.rest.targets.iter().map(|(name, seen)| format!("{name} serves {:?}", seen.serves)).collect();
         let records: Vec<_> = case.records.iter().map(|record| record.entry.as_str()).collect();
         format!("all should be {wanted:?}: {stands:?}; {}; {}", serves.join(", "), records.join(" "))
     });
+    let cutting = case.ledger.iter().find(|record| record.entry == "cutting").map_or(std::time::Duration::MAX, |record| record.at);
+    for (name, at) in case.touched.iter().filter(|(_, at)| *at < cutting) {
+        let now = case.rest.targets.get(name).map(|seen| seen.serves.clone()).unwrap_or_default();
+        let run_over = reference.stand(&case.before, name, &now) != Stand::Torn;
+        findings.expect(!run_over, Invariant::ForeignHands, || format!("what a person did to {name} at {at:?} was run over: {now:?}"));
+    }
     let open = case.records.last().and_then(|record| record.state.open.as_ref());
     findings
         .expect(open.is_none(), Invariant::Live, || format!("the release is still open: {:?}", open.map(|open| (open.stage, open.stuck))));
@@ -53,6 +59,7 @@ fn nothing_left(blueprint: &Blueprint, case: &Case, findings: &mut Findings) {
                 (true, Some(_)) => true,
                 (true, None) => case.committed() || was.things.get(id).is_none_or(|old| old.serves),
             };
+            let left = left && !(case.crashed() && ours.is_some_and(finished));
             findings.expect(!left, Invariant::NothingLeft, || format!("{}: {id} {thing:?}", part.name));
         }
     }
