@@ -176,12 +176,10 @@ impl Release<'_> {
     }
 
     fn proved(&self, proof: Result<super::proof::Proof, Failure>, reached: &mut BTreeMap<Name, Reached>) -> Result<(), Failure> {
-        let super::proof::Proof { target, url, from_outside } = proof?;
-        if from_outside {
-            reached.entry(target.clone()).or_default().seen = Some(self.since_first_change());
-        }
-        if let Some(url) = url {
-            self.context.events.emit(EventKind::Proven { target, url, from_outside });
+        let proof = proof?;
+        self.tell_proof(&proof);
+        if proof.from_outside {
+            reached.entry(proof.target).or_default().seen = Some(self.since_first_change());
         }
         Ok(())
     }
