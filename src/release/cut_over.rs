@@ -33,6 +33,8 @@ pub(super) struct Reached {
     pub(super) served: Option<Duration>,
     /// When its public address had shown the new revision at every edge, from the first change of traffic.
     pub(super) seen: Option<Duration>,
+    /// Whether its public address itself showed the new revision, in cutting over or at the end of *watch*.
+    pub(super) proven: bool,
 }
 
 /// Whose turn it is.
@@ -179,7 +181,8 @@ impl Release<'_> {
         let proof = proof?;
         self.tell_proof(&proof);
         if proof.from_outside {
-            reached.entry(proof.target).or_default().seen = Some(self.since_first_change());
+            let reached = reached.entry(proof.target).or_default();
+            (reached.seen, reached.proven) = (Some(self.since_first_change()), true);
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Release<'_> {
     /// Proves at the end of *watch* what could not be proven while it cut over: an address that can show its revision and never did is refused,
     /// whatever its other checks say.
     pub(super) async fn prove_the_rest(&mut self) -> Result<(), Failure> {
-        let unseen = |planned: &&Planned| self.reached.get(planned.target.name()).is_none_or(|reached| reached.seen.is_none());
+        let unseen = |planned: &&Planned| self.reached.get(planned.target.name()).is_none_or(|reached| !reached.proven);
         let rest = self.plan.moving().filter(|planned| planned.target.public_url().is_some() && showing(planned).is_some()).filter(unseen);
         let proofs = join_all(rest.map(|planned| self.prove(planned))).await;
         for proof in proofs {
@@ -57,7 +57,7 @@ impl Release<'_> {
                 return Err(Failure::said(Phase::Watch, Some(&proof.target), text));
             }
             self.tell_proof(&proof);
-            self.reached.entry(proof.target).or_default().seen = self.skew;
+            self.reached.entry(proof.target).or_default().proven = true;
         }
         Ok(())
     }
