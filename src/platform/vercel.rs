@@ -95,8 +95,6 @@ pub struct VercelSettings {
     pub hook_deadline: Duration,
     /// Above how many files one archive is sent.
     pub archive_above: usize,
-    /// How long an edge may lead to a deployment after production has left it.
-    pub edge_margin: Duration,
 }
 
 impl VercelSettings {
@@ -106,9 +104,6 @@ impl VercelSettings {
     pub const JOB_DEADLINE: Duration = Duration::from_secs(180);
     /// How long a hook's deployment may take to appear; no hit after it means that no build was made (vercel.md 3).
     pub const HOOK_DEADLINE: Duration = Duration::from_secs(60);
-    /// How long an edge may lead to a deployment after production has left it unless anybody says otherwise. No API shows it; it is the same
-    /// margin as for Fly's edges.
-    pub const EDGE_MARGIN: Duration = Duration::from_secs(10);
     /// Above how many files one archive is sent: single uploads have daily quotas (vercel.md 2.5).
     pub const ARCHIVE_ABOVE: usize = 500;
 
@@ -134,7 +129,6 @@ impl VercelSettings {
             job_deadline: Self::JOB_DEADLINE,
             hook_deadline: Self::HOOK_DEADLINE,
             archive_above: Self::ARCHIVE_ABOVE,
-            edge_margin: Self::EDGE_MARGIN,
         }
     }
 }

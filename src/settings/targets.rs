@@ -214,7 +214,7 @@ fn vercel_settings(means: &Means<'_>, name: &Name, target: &Named, of: &VercelMa
 fn vercel(means: &Means<'_>, settings: VercelSettings) -> Result<TargetSettings, Unusable> {
     let made = "https://vercel.com/account/settings/tokens";
     let token = token(&settings.target, means.settings.vercel_token.as_ref(), variable::VERCEL_TOKEN, made)?;
-    let settings = VercelSettings { bypass: means.settings.vercel_bypass.clone(), edge_margin: means.settings.drain_margin, ..settings };
+    let settings = VercelSettings { bypass: means.settings.vercel_bypass.clone(), ..settings };
     let endpoints = VercelEndpoints { api: means.settings.vercel_api.clone() };
     Ok(TargetSettings::Vercel { settings: Box::new(settings), endpoints, token })
 }

@@ -17,8 +17,6 @@ use crate::platform::{PlatformError, PlatformErrorKind, Revision, Scope};
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end of a machine that was told to be destroyed is waited for.
 const DESTROY_MARGIN: Duration = Duration::from_secs(30);
-/// How often a machine is told to go before it is said to stay.
-const DESTRUCTIONS: usize = 3;
 /// How much longer than its kill time-out a machine may take to be stopped before it is destroyed all the same.
 const STOP_MARGIN: Duration = Duration::from_secs(30);
 
@@ -39,26 +37,12 @@ impl FlyTarget {
             self.client.stop_machine(app, &machine.id, machine.config()).await?;
             self.await_stopped(&machine).await?;
         }
-        self.destroy(&machine).await?;
+        self.client.destroy_machine(app, &machine.id).await?;
+        // Its name and its address are taken until it is really gone; what takes longer than this goes all the same.
+        self.client.wait_once(app, &machine.id, &["destroyed"], None, DESTROY_MARGIN).await?;
         self.memory().cordoned.remove(&machine.id);
         self.memory().unseen.remove(&machine.id);
         Ok(())
-    }
-
-    /// Destroys a machine and makes sure that it goes: an answer alone is no proof. What takes longer than the margin goes all the same.
-    async fn destroy(&self, machine: &Machine) -> Result<(), PlatformError> {
-        let app = &self.settings.app;
-        for _ in 0..DESTRUCTIONS {
-            self.client.destroy_machine(app, &machine.id).await?;
-            // Its name and its address are taken until it is really gone.
-            self.client.wait_once(app, &machine.id, &["destroyed"], None, DESTROY_MARGIN).await?;
-            let left = self.client.get_machine(app, &machine.id).await?;
-            if left.is_none_or(|left| ["destroyed", "destroying"].contains(&left.state.as_str())) {
-                return Ok(());
-            }
-        }
-        let why = format!("machine {} is still there after {DESTRUCTIONS} requests to destroy it", machine.id);
-        Err(self.error("destroy_machine", PlatformErrorKind::Unexpected(why)))
     }
 
     /// Reads a machine again. `None` when it is gone, or is not this revision any more: updated in place, it belongs to another. A machine

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use super::hints::Hints;
 use super::preflight::Hook;
 use super::stamp;
-use super::wire::{AliasRequest, Deployment, Project};
+use super::wire::{Deployment, Project};
 use super::{VercelSource, VercelTarget};
 use crate::event::Phase;
 use crate::platform::{PlatformError, Revision, Scope};
@@ -24,22 +24,9 @@ impl VercelTarget {
                 scope.step(&self.settings.target, format!("{} stays: {why}", revision.label));
                 continue;
             }
-            self.let_edges_learn(scope, &project, deployment.id()).await?;
             scope.step(&self.settings.target, format!("removes {}", revision.label));
             self.client.delete_deployment(&hints.deployment_id).await?;
         }
-        Ok(())
-    }
-
-    /// Waits until no edge can lead to a deployment any more that production may have led to a moment ago. No API shows how far the vendor's
-    /// edges lag, so it is a margin; it begins now, since nobody remembers when a dead runner's move was taken back.
-    async fn let_edges_learn(&self, scope: &Scope, project: &Project, id: &str) -> Result<(), PlatformError> {
-        let moved = |request: &AliasRequest| request.to_deployment_id == id || request.from_deployment_id.as_deref() == Some(id);
-        if !project.last_alias_request.as_ref().is_some_and(moved) {
-            return Ok(());
-        }
-        scope.step(&self.settings.target, format!("waits {} s for the edges before {id} is removed", self.settings.edge_margin.as_secs()));
-        tokio::time::sleep(self.settings.edge_margin).await;
         Ok(())
     }
 

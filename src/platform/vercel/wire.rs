@@ -121,8 +121,6 @@ pub(super) struct GitProviderOptions {
 pub(super) struct AliasRequest {
     #[serde(deserialize_with = "or_default")]
     pub(super) to_deployment_id: String,
-    /// What production led to before; null where nothing did.
-    pub(super) from_deployment_id: Option<String>,
     /// `pending`, `in-progress`, `succeeded`, `failed` or `skipped`.
     #[serde(deserialize_with = "or_default")]
     pub(super) job_status: String,
