@@ -450,7 +450,7 @@ impl<'a> Release<'a> {
             after,
             serves,
             url: target.public_url(),
-            proven_from_outside: serves == Side::After && reached.seen.is_some(),
+            proven_from_outside: serves == Side::After && reached.proven,
             served_ms: reached.served.map(millis),
             seen_ms: reached.seen.map(millis),
         }

@@ -8,6 +8,7 @@ use cutover::clock::Clock;
 use cutover::embedded::client::{Clients, Kind, Load, lost};
 use cutover::embedded::fault::{Answer, Effect, Rule, RuleError, Times, has_parts, operations_with_parts};
 use cutover::embedded::fly::{Death, Earlier, Edit, Fly, MachineState, Pick, Scope, Switches};
+use cutover::embedded::github::{CommitSeed, GitHub, Level, RepositorySeed, Token};
 use cutover::embedded::registry::Registry;
 use cutover::embedded::tape::Hand;
 use cutover::embedded::vercel::{ProjectSeed, Tree, Vercel};
@@ -507,4 +508,39 @@ async fn clients_lose_what_is_cut_off_and_nothing_else() {
     assert!(lost(&report).values().all(|lost| *lost > 0), "{report:?}");
     let short = |edge| report[&("api.fly.dev".to_owned(), edge, Kind::Short)].lost;
     assert!(short(0) < short(1) && short(1) < short(2), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn github_lags_and_says_done_too() {
+    let world = World::in_process(Clock::starting_at("2026-11-21T05:00:00Z".parse().unwrap()), Chance::seeded(7));
+    let github = GitHub::new(world.ground());
+    github.add_to(&world);
+    github.seed_repository(&RepositorySeed::new("acme/shop"));
+    let first = github.seed_commit("acme/shop", "main", CommitSeed { message: "first".into(), ..CommitSeed::default() }).unwrap();
+    github.seed_token("job", Token::of_job(&[("contents", Level::Write), ("deployments", Level::Write)]));
+    let ask = async |method: &str, path: &str, body: Value| {
+        let request = Request::builder().method(method).uri(format!("https://api.github.com/repos/acme/shop{path}"));
+        let request = request.header("authorization", "Bearer job").header("user-agent", "test").header("content-type", "application/json");
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        let answer = in_process::call(&world, request.body(body).unwrap()).await.unwrap();
+        (answer.status().as_u16(), serde_json::from_slice::<Value>(answer.body()).unwrap_or_default())
+    };
+    let set = |text: &str| world.ground().faults.set(text.parse().unwrap());
+    // An append that is confirmed and never lands.
+    set("github.create_ref: effect=none answer=done");
+    let made = json!({ "ref": "refs/cutover/shop/production", "sha": first });
+    assert_eq!(ask("POST", "/git/refs", made.clone()).await.0, 201);
+    assert_eq!(ask("GET", "/git/ref/cutover/shop/production", Value::Null).await.0, 404);
+    let stale = set("github.get_ref: answer=stale times=forever");
+    assert_eq!(ask("POST", "/git/refs", made).await.0, 201);
+    assert_eq!(ask("GET", "/git/ref/cutover/shop/production", Value::Null).await.0, 404, "as before the ref was made");
+    world.ground().faults.unset(stale);
+    assert_eq!(ask("GET", "/git/ref/cutover/shop/production", Value::Null).await.1["object"]["sha"], first);
+    world.ground().past.lag("github", Duration::from_secs(2));
+    let deploy = json!({ "ref": "main", "environment": "production", "required_contexts": [] });
+    let (status, made) = ask("POST", "/deployments", deploy).await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(ask("GET", "/deployments", Value::Null).await.1, json!([]));
+    sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(ask("GET", "/deployments", Value::Null).await.1[0]["id"], made["id"]);
 }

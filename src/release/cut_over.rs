@@ -33,6 +33,8 @@ pub(super) struct Reached {
     pub(super) served: Option<Duration>,
     /// When its public address had shown the new revision at every edge, from the first change of traffic.
     pub(super) seen: Option<Duration>,
+    /// Whether its public address itself showed the new revision, in cutting over or at the end of *watch*.
+    pub(super) proven: bool,
 }
 
 /// Whose turn it is.
@@ -178,12 +180,11 @@ impl Release<'_> {
     }
 
     fn proved(&self, proof: Result<super::proof::Proof, Failure>, reached: &mut BTreeMap<Name, Reached>) -> Result<(), Failure> {
-        let super::proof::Proof { target, url, from_outside } = proof?;
-        if from_outside {
-            reached.entry(target.clone()).or_default().seen = Some(self.since_first_change());
-        }
-        if let Some(url) = url {
-            self.context.events.emit(EventKind::Proven { target, url, from_outside });
+        let proof = proof?;
+        self.tell_proof(&proof);
+        if proof.from_outside {
+            let reached = reached.entry(proof.target).or_default();
+            (reached.seen, reached.proven) = (Some(self.since_first_change()), true);
         }
         Ok(())
     }

@@ -4,12 +4,13 @@
 //! [`WELL_KNOWN`]; machines show it where the manifest says (`equals: revision`). Where nothing shows it, the platform's word is all there
 //! is, and the report says so.
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::check::Asked;
 use super::plan::Planned;
 use super::{Failure, Release};
-use crate::event::Phase;
+use crate::event::{EventKind, Phase};
 use crate::http::{Platform, Via};
 use crate::id::Name;
 use crate::manifest::Check;
@@ -41,6 +42,32 @@ impl Release<'_> {
             None => false,
         };
         Ok(Proof { target, url: Some(url), from_outside })
+    }
+
+    /// Proves at the end of *watch* what could not be proven while it cut over: an address that can show its revision and never did is refused,
+    /// whatever its other checks say.
+    pub(super) async fn prove_the_rest(&mut self) -> Result<(), Failure> {
+        let unseen = |planned: &&Planned| self.reached.get(planned.target.name()).is_none_or(|reached| !reached.proven);
+        let rest = self.plan.moving().filter(|planned| planned.target.public_url().is_some() && showing(planned).is_some()).filter(unseen);
+        let proofs = join_all(rest.map(|planned| self.prove(planned))).await;
+        for proof in proofs {
+            let proof = proof.map_err(|failure| Failure { phase: Phase::Watch, ..failure })?;
+            if !proof.from_outside {
+                let text = "its address can show which revision it serves, and never showed the new one".to_owned();
+                return Err(Failure::said(Phase::Watch, Some(&proof.target), text));
+            }
+            self.tell_proof(&proof);
+            self.reached.entry(proof.target).or_default().proven = true;
+        }
+        Ok(())
+    }
+
+    /// Tells what a target's address showed.
+    pub(super) fn tell_proof(&self, proof: &Proof) {
+        if let Some(url) = &proof.url {
+            let (target, from_outside) = (proof.target.clone(), proof.from_outside);
+            self.context.events.emit(EventKind::Proven { target, url: url.clone(), from_outside });
+        }
     }
 
     /// Asks until every edge has shown the revision in one round, or the limit is over.
