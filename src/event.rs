@@ -199,6 +199,8 @@ pub enum EventKind {
         serving: Serving,
         /// From the first change of traffic to the last confirmation from outside; `None` when traffic never changed.
         skew_ms: Option<u64>,
+        /// From the first call that changed traffic to the answer of the last one, those of the way back included.
+        skew_calls_ms: Option<u64>,
         /// Why it did not finish, in a whole sentence.
         failure: Option<String>,
         /// What to try or type next.
@@ -218,6 +220,10 @@ pub enum EventKind {
         url: Option<String>,
         /// Whether that address itself showed the revision.
         proven_from_outside: bool,
+        /// How long after the first change of traffic its platform said that it serves the new revision.
+        served_ms: Option<u64>,
+        /// How long after the first change of traffic its address had shown the new revision.
+        seen_ms: Option<u64>,
     },
     /// The run ended; the last event of every run, with or without a release.
     RunFinished {

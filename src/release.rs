@@ -13,6 +13,7 @@ mod baseline;
 mod check;
 mod cut_over;
 pub mod drift;
+mod ending;
 mod finish;
 pub mod journal;
 pub mod lock;
@@ -30,17 +31,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use drift::DriftPolicy;
+pub use ending::{Ending, Settled};
 pub use plan::{Move, Plan, Planned};
 pub use recover::{Afterwards, Recovered, look_at_closed, recover};
 
-use self::journal::{Begun, Entry, Journal, Open, Stage, TargetRecord};
+use self::journal::{Begun, Entry, Journal, Open, Stage};
 use self::roll_back::NotBack;
 use self::store::StoreError;
-use crate::event::{EventKind, Events, Level, Outcome, Phase, Serving, Side};
+use crate::event::{EventKind, Events, Level, Outcome, Phase};
 use crate::http::Transport;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{AnyTarget, PlatformError, PlatformErrorKind, Revision, Scope, Target};
+use crate::platform::{AnyTarget, Changes, PlatformError, PlatformErrorKind, Scope, Target};
 use crate::shutdown::{self, Shutdown};
 
 /// What a release belongs to and works with.
@@ -68,6 +70,8 @@ pub struct Context {
     pub secrets: BTreeMap<String, secrecy::SecretString>,
     /// What to do when somebody else changed what serves.
     pub drift: DriftPolicy,
+    /// Where changes of users' traffic are noted; every release begins with none.
+    pub changes: Changes,
 }
 
 /// The named waits of a release.
@@ -90,6 +94,9 @@ pub struct Timing {
     /// How long after it was sent something whose answer was lost may still have its effect: the longest deadline of a request, and a margin
     /// for a platform that acts after it has hung up.
     pub late: Duration,
+    /// How long whoever takes a release over waits for what its former runner may still do, where that was said; else it follows from `late`
+    /// and [`ownership::Terms::term`].
+    pub quarantine: Option<Duration>,
     /// How long the fate of a commit whose answer was lost is looked for.
     pub doubt_limit: Duration,
     /// How many edges a proof asks; in the real world, how many times it asks.
@@ -107,6 +114,7 @@ impl Default for Timing {
             pause: Duration::from_millis(250),
             back_limit: Duration::from_secs(120),
             late: Duration::from_secs(60),
+            quarantine: None,
             doubt_limit: Duration::from_secs(300),
             edges: 3,
         }
@@ -115,7 +123,7 @@ impl Default for Timing {
 
 impl Context {
     /// Returns the scope of a call forward in `phase`, ended by `shutdown`.
-    fn scope(&self, phase: Phase, shutdown: &Shutdown) -> Scope {
+    pub fn scope(&self, phase: Phase, shutdown: &Shutdown) -> Scope {
         Scope {
             product: self.product.clone(),
             environment: self.environment.clone(),
@@ -124,6 +132,8 @@ impl Context {
             phase,
             events: self.events.clone(),
             shutdown: shutdown.clone(),
+            changes: self.changes.clone(),
+            turn: crate::platform::Turn::default(),
         }
     }
 
@@ -192,62 +202,25 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// How a release ended.
-#[derive(Debug, Clone)]
-pub struct Ending {
-    /// The outcome.
-    pub outcome: Outcome,
-    /// Why, unless it finished.
-    pub failure: Option<Failure>,
-    /// What serves over all targets.
-    pub serving: Serving,
-    /// What each target serves, in the order of cutting over.
-    pub targets: Vec<Settled>,
-    /// From the first change of traffic to the last confirmation from outside, in milliseconds; `None` when traffic never changed.
-    pub skew_ms: Option<u64>,
-    /// Commands for a person, when stuck.
-    pub commands: Vec<String>,
-}
-
-impl Ending {
-    /// Returns whether it ended before it began, because another run's record stands where its first one should.
-    pub fn lost_its_turn(&self) -> bool {
-        self.outcome == Outcome::PreflightFailed && self.failure.as_ref().is_some_and(|failure| failure.overtaken)
-    }
-}
-
-/// What one target serves at the end.
-#[derive(Debug, Clone)]
-pub struct Settled {
-    /// The target.
-    pub name: Name,
-    /// What it served before.
-    pub before: Option<Revision>,
-    /// What it was to serve.
-    pub after: Option<Revision>,
-    /// Which it serves.
-    pub serves: Side,
-    /// Its public address.
-    pub url: Option<String>,
-    /// Whether that address itself showed the revision.
-    pub proven_from_outside: bool,
-}
-
 /// A release about to run: its plan, its targets and its journal.
 #[derive(Debug)]
 pub struct Release<'a> {
     context: Context,
     journal: &'a mut Journal,
     plan: Plan,
-    proven: BTreeMap<Name, bool>,
+    reached: BTreeMap<Name, cut_over::Reached>,
     baseline: baseline::Baseline,
     skew: Option<Duration>,
+    skew_calls: Option<Duration>,
 }
 
 impl<'a> Release<'a> {
     /// Returns a release of what was planned.
     pub fn new(context: Context, journal: &'a mut Journal, plan: Plan) -> Self {
-        Self { context, journal, plan, proven: BTreeMap::new(), baseline: baseline::Baseline::default(), skew: None }
+        // What a recovery changed before is no part of this release.
+        let context = Context { changes: Changes::default(), ..context };
+        let (reached, baseline) = (BTreeMap::new(), baseline::Baseline::default());
+        Self { context, journal, plan, reached, baseline, skew: None, skew_calls: None }
     }
 
     /// Runs the release to its end: forward to the commit and through finishing, or back.
@@ -371,124 +344,6 @@ impl<'a> Release<'a> {
 
     fn open(&self) -> Option<&Open> {
         self.journal.state().open.as_ref()
-    }
-
-    /// Asks every target once more what it serves, so that the ending tells the truth and not the intention.
-    async fn end(self, outcome: Outcome, failure: Option<Failure>) -> Ending {
-        let settled = futures_util::future::join_all(self.plan.targets.iter().map(|planned| self.settle(planned, outcome))).await;
-        let serving = serving(&settled);
-        let commands = if outcome == Outcome::Stuck { self.commands(&settled) } else { Vec::new() };
-        for target in &settled {
-            self.context.events.emit(EventKind::TargetSettled {
-                target: target.name.clone(),
-                before: target.before.as_ref().map(|revision| revision.label.clone()),
-                after: target.after.as_ref().map(|revision| revision.label.clone()),
-                serves: target.serves,
-                url: target.url.clone(),
-                proven_from_outside: target.proven_from_outside,
-            });
-        }
-        let release = self.context.release.clone();
-        let skew_ms = self.skew.map(|skew| u64::try_from(skew.as_millis()).unwrap_or(u64::MAX));
-        self.context.events.emit(EventKind::ReleaseFinished {
-            release,
-            outcome,
-            serving,
-            skew_ms,
-            failure: failure.as_ref().map(ToString::to_string),
-            hints: failure.iter().flat_map(|failure| failure.hints.clone()).chain(commands.clone()).collect(),
-        });
-        Ending { outcome, failure, serving, targets: settled, skew_ms, commands }
-    }
-
-    async fn settle(&self, planned: &Planned, outcome: Outcome) -> Settled {
-        let target = &planned.target;
-        let record = self.record(planned);
-        let scope = self.context.scope(Phase::Observe, &Shutdown::default());
-        let (before, after) = (record.before_revision().cloned(), record.after.clone());
-        // After a second signal nothing more is asked: the end comes at once, and says that it does not know.
-        let asked = async {
-            tokio::select! {
-                biased;
-                () = self.context.shutdown.at_least(shutdown::Level::Now) => None,
-                observed = tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)) => Some(observed),
-            }
-        };
-        let serves = match asked.await.unwrap_or(Ok(Err(cancelled(target, "observe")))) {
-            Ok(Ok(observed)) => side(&observed, before.as_ref(), after.as_ref(), outcome),
-            Ok(Err(_)) | Err(_) => Side::Unknown,
-        };
-        Settled {
-            name: target.name().clone(),
-            before,
-            after,
-            serves,
-            url: target.public_url(),
-            proven_from_outside: serves == Side::After && self.proven.get(target.name()).copied().unwrap_or(false),
-        }
-    }
-
-    /// Returns the journal's record of a target where the release is open, else the plan's own.
-    fn record(&self, planned: &Planned) -> TargetRecord {
-        let name = planned.target.name();
-        let from_journal = self.open().and_then(|open| open.begun.targets.iter().find(|record| record.name == *name));
-        let mut record = from_journal.cloned().unwrap_or_else(|| planned.record());
-        if record.after.is_none() {
-            record.after.clone_from(&planned.after);
-        }
-        record
-    }
-
-    fn commands(&self, settled: &[Settled]) -> Vec<String> {
-        let environment = &self.context.environment;
-        let mut commands = vec![format!("cutover status {environment}"), format!("cutover recover {environment}")];
-        commands.extend(settled.iter().filter(|target| target.serves != Side::Before).filter_map(|target| {
-            let planned = self.plan.targets.iter().find(|planned| planned.target.name() == &target.name)?;
-            Some(format!("# {} ({} on {}) must serve {}", target.name, planned.target.thing(), planned.target.platform(), {
-                target.before.as_ref().map_or("nothing", |revision| revision.label.as_str())
-            }))
-        }));
-        commands
-    }
-}
-
-/// How long the last look at a target may take.
-const OBSERVE_LIMIT: Duration = Duration::from_secs(30);
-
-/// Returns which side a target serves; of two equal sides the one that the outcome means.
-fn side(observed: &crate::platform::Observed, before: Option<&Revision>, after: Option<&Revision>, outcome: Outcome) -> Side {
-    let forward = matches!(outcome, Outcome::Finished | Outcome::Carried);
-    let equals = |revision: Option<&Revision>| match (observed.serving.as_slice(), revision) {
-        ([], None) => true,
-        ([], Some(_)) | (_, None) => false,
-        (serving, Some(revision)) => serving.iter().all(|weighted| weighted.revision.same_content(revision)),
-    };
-    let is_after = after.is_some() && equals(after);
-    match (equals(before), is_after) {
-        (true, true) => {
-            if forward {
-                Side::After
-            } else {
-                Side::Before
-            }
-        }
-        (true, false) => Side::Before,
-        (false, true) => Side::After,
-        (false, false) => Side::Neither,
-    }
-}
-
-/// Returns what serves over all targets.
-fn serving(settled: &[Settled]) -> Serving {
-    let all = |side| settled.iter().all(|target| target.serves == side);
-    if all(Side::After) {
-        Serving::After
-    } else if all(Side::Before) {
-        Serving::Before
-    } else if settled.iter().any(|target| target.serves == Side::Unknown) {
-        Serving::Unknown
-    } else {
-        Serving::Mixed
     }
 }
 

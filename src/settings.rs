@@ -47,6 +47,9 @@ pub mod variable {
     pub const CUTOVER_EDGES: &str = "CUTOVER_EDGES";
     /// How long Fly's edges may lag behind a cordon, for example `10s`.
     pub const CUTOVER_DRAIN_MARGIN: &str = "CUTOVER_DRAIN_MARGIN";
+    /// How long whoever takes a release over waits for what its former runner may still have on its way, for example `2s`. Heard
+    /// on embedded platforms only ([`CUTOVER_EDGES`]), for tests that have killed that runner themselves.
+    pub const CUTOVER_QUARANTINE: &str = "CUTOVER_QUARANTINE";
     /// The folder of journals kept on this machine.
     pub const CUTOVER_STATE_DIR: &str = "CUTOVER_STATE_DIR";
     /// Where journals are kept: `github` (a ref of the repository) or `file` (on this machine).
@@ -99,6 +102,8 @@ pub struct Settings {
     pub edges: Vec<SocketAddr>,
     /// How long Fly's edges may lag.
     pub drain_margin: Duration,
+    /// How long whoever takes a release over waits, where that was said.
+    pub quarantine: Option<Duration>,
     /// The folder of journals, where chosen.
     pub state_dir: Option<PathBuf>,
     /// Where journals are kept, where that was said.
@@ -136,12 +141,9 @@ impl Settings {
             let unusable = |error: std::net::AddrParseError| UnusableVariable { name: variable::CUTOVER_EDGES, reason: error.to_string() };
             edge.trim().parse().map_err(unusable)
         });
-        let drain_margin = match get(variable::CUTOVER_DRAIN_MARGIN) {
-            None => DRAIN_MARGIN,
-            Some(text) => duration(text).ok_or_else(|| UnusableVariable {
-                name: variable::CUTOVER_DRAIN_MARGIN,
-                reason: "it is no duration like 10s or 500ms".to_owned(),
-            })?,
+        let span = |name: &'static str| {
+            let unusable = || UnusableVariable { name, reason: "it is no duration like 10s or 500ms".to_owned() };
+            get(name).map(|text| duration(text).ok_or_else(unusable)).transpose()
         };
         let journal = get(variable::CUTOVER_JOURNAL).map(str::parse).transpose();
         let journal = journal.map_err(|reason| UnusableVariable { name: variable::CUTOVER_JOURNAL, reason })?;
@@ -154,7 +156,8 @@ impl Settings {
             github_token: secret(variable::GITHUB_TOKEN),
             github_api: url(variable::GITHUB_API_URL, "https://api.github.com")?,
             edges: edges.collect::<Result<_, _>>()?,
-            drain_margin,
+            drain_margin: span(variable::CUTOVER_DRAIN_MARGIN)?.unwrap_or(DRAIN_MARGIN),
+            quarantine: span(variable::CUTOVER_QUARANTINE)?,
             state_dir: get(variable::CUTOVER_STATE_DIR).map(PathBuf::from),
             journal,
             environment,

@@ -6,8 +6,28 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-const NAMES: [&str; 13] =
-    ["COMMAND", "ENVIRONMENT", "MANIFEST", "GATES", "OUT", "ARTIFACTS", "ONLY", "SKIP_GATES", "TO", "OLDER", "DRY_RUN", "RECEIPT", "FROM"];
+const NAMES: [&str; 20] = [
+    "COMMAND",
+    "ENVIRONMENT",
+    "MANIFEST",
+    "GATES",
+    "OUT",
+    "ARTIFACTS",
+    "ONLY",
+    "SKIP_GATES",
+    "TO",
+    "FROM_ENVIRONMENT",
+    "REASON",
+    "HOLD_OFF",
+    "PRODUCT",
+    "OLDER",
+    "ADOPT",
+    "OVERRIDE",
+    "JOURNAL",
+    "DRY_RUN",
+    "RECEIPT",
+    "FROM",
+];
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -70,21 +90,35 @@ fn each_command_gets_its_own_inputs_and_no_others() {
         ("ONLY", "api"),
         ("SKIP_GATES", "true"),
         ("TO", "r1"),
+        ("FROM_ENVIRONMENT", "staging"),
+        ("REASON", "a reason"),
+        ("PRODUCT", "p"),
         ("OLDER", "true"),
+        ("ADOPT", "true"),
+        ("JOURNAL", "github"),
         ("DRY_RUN", "true"),
         ("RECEIPT", "r.json"),
     ];
     let of = |command| arguments(&[&[("COMMAND", command)], &all[..]].concat()).join(" ");
-    assert_eq!(of("run"), "run --manifest=m --environment=production --receipt=r.json --dry-run --older");
-    assert_eq!(of("gates"), "gates --manifest=m --environment=production --receipt=r.json -- unit web");
-    assert_eq!(of("build"), "build --manifest=m --out=o --receipt=r.json --skip-gates -- production");
-    assert_eq!(of("release"), "release --manifest=m --artifacts=a --receipt=r.json --skip-gates --older --only=api -- production");
-    assert_eq!(of("rollback"), "rollback --manifest=m --to=r1 --receipt=r.json -- production");
-    assert_eq!(of("recover"), "recover --manifest=m --receipt=r.json -- production");
-    assert_eq!(of("status"), "status --manifest=m -- production");
-    assert_eq!(of("plan"), "plan --manifest=m -- production");
-    assert_eq!(of("check"), "check --manifest=m");
-    assert_eq!(of("report"), "report --manifest=m");
+    let with = "--manifest=m --journal=github";
+    assert_eq!(of("run"), format!("run {with} --environment=production --receipt=r.json --dry-run --older --adopt"));
+    assert_eq!(of("gates"), format!("gates {with} --environment=production --receipt=r.json -- unit web"));
+    assert_eq!(of("build"), format!("build {with} --out=o --receipt=r.json --skip-gates -- production"));
+    let release = "--artifacts=a --receipt=r.json --skip-gates --older --adopt --only=api -- production";
+    assert_eq!(of("release"), format!("release {with} {release}"));
+    assert_eq!(of("rollback"), format!("rollback {with} --to=r1 --reason=a reason --receipt=r.json --adopt -- production"));
+    let promote = "--from=staging --to=production --release=r1 --reason=a reason --receipt=r.json --adopt";
+    assert_eq!(of("promote"), format!("promote {with} {promote}"));
+    assert_eq!(of("recover"), format!("recover {with} --product=p --receipt=r.json -- production"));
+    assert_eq!(of("hold"), format!("hold {with} --product=p --reason=a reason -- production"));
+    assert_eq!(of("history"), format!("history {with} --product=p -- production"));
+    assert_eq!(of("status"), format!("status {with} -- production"));
+    assert_eq!(of("plan"), format!("plan {with} -- production"));
+    assert_eq!(of("check"), format!("check {with}"));
+    assert_eq!(of("report"), format!("report {with}"));
+    assert_eq!(arguments(&[("COMMAND", "recover"), ("MANIFEST", "m")]), ["recover", "--manifest=m"], "every environment");
+    let off = arguments(&[("COMMAND", "hold"), ("MANIFEST", "m"), ("ENVIRONMENT", "e"), ("HOLD_OFF", "true"), ("REASON", "r")]);
+    assert_eq!(off, ["hold", "--manifest=m", "--off", "--", "e"]);
 }
 
 #[test]
@@ -100,9 +134,14 @@ fn report_reads_every_receipt_of_the_folder() {
 
 #[test]
 fn what_cannot_be_meant_is_refused_before_anything_runs() {
-    for inputs in
-        [&[("COMMAND", "sandbox")][..], &[("COMMAND", "release")], &[("COMMAND", "build")], &[("COMMAND", "run"), ("DRY_RUN", "yes")]]
-    {
+    for inputs in [
+        &[("COMMAND", "sandbox")][..],
+        &[("COMMAND", "release")],
+        &[("COMMAND", "build")],
+        &[("COMMAND", "run"), ("DRY_RUN", "yes")],
+        &[("COMMAND", "hold"), ("ENVIRONMENT", "e")],
+        &[("COMMAND", "promote"), ("ENVIRONMENT", "e")],
+    ] {
         let output = run(&TempDir::new().unwrap(), inputs).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{inputs:?}");
         assert!(output.stdout.is_empty(), "{inputs:?}");
@@ -192,4 +231,19 @@ fn every_input_reaches_a_script_by_the_environment_alone() {
     }
     assert_eq!(count, NAMES.len() + 3, "the names in this test are not the action's");
     assert!(action.lines().filter(|line| line.trim_start().starts_with("run:")).all(|line| !line.contains("${{")));
+}
+
+/// What the reader copies from README is what is linted and tested.
+#[test]
+fn readme_shows_the_workflows_as_they_are() {
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let folder = repository().join("fixtures/autoswe/.github/workflows");
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(readme.contains(&format!("```yaml\n{text}```\n")), "README shows another {}", path.display());
+        count += 1;
+    }
+    assert_eq!(count, 3);
 }

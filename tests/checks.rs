@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use cutover::embedded::fault::Latency;
 use cutover::embedded::fly::Scripted;
+use cutover::embedded::vercel::Fate;
 use cutover::event::{EventKind, Outcome, Phase, Serving, Verdict};
-use cutover::http::{Answer, Call, Platform, Wire, WireError};
+use cutover::http::{Answer, Call, Platform, Via, Wire, WireError};
 use cutover::manifest::Check;
 use cutover::platform::{Artifact, Target};
 use cutover::release::plan::Shipment;
 use cutover::release::{Ending, Move, Plan, Release};
 use cutover::shutdown::{Level, Shutdown};
 use futures_util::future::BoxFuture;
+use serde_json::json;
 
-use crate::support::bench::{APP, Bench, Runner, Users, get, site_digest};
+use crate::support::bench::{APP, Bench, Kind, Runner, Users, get, site_digest};
 use crate::support::wire::InProcess;
 
 /// A wire on which public requests are answered as a test wants, once it is told to.
@@ -308,4 +312,198 @@ async fn a_run_cancelled_while_it_asks_what_serves_has_written_nothing() {
     assert_eq!((ending.outcome, bench.records().len()), (Outcome::Cancelled, records));
     bench.recover().await;
     assert!(bench.users().values().all(|users| *users == Users::After));
+}
+
+/// The digest that a target serves, by its address.
+fn shown(bench: &Bench, target: &str) -> String {
+    let state = bench.journal();
+    let shipped = &state.state().serving().unwrap().targets[&crate::support::bench::name(target)];
+    shipped.revision.digest.to_string()
+}
+
+fn edge_of(call: &Call) -> usize {
+    if let Via::Public { edge } = call.via { edge } else { usize::MAX }
+}
+
+/// Whether a call asks where a target shows its revision.
+fn asks_for_revision(call: &Call, target: &str) -> bool {
+    let (host, path) = if target == APP { ("api.fly.dev", "/version") } else { ("front.vercel.app", "/.well-known/cutover.json") };
+    call.url.host_str() == Some(host) && call.url.path() == path
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_revision_that_answers_well_is_refused_and_so_is_one_stale_edge_of_three() {
+    for target in [APP, "front"] {
+        for stale in [vec![0, 1, 2], vec![2], vec![0]] {
+            let (mut bench, _) = serving().await;
+            let old = json!({ "revision": shown(&bench, target) }).to_string();
+            let edges = stale.clone();
+            let wire = Scripting::new(&bench, move |call| match deep(200)(call) {
+                None => (asks_for_revision(call, target) && edges.contains(&edge_of(call))).then(|| (200, old.clone())),
+                answer => answer,
+            });
+            // The way back and what served before are told apart by the world, not by the scripted address.
+            let runner = Runner::new(&bench, "r-2", wire);
+            // The app has another setting and the same image: that alone is another revision.
+            let moves = newer(&mut bench, &runner);
+            let ending = go(&bench, &runner, moves).await;
+            let told = format!("{target} {stale:?}: {:?}", ending.failure);
+            assert_eq!((ending.outcome, ending.serving), (Outcome::RolledBack, Serving::Before), "{told}");
+            let failure = ending.failure.unwrap();
+            assert_eq!((failure.phase, failure.target), (Phase::CutOver, Some(crate::support::bench::name(target))), "{told}");
+            assert!(failure.text.contains("does not show the new revision"), "{told}");
+            assert_eq!(bench.users()["front"], Users::After, "r-1 serves on");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setting_alone_is_another_revision_and_is_proven_as_one() {
+    let (mut bench, _) = serving().await;
+    let before = shown(&bench, APP);
+    bench.toml.push_str("\n[env]\nMODE = 'newer'\n");
+    let runner = Runner::new(&bench, "r-2", bench.wire());
+    let plan = Plan::make(&runner.context, runner.moves(&bench)).await.unwrap();
+    let moving: Vec<_> = plan.moving().map(|planned| planned.target.name().to_string()).collect();
+    assert_eq!(moving, [APP], "the image is the same, a setting is not");
+    let ending = Release::new(runner.context.clone(), &mut bench.journal(), plan).run().await;
+    assert_eq!(ending.outcome, Outcome::Finished, "{:?}", ending.failure);
+    let app = ending.targets.iter().find(|settled| settled.name.as_str() == APP).unwrap();
+    assert!(app.proven_from_outside);
+    assert_eq!(app.before.as_ref().unwrap().artifact, app.after.as_ref().unwrap().artifact);
+    assert_ne!(before, shown(&bench, APP));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_shows_the_revision_that_is_said() {
+    let bench = Bench::new().await;
+    let runner = Runner::new(&bench, "r-1", bench.wire());
+    let mut moves = runner.moves(&bench);
+    moves.iter_mut().for_each(|each| each.checks.retain(|check| !check.proves_revision()));
+    let ending = go(&bench, &runner, moves).await;
+    assert_eq!(ending.outcome, Outcome::Finished, "{:?}", ending.failure);
+    let proven: BTreeMap<_, _> = ending.targets.iter().map(|settled| (settled.name.as_str(), settled.proven_from_outside)).collect();
+    assert_eq!(proven, BTreeMap::from([(APP, false), ("docs", true), ("front", true)]), "sites show it by themselves");
+    let heard = runner.heard.lock().unwrap();
+    let told = heard.iter().any(|kind| matches!(kind, EventKind::Proven { target, from_outside: false, .. } if target.as_str() == APP));
+    assert!(told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_could_show_its_revision_and_only_fails_there_is_refused() {
+    let bench = Bench::new().await;
+    let wire = Scripting::new(&bench, |call| asks_for_revision(call, "front").then(|| (500, "no".to_owned())));
+    let runner = Runner::new(&bench, "r-1", wire);
+    let ending = go(&bench, &runner, runner.moves(&bench)).await;
+    assert_eq!((ending.outcome, ending.serving), (Outcome::RolledBack, Serving::Before), "{:?}", ending.failure);
+    let failure = ending.failure.unwrap();
+    assert!(failure.phase == Phase::Watch && failure.text.contains("never showed the new one"), "{failure}");
+}
+
+/// Calls that change users' traffic, by the embedded platforms' own tape: when each had its effect, in milliseconds.
+fn traffic_calls(bench: &Bench) -> Vec<(u64, String)> {
+    const CHANGE: [&str; 5] = ["uncordon_machine", "cordon_machine", "update_machine", "promote", "roll_back"];
+    let entries = bench.world.ground().tape.entries().into_iter();
+    entries.filter(|entry| CHANGE.contains(&entry.operation.as_str())).map(|entry| (entry.at_ms, entry.boundary)).collect()
+}
+
+fn slow(bench: &Bench, jitter: u64, seed: u64) {
+    for platform in ["fly", "vercel"] {
+        let latency = Latency { base: Duration::from_millis(200 - jitter / 2), jitter: Duration::from_millis(jitter) };
+        bench.world.ground().faults.latency(platform, latency);
+    }
+    for _ in 0..seed {
+        let _ = bench.world.ground().chance.next();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_targets_change_within_a_second_of_calls_with_slow_platforms() {
+    let (mut calls, mut seen) = (Vec::new(), Vec::new());
+    for seed in 0..40 {
+        let bench = Bench::new().await;
+        slow(&bench, 100, seed);
+        let ending = bench.release("r-1").await;
+        assert_eq!(ending.outcome, Outcome::Finished, "{:?}", ending.failure);
+        let told = ending.skew_calls_ms.unwrap();
+        // What is told is what the platforms saw, and the way there and back besides.
+        let taped = traffic_calls(&bench);
+        let between = taped.last().unwrap().0 - taped[0].0;
+        assert!(told >= between && told <= between + 300, "told {told} ms, seen by the platforms {between} ms: {taped:?}");
+        assert!(ending.skew_ms.unwrap() >= told);
+        let times: Vec<_> = ending.targets.iter().map(|settled| (settled.served_ms.unwrap(), settled.seen_ms.unwrap())).collect();
+        assert!(times.iter().all(|(served, seen)| served <= seen && *seen <= ending.skew_ms.unwrap()), "{times:?}");
+        // At the edges: from the first change of any public host to the last, and the longest lag.
+        let began = taped[0].0;
+        let changes = bench.world.ground().traffic.changes().into_iter();
+        let hosts = changes.filter(|change| ["api.fly.dev", "front.vercel.app", "docs.vercel.app"].contains(&change.host.as_str()));
+        let after: Vec<u64> = hosts.map(|change| change.at.as_millis() as u64).filter(|at| *at + 300 > began).collect();
+        let lag = cutover::embedded::traffic::USUAL_LAGS.iter().max().unwrap().as_millis() as u64;
+        let (first, last) = (*after.iter().min().unwrap(), *after.iter().max().unwrap());
+        assert!(ending.skew_ms.unwrap() + 200 >= last - first + lag, "what is told covers what the edges saw");
+        calls.push(told);
+        seen.push(last - first + lag);
+    }
+    calls.sort_unstable();
+    seen.sort_unstable();
+    println!("skew of three targets: calls p50 {} ms, p95 {} ms; edges p50 {} ms, p95 {} ms", calls[20], calls[38], seen[20], seen[38]);
+    assert!(calls[38] < 1_000, "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn skew_is_measured_where_a_release_goes_back_too() {
+    for fate in [Fate::FAILS_TO_PROMOTE, Fate::FAILS_IN_PRODUCTION] {
+        let bench = Bench::new().await;
+        slow(&bench, 0, 0);
+        bench.vercel.next("front", fate);
+        let ending = bench.release("r-1").await;
+        assert_eq!(ending.outcome, Outcome::RolledBack);
+        let (calls, seen) = (ending.skew_calls_ms.unwrap(), ending.skew_ms.unwrap());
+        assert!(seen >= calls && calls > 0, "{calls} {seen}");
+        let taped = traffic_calls(&bench);
+        if fate == Fate::FAILS_TO_PROMOTE {
+            let between = taped.last().unwrap().0 - taped[0].0;
+            assert!(calls >= between && calls <= between + 300, "{calls} {between}: {taped:?}");
+        }
+    }
+    // Nothing changed: nothing is told.
+    let bench = Bench::new().await;
+    bench.vercel.next("front", Fate::FAILS_CHECKS);
+    let ending = bench.release("r-1").await;
+    assert_eq!((ending.skew_ms, ending.skew_calls_ms), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_by_a_redeploy_waits_for_what_comes_back_at_once() {
+    for (kind, together) in [(Kind::Rolling, false), (Kind::Bluegreen, true)] {
+        let bench = Bench::of(kind).await;
+        slow(&bench, 0, 0);
+        assert_eq!(bench.release("r-1").await.outcome, Outcome::Finished);
+        let taped = traffic_calls(&bench);
+        let at = |wanted: &str| taped.iter().find(|(_, boundary)| boundary.contains(wanted)).unwrap().0;
+        let (app, docs, front) = (at("[api"), at("[docs"), at("[front"));
+        assert!(front > app, "{taped:?}");
+        assert_eq!(docs.abs_diff(app) <= 200, together, "{kind:?}: {taped:?}");
+        assert!(together || docs < app, "{kind:?}: {taped:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_aborts_only_while_some_target_has_not_begun() {
+    // Everything has begun within 900 ms, and takes two seconds more to be seen: that is told, and nothing goes back.
+    for (budget, outcome) in [(1_500, Outcome::Finished), (300, Outcome::RolledBack)] {
+        let bench = Bench::new().await;
+        slow(&bench, 0, 0);
+        let mut runner = Runner::new(&bench, "r-1", bench.wire());
+        runner.context.timing.max_skew = Some(Duration::from_millis(budget));
+        let ending = bench.run(&runner).await;
+        tokio::task::yield_now().await;
+        assert_eq!(ending.outcome, outcome, "{budget}: {:?}", ending.failure);
+        let heard = runner.heard.lock().unwrap();
+        let warned = heard.iter().any(|kind| matches!(kind, EventKind::Notice { code: "release::skew", .. }));
+        assert_eq!(warned, outcome == Outcome::Finished);
+        if outcome == Outcome::RolledBack {
+            assert_eq!(ending.failure.unwrap().target, Some(crate::support::bench::name("front")));
+        }
+    }
 }

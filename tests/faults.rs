@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cutover::clock::Clock;
+use cutover::embedded::client::{Clients, Kind, Load, lost};
 use cutover::embedded::fault::{Answer, Effect, Rule, RuleError, Times, has_parts, operations_with_parts};
 use cutover::embedded::fly::{Death, Earlier, Edit, Fly, MachineState, Pick, Scope, Switches};
+use cutover::embedded::github::{CommitSeed, GitHub, Level, RepositorySeed, Token};
 use cutover::embedded::registry::Registry;
 use cutover::embedded::tape::Hand;
 use cutover::embedded::vercel::{ProjectSeed, Tree, Vercel};
@@ -423,4 +425,122 @@ async fn an_answer_that_breaks_off_is_lost() {
     let wire = InProcess::new(scene.world.clone());
     assert!(matches!(wire.send(&call).await, Err(WireError::Lost(_))));
     assert_eq!(wire.send(&call).await.unwrap().status, 200);
+}
+
+/// Who was alive of those that an edge believed in, view by view, the dead ones first.
+fn views(scene: &Scene, edge: usize) -> Vec<Vec<bool>> {
+    let history = scene.world.ground().traffic.history("api.fly.dev").into_iter().filter(|view| view.edge == edge);
+    let sorted = |mut alive: Vec<bool>| {
+        alive.sort_unstable();
+        alive
+    };
+    history.map(|view| sorted(view.shown.iter().map(|shown| shown.alive).collect())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_tells_what_each_edge_would_have_answered() {
+    let scene = scene().await;
+    let traffic = scene.world.ground().traffic.clone();
+    traffic.lags(&[Duration::ZERO, Duration::from_secs(2)]);
+    sleep(Duration::from_secs(3)).await;
+    let began = scene.world.ground().clock.elapsed();
+    let first = scene.fly.person_stops("api", &Pick::Nth(0)).unwrap();
+    sleep(Duration::from_secs(5)).await;
+    // The near edge knows at once; the far one believes in the dead machine for two seconds.
+    assert_eq!(views(&scene, 0), [vec![true, true], vec![true]]);
+    assert_eq!(views(&scene, 1), [vec![true, true], vec![false, true], vec![true]]);
+    let history = traffic.history("api.fly.dev");
+    let broken: Vec<_> = history.iter().filter(|view| view.from >= began && !view.is_whole()).collect();
+    assert_eq!(broken.len(), 1);
+    assert_eq!((broken[0].edge, broken[0].lasted(Duration::MAX)), (1, Duration::from_secs(2)));
+    assert!(!broken[0].is_nothing() && broken[0].shown.iter().any(|shown| shown.backend == first && !shown.alive));
+    // What was asked agrees with what was worked out.
+    let contents: Vec<&str> = history.iter().flat_map(|view| &view.shown).map(|shown| shown.content.as_str()).collect();
+    assert!(history.iter().all(|view| !view.serves_other_than(&contents[..1])), "both machines serve the same");
+    scene.fly.person_updates("api", &Pick::Serving, &Edit::Image(NEW.into())).unwrap();
+    sleep(Duration::from_secs(5)).await;
+    let history = traffic.history("api.fly.dev");
+    assert!(history.iter().any(|view| view.serves_other_than(&contents[..1])), "another image is another content");
+    assert!(history.iter().any(|view| view.from > began && view.is_nothing()), "the only machine was replaced in place");
+    for edge in 0..2 {
+        let of: Vec<_> = history.iter().filter(|view| view.edge == edge).collect();
+        assert!(of.windows(2).all(|pair| pair[0].until == Some(pair[1].from)), "without gaps: {of:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_lose_what_is_cut_off_and_nothing_else() {
+    let nothing = BTreeMap::from([(Kind::Short, 0), (Kind::Long, 0), (Kind::Websocket, 0), (Kind::KeptAlive, 0)]);
+    // A machine that leaves the proxy's sight long before it stops costs nobody anything.
+    let scene = scene().await;
+    let clients = Clients::start(scene.world.ground(), &["api.fly.dev"], Load::default());
+    sleep(Duration::from_secs(5)).await;
+    let id = scene.fly.person_cordons("api", &Pick::Nth(0)).unwrap();
+    sleep(Duration::from_secs(31)).await;
+    scene.fly.person_stops("api", &Pick::Id(id)).unwrap();
+    sleep(Duration::from_secs(2)).await;
+    let report = clients.stop().await;
+    assert_eq!(lost(&report), nothing, "{report:?}");
+    assert_eq!(report.len(), 12, "four kinds at three edges");
+    assert!(report.values().all(|fared| fared.sent > 0));
+
+    // Stopped two seconds after it was cordoned: short requests do not notice, half a minute is more than its kill timeout of 5 s allows.
+    let scene = self::scene().await;
+    let clients = Clients::start(scene.world.ground(), &["api.fly.dev"], Load::default());
+    sleep(Duration::from_secs(5)).await;
+    let id = scene.fly.person_cordons("api", &Pick::Nth(0)).unwrap();
+    sleep(Duration::from_secs(2)).await;
+    scene.fly.person_stops("api", &Pick::Id(id)).unwrap();
+    let report = clients.stop().await;
+    let found = lost(&report);
+    assert!(found[&Kind::Long] > 0, "{report:?}");
+    assert_eq!((found[&Kind::Short], found[&Kind::Websocket], found[&Kind::KeptAlive]), (0, 0, 0), "{report:?}");
+
+    // Killed while it serves: everybody notices, and the edge that learns last loses the most.
+    let scene = self::scene().await;
+    scene.world.ground().traffic.lags(&[Duration::ZERO, Duration::from_millis(500), Duration::from_secs(3)]);
+    sleep(Duration::from_secs(3)).await;
+    let clients = Clients::start(scene.world.ground(), &["api.fly.dev"], Load::default());
+    sleep(Duration::from_secs(5)).await;
+    scene.fly.machine_dies("api", &Pick::Nth(0), Death::AgainAndAgain, 137).unwrap();
+    sleep(Duration::from_secs(5)).await;
+    let report = clients.stop().await;
+    assert!(lost(&report).values().all(|lost| *lost > 0), "{report:?}");
+    let short = |edge| report[&("api.fly.dev".to_owned(), edge, Kind::Short)].lost;
+    assert!(short(0) < short(1) && short(1) < short(2), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn github_lags_and_says_done_too() {
+    let world = World::in_process(Clock::starting_at("2026-11-21T05:00:00Z".parse().unwrap()), Chance::seeded(7));
+    let github = GitHub::new(world.ground());
+    github.add_to(&world);
+    github.seed_repository(&RepositorySeed::new("acme/shop"));
+    let first = github.seed_commit("acme/shop", "main", CommitSeed { message: "first".into(), ..CommitSeed::default() }).unwrap();
+    github.seed_token("job", Token::of_job(&[("contents", Level::Write), ("deployments", Level::Write)]));
+    let ask = async |method: &str, path: &str, body: Value| {
+        let request = Request::builder().method(method).uri(format!("https://api.github.com/repos/acme/shop{path}"));
+        let request = request.header("authorization", "Bearer job").header("user-agent", "test").header("content-type", "application/json");
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        let answer = in_process::call(&world, request.body(body).unwrap()).await.unwrap();
+        (answer.status().as_u16(), serde_json::from_slice::<Value>(answer.body()).unwrap_or_default())
+    };
+    let set = |text: &str| world.ground().faults.set(text.parse().unwrap());
+    // An append that is confirmed and never lands.
+    set("github.create_ref: effect=none answer=done");
+    let made = json!({ "ref": "refs/cutover/shop/production", "sha": first });
+    assert_eq!(ask("POST", "/git/refs", made.clone()).await.0, 201);
+    assert_eq!(ask("GET", "/git/ref/cutover/shop/production", Value::Null).await.0, 404);
+    let stale = set("github.get_ref: answer=stale times=forever");
+    assert_eq!(ask("POST", "/git/refs", made).await.0, 201);
+    assert_eq!(ask("GET", "/git/ref/cutover/shop/production", Value::Null).await.0, 404, "as before the ref was made");
+    world.ground().faults.unset(stale);
+    assert_eq!(ask("GET", "/git/ref/cutover/shop/production", Value::Null).await.1["object"]["sha"], first);
+    world.ground().past.lag("github", Duration::from_secs(2));
+    let deploy = json!({ "ref": "main", "environment": "production", "required_contexts": [] });
+    let (status, made) = ask("POST", "/deployments", deploy).await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(ask("GET", "/deployments", Value::Null).await.1, json!([]));
+    sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(ask("GET", "/deployments", Value::Null).await.1[0]["id"], made["id"]);
 }

@@ -84,6 +84,8 @@ impl Stage {
             phase,
             events: self.events.clone(),
             shutdown: Shutdown::default(),
+            changes: cutover::platform::Changes::default(),
+            turn: cutover::platform::Turn::default(),
         }
     }
 

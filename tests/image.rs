@@ -702,3 +702,50 @@ async fn an_image_is_pushed_to_the_embedded_registry_as_to_flys() {
     assert_eq!(embedded.find("autoswe", "r-1").as_deref(), Some(archive.digest.as_str()));
     assert_eq!(registry.push("autoswe", "r-1", &archive, &Shutdown::default(), &|_| {}).await.unwrap().sent, 0);
 }
+
+/// A registry that mounts nothing: what is asked to be mounted is begun as an upload.
+#[derive(Debug)]
+struct MountsNothing(crate::support::wire::InProcess);
+
+impl cutover::http::Wire for MountsNothing {
+    fn send<'a>(
+        &'a self,
+        call: &'a cutover::http::Call,
+    ) -> futures_util::future::BoxFuture<'a, Result<cutover::http::Answer, cutover::http::WireError>> {
+        Box::pin(async move {
+            let mut call = call.clone();
+            if call.operation == "mount_blob" {
+                call.url.set_query(None);
+            }
+            cutover::http::Wire::send(&self.0, &call).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_copied_to_another_app_by_its_digest() {
+    use cutover::embedded::registry::Registry as Embedded;
+    use cutover::embedded::{World, fly};
+    for mounts in [true, false] {
+        let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let world = World::in_process(clock, Chance::seeded(7));
+        let embedded = Embedded::add_to(&world).unwrap();
+        let fly = fly::Fly::add_to(&world, &embedded, fly::Switches::default());
+        fly.seed_token("FlyV1 fm2_org", &fly::Scope::Org("acme".into()), "ci@example.com");
+        fly.seed_app("staging", "acme", &[]);
+        fly.seed_app("live", "acme", &[]);
+        let wire = crate::support::wire::InProcess::new(world.clone());
+        let wire: Arc<dyn cutover::http::Wire> = if mounts { Arc::new(wire) } else { Arc::new(MountsNothing(wire)) };
+        let transport = Transport::new(wire, clock, Arc::new(Chance::seeded(1)));
+        let registry = Registry::new(transport, "registry.fly.io", Some(Login::fly(&Secret::new("FlyV1 fm2_org")))).unwrap();
+        let (_directory, archive) = archive();
+        registry.push("staging", "r-1", &archive, &Shutdown::default(), &|_| {}).await.unwrap();
+        let shutdown = Shutdown::default();
+        let copy = || registry.copy("staging", "live", &archive.digest, "r-1", &shutdown);
+        assert!(copy().await.unwrap(), "mounts: {mounts}");
+        assert_eq!(embedded.find("live", "r-1").as_deref(), Some(archive.digest.as_str()));
+        assert!(!copy().await.unwrap(), "what is there is not copied again");
+        let gone = registry.copy("live", "staging", &Digest::of(b"never pushed"), "r-1", &shutdown).await;
+        assert!(matches!(gone, Err(RegistryError::Gone { .. })), "{gone:?}");
+    }
+}

@@ -24,6 +24,7 @@ mod network;
 mod openapi;
 mod people;
 mod ref_store;
+mod ref_store_strangers;
 mod rehearse;
 mod release;
 mod report;

@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::binary::{Sandbox, WEB, code, output, told, until, wait};
+use crate::support::product::Product;
 
 fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told(output)))
@@ -313,6 +314,204 @@ fn somebody_who_may_be_at_work_is_left_alone() {
     assert_eq!(code(&every), 0, "{}", told(&every));
     assert!(told(&every).contains("production is left alone"), "{}", told(&every));
     let named = output(sandbox.job(elsewhere.path(), 2, "schedule", &["recover", "production"]));
+    assert_eq!(code(&named), 0, "a schedule comes again: {}", told(&named));
+    let named = output(sandbox.job(elsewhere.path(), 2, "workflow_dispatch", &["recover", "production"]));
     assert_eq!(code(&named), 5, "{}", told(&named));
     assert_eq!(sandbox.web(), serves);
+}
+
+/// A product whose front end is made by a gate with variables that differ per environment, in a repository of its own.
+fn made_by_a_gate() -> Product {
+    let product = Product::new();
+    product.replace(
+        "cutover.yml",
+        "  unit: \"true\"",
+        "  site: { run: sh make.sh, variables: [TITLE], outputs: [out/] }\n  unit: \"true\"",
+    );
+    product.replace("cutover.yml", "dir: web", "dir: out");
+    product.replace(
+        "cutover.yml",
+        "  production: { branch: main, watch: 1s }",
+        "  production: { branch: main, watch: 1s, variables: { TITLE: live } }
+  staging:
+    branch: staging
+    watch: 1s
+    variables: { TITLE: staging }
+    overrides: { api: { fly: { app: small-api-staging } }, web: { vercel: { project: small-web-staging } } }
+  testing:
+    branch: testing
+    watch: 1s
+    variables: { TITLE: live }
+    overrides: { api: { fly: { app: small-api-testing } }, web: { vercel: { project: small-web-testing } } }",
+    );
+    std::fs::write(product.path().join("make.sh"), "mkdir -p out && echo \"<p>$TITLE one\" >out/index.html\n").unwrap();
+    std::fs::write(product.path().join(".gitignore"), "out/\n").unwrap();
+    git(product.path(), &["init", "--quiet", "--initial-branch", "main"]);
+    commit(product.path());
+    product
+}
+
+fn git(folder: &Path, words: &[&str]) -> String {
+    let identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
+    let output = Command::new("git").args(identity).args(words).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", told(&output));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn commit(folder: &Path) -> String {
+    git(folder, &["add", "--all"]);
+    git(folder, &["commit", "--quiet", "--message", "change"]);
+    git(folder, &["rev-parse", "HEAD"])
+}
+
+#[test]
+fn what_staging_serves_is_promoted_from_its_own_commit() {
+    let sandbox = Sandbox::of(made_by_a_gate());
+    let root = sandbox.product.path();
+    let of_staging = git(root, &["rev-parse", "HEAD"]);
+    let staged = sandbox.run(&["release", "staging", "--only", "web"]);
+    assert_eq!(code(&staged), 0, "{}", told(&staged));
+    // Meanwhile the branch went on, and its gate would fail.
+    std::fs::write(root.join("make.sh"), "exit 1\n").unwrap();
+    commit(root);
+
+    let promoted = sandbox.run(&["promote", "--from", "staging", "--to", "production", "--reason", "looks right"]);
+    let text = told(&promoted);
+    assert_eq!(code(&promoted), 0, "{text}");
+    for said in [
+        "what it is made with differs between staging and production (TITLE)",
+        "made again from the commit",
+        "the files differ from those of then",
+        "api was no part of",
+        "looks right",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let newest = json(&sandbox.run(&["history", "production", "--format", "json"]))["events"][0].clone();
+    assert_eq!((&newest["commit"], &newest["outcome"]), (&of_staging.as_str().into(), &"finished".into()), "{newest}");
+    let reason = newest["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("promotion of r-") && reason.contains(" from staging by someone@") && reason.ends_with(": looks right"),
+        "{reason}"
+    );
+    assert_eq!(git(root, &["worktree", "list"]).lines().count(), 1, "no work tree is left");
+    assert!(!git(root, &["status", "--porcelain"]).contains('M'), "what is checked out is untouched");
+
+    // With equal variables the same commit gives the same files.
+    let tested = sandbox.run(&["promote", "--from", "production", "--to", "testing"]);
+    let text = told(&tested);
+    assert_eq!(code(&tested), 0, "{text}");
+    assert!(text.contains("belong to another project, that of production") && text.contains("the files are the same as then"), "{text}");
+
+    let again = sandbox.run(&["promote", "--from", "staging", "--to", "production"]);
+    assert_eq!(code(&again), 0, "{}", told(&again));
+    assert!(told(&again).contains("Nothing had to change"), "{}", told(&again));
+
+    assert_eq!(code(&sandbox.run(&["hold", "production", "--reason", "no"])), 0);
+    assert_eq!(code(&sandbox.run(&["promote", "--from", "staging", "--to", "production"])), 5, "a promotion is refused while held");
+    assert_eq!(code(&sandbox.run(&["promote", "--from", "staging", "--to", "staging"])), 2);
+    let unknown = sandbox.run(&["promote", "--from", "staging", "--to", "testing", "--release", "r-20260101-000000-aaaaaa"]);
+    assert!(code(&unknown) == 5 && told(&unknown).contains("it knows "), "{}", told(&unknown));
+}
+
+#[test]
+fn what_started_a_run_decides_whether_it_may_promote() {
+    let sandbox = Sandbox::begin();
+    let folder = tempfile::tempdir().unwrap();
+    for event in ["schedule", "workflow_run"] {
+        let mut command = sandbox.job(folder.path(), 2, event, &["rollback", "production", "--journal", "file"]);
+        command.current_dir(sandbox.product.path());
+        let refused = output(command);
+        assert!(code(&refused) == 5 && told(&refused).contains("may release nothing"), "{event}: {}", told(&refused));
+    }
+}
+
+impl Sandbox {
+    /// Begins a release, and sends it this many SIGINTs once it has told of `event`; returns its output and its receipt.
+    fn interrupted(&self, event: &str, signals: usize) -> (Output, Value, std::time::Duration) {
+        let receipt = self.state.path().join("receipt.json");
+        let mut release = self.command(&[&WEB[..], &["--format", "json", "--receipt", receipt.to_str().unwrap()]].concat());
+        let mut release = release.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        until(&mut release, event);
+        let began = std::time::Instant::now();
+        let id = Pid::from_raw(i32::try_from(release.id()).unwrap());
+        kill(id, Signal::SIGINT).unwrap();
+        for _ in 1..signals {
+            // A second signal of the same kind that comes before the first was handled would be one signal.
+            kill(id, Signal::SIGTERM).unwrap();
+        }
+        let output = wait(release);
+        let receipt = serde_json::from_str(&std::fs::read_to_string(&receipt).unwrap_or_default()).unwrap_or(Value::Null);
+        (output, receipt, began.elapsed())
+    }
+}
+
+#[test]
+fn an_interrupt_in_any_phase_ends_on_a_known_side() {
+    for event in ["preflight", "prepare", "verify", "cut-over", "watch", "finish"] {
+        let sandbox = Sandbox::begin();
+        sandbox.release("one");
+        let before = sandbox.web();
+        std::fs::write(sandbox.product.path().join("web/index.html"), "two\n").unwrap();
+        let (output, receipt, took) = sandbox.interrupted(event, 1);
+        let text = told(&output);
+        let serves = if sandbox.web() == before { "before" } else { "after" };
+        assert_eq!(receipt["serving"], serves, "{event}: {receipt}: {text}");
+        // After the commit there is no way but on.
+        let (outcome, wanted) = if event == "finish" { ("finished", 0) } else { ("cancelled", 130) };
+        assert_eq!((receipt["outcome"].as_str(), code(&output)), (Some(outcome), wanted), "{event}: {text}");
+        assert!(took < std::time::Duration::from_secs(20), "{event}: {took:?}");
+        let status = json(&sandbox.run(&["status", "production", "--format", "json"]));
+        assert!(status["unfinished"].is_null(), "{event}: {status}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_recovery_does_the_rest() {
+    for event in ["prepare", "cut-over", "watch"] {
+        let sandbox = Sandbox::begin();
+        sandbox.release("one");
+        let before = sandbox.web();
+        std::fs::write(sandbox.product.path().join("web/index.html"), "two\n").unwrap();
+        let (output, receipt, took) = sandbox.interrupted(event, 2);
+        let text = told(&output);
+        assert_eq!(code(&output), 130, "{event}: {text}");
+        assert!(took < std::time::Duration::from_secs(5), "{event}: {took:?}");
+        let said = receipt["serving"].as_str().unwrap();
+        assert!(["before", "unknown", "mixed"].contains(&said), "{event}: {receipt}");
+        if said == "before" {
+            assert_eq!(sandbox.web(), before, "{event}: {text}");
+        }
+        let recovered = sandbox.run(&["recover", "production"]);
+        assert_eq!((code(&recovered), sandbox.web()), (0, before), "{event}: {}", told(&recovered));
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_rollback_and_a_recovery_on_a_known_side() {
+    let sandbox = Sandbox::begin();
+    sandbox.release("one");
+    let one = sandbox.web();
+    sandbox.release("two");
+    let two = sandbox.web();
+    let mut back = sandbox.command(&["rollback", "production", "--format", "json"]);
+    let mut back = back.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(&mut back, "watch");
+    kill(Pid::from_raw(i32::try_from(back.id()).unwrap()), Signal::SIGINT).unwrap();
+    let back = wait(back);
+    assert_eq!((code(&back), sandbox.web()), (130, two.clone()), "{}", told(&back));
+
+    std::fs::write(sandbox.product.path().join("web/index.html"), "three\n").unwrap();
+    sandbox.die_at("watch");
+    let mut recover = sandbox.command(&["recover", "production", "--format", "json"]);
+    let mut recover = recover.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(&mut recover, "roll-back");
+    let id = Pid::from_raw(i32::try_from(recover.id()).unwrap());
+    kill(id, Signal::SIGINT).unwrap();
+    kill(id, Signal::SIGTERM).unwrap();
+    let recover = wait(recover);
+    assert_eq!(code(&recover), 130, "{}", told(&recover));
+    let recovered = sandbox.run(&["recover", "production"]);
+    assert_eq!((code(&recovered), sandbox.web()), (0, two), "{}", told(&recovered));
+    assert_ne!(sandbox.web(), one);
 }

@@ -101,6 +101,8 @@ fn settled(target: &str, thing: &str, serves: Side) -> EventKind {
         serves,
         url: Some(format!("https://{thing}.example")),
         proven_from_outside: serves == Side::After,
+        served_ms: None,
+        seen_ms: None,
     }
 }
 
@@ -158,6 +160,7 @@ fn finished() -> Vec<Event> {
             outcome: Outcome::Finished,
             serving: Serving::After,
             skew_ms: Some(640),
+            skew_calls_ms: None,
             failure: None,
             hints: Vec::new(),
         },
@@ -191,6 +194,7 @@ fn rolled_back() -> Vec<Event> {
             outcome: Outcome::RolledBack,
             serving: Serving::Before,
             skew_ms: None,
+            skew_calls_ms: None,
             failure: Some(format!("verify of web: {refused}")),
             hints: Vec::new(),
         },
@@ -229,6 +233,7 @@ fn stuck() -> Vec<Event> {
             outcome: Outcome::Stuck,
             serving: Serving::Unknown,
             skew_ms: Some(1_000),
+            skew_calls_ms: None,
             failure: Some("cut-over of web: promote was refused with 409".to_owned()),
             hints: vec![
                 "cutover status production".to_owned(),
@@ -362,7 +367,7 @@ fn the_terminal_ends_a_failure_with_what_failed_what_is_live_and_what_to_type() 
       what to do  cutover status production
                   cutover recover production
                   Vercel must serve v12 on web.
-      took        18 s, the targets changed over within 1.0 s
+      took        18 s, traffic was changed for 1.0 s
     ");
 }
 
@@ -532,7 +537,7 @@ fn the_comment_of_a_failure_begins_with_what_to_do() {
     | api | fly `autoswe-api` | `v12` → `v13` | what served before · [open](https://autoswe-api.example/) |
     | web | vercel `autoswe-web` | `v12` → `v13` | what served before · [open](https://autoswe-web.example/) |
 
-    Checks: 0 passed, 1 did not.
+    Checks: 0 passed, 1 to look at.
 
     | target | check | in | verdict | seen |
     |---|---|---|---|---|
@@ -589,7 +594,7 @@ fn the_comment_of_a_failure_begins_with_what_to_do() {
     | api | fly `autoswe-api` | `v12` → `v13` | ✅ new release, proven from outside · [open](https://autoswe-api.example/) |
     | web | vercel `autoswe-web` | `v12` → `v13` | ⚠️ not known · [open](https://autoswe-web.example/) |
 
-    The targets changed over within 1.0 s.
+    Traffic was changed for 1.0 s.
 
     | gate | outcome | time | attempts |
     |---|---|--:|--:|
@@ -791,6 +796,7 @@ fn the_receipt_holds_what_the_run_did() {
       "exit_code": 3,
       "serving": "before",
       "skew_ms": null,
+      "skew_calls_ms": null,
       "failure": "verify of web: GET / of web answered 500 three times of three",
       "hints": [],
       "gates": [
@@ -825,6 +831,8 @@ fn the_receipt_holds_what_the_run_did() {
           "serves": "before",
           "url": "https://autoswe-api.example",
           "proven_from_outside": false,
+          "served_ms": null,
+          "seen_ms": null,
           "carried": false,
           "steps": [
             {
@@ -850,6 +858,8 @@ fn the_receipt_holds_what_the_run_did() {
           "serves": "before",
           "url": "https://autoswe-web.example",
           "proven_from_outside": false,
+          "served_ms": null,
+          "seen_ms": null,
           "carried": false,
           "steps": [
             {
@@ -1010,4 +1020,116 @@ fn the_json_stream_is_one_value_a_line() {
     let values: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(values.len(), gates_failed("push to main", HOSTILE).len());
     insta::assert_snapshot!(text.lines().next().unwrap(), @r#"{"at":"2026-03-04T05:06:07Z","elapsed":0,"kind":{"event":"run_started","product":"autoswe","environment":"production","commit":"1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d","trigger":"push to main"}}"#);
+}
+
+/// A release that ended with a check that fails on both sides; with one flaky check and one that it mends.
+fn held() -> Vec<Event> {
+    let mut all = made();
+    let checked = |check: &str, phase, verdict, detail: &str| EventKind::Checked {
+        target: name("web"),
+        check: check.to_owned(),
+        phase,
+        verdict,
+        detail: detail.to_owned(),
+    };
+    all.push((9_650, checked("GET /deep", Phase::Observe, Verdict::Fail, "2 of 2 failed; last: status 500")));
+    all.push((9_660, checked("GET /old", Phase::Observe, Verdict::Fail, "2 of 2 failed; last: status 404")));
+    all.extend(phase(Phase::Prepare, 9_700, 6_000, &["api", "web"], None));
+    let mends = "2 of 2, slowest 3 ms; it failed on what served before: this release mends it";
+    all.push((16_000, checked("GET /old", Phase::Verify, Verdict::Pass, mends)));
+    all.push((16_000, checked("GET /", Phase::Verify, Verdict::Flaky, "2 of 3 passed; once: status 502")));
+    let both = "2 of 2 failed; last: status 500; on what served before: 2 of 2 failed; last: status 500";
+    all.push((16_000, checked("GET /deep", Phase::Verify, Verdict::Suspect, both)));
+    all.push((18_000, settled("api", "autoswe-api", Side::Before)));
+    all.push((18_000, settled("web", "autoswe-web", Side::Before)));
+    all.push((
+        18_100,
+        EventKind::ReleaseFinished {
+            release: ReleaseId::from_text("r-20260304-050617-abcdef"),
+            outcome: Outcome::Held,
+            serving: Serving::Before,
+            skew_ms: None,
+            skew_calls_ms: None,
+            failure: Some("verify of web: the check GET /deep failed, and it fails on what served before as well".to_owned()),
+            hints: vec!["find out why GET /deep of web fails on what serves now, then release again".to_owned()],
+        },
+    ));
+    all.push((18_200, ended(Outcome::Held, 5, Serving::Before)));
+    events(all)
+}
+
+#[test]
+fn every_verdict_is_told_in_every_rendering() {
+    let (events, words) = (
+        held(),
+        [
+            "fails on what serves now",
+            "flaky: passed, but not every time",
+            "suspect: fails on what served before too",
+            "this release mends it",
+        ],
+    );
+    let report = Report::of(&events);
+    let renderings = [
+        ("terminal", terminal(&events, false), &words[..]),
+        ("actions", actions(&events), &words[..]),
+        // A pass is counted there, not listed.
+        ("comment", comment(&report, &links()), &words[..3]),
+        ("summary", summary(&report, &links()), &words[..3]),
+        ("page", html(&report), &words[..]),
+    ];
+    for (rendering, text, words) in renderings {
+        for word in words {
+            assert!(text.contains(word), "{rendering} lacks {word:?}:\n{text}");
+        }
+        assert!(
+            text.contains("The release to production is held: a check fails on what serves as well. No traffic has moved."),
+            "{rendering}"
+        );
+        assert!(!text.contains("❌ fail"), "{rendering}: no check condemns this release");
+    }
+    let receipt = serde_json::to_value(Receipt::of(&report).unwrap()).unwrap();
+    let verdicts: Vec<&str> = receipt["checks"].as_array().unwrap().iter().map(|check| check["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["fail", "fail", "pass", "flaky", "suspect"]);
+}
+
+#[test]
+fn what_nothing_shows_is_told_as_not_proven_from_outside_in_every_rendering() {
+    let mut events = finished();
+    for event in &mut events {
+        match &mut event.kind {
+            EventKind::TargetSettled { target, proven_from_outside, served_ms, seen_ms, .. } => {
+                *served_ms = Some(120);
+                *proven_from_outside = target.as_str() == "web";
+                *seen_ms = (*proven_from_outside).then_some(840);
+            }
+            EventKind::ReleaseFinished { skew_ms, skew_calls_ms, .. } => {
+                *skew_ms = Some(1_640);
+                *skew_calls_ms = Some(420);
+            }
+            _ => {}
+        }
+    }
+    let report = Report::of(&events);
+    let renderings = [
+        ("terminal", terminal(&events, false)),
+        ("actions", actions(&events)),
+        ("comment", comment(&report, &links())),
+        ("summary", summary(&report, &links())),
+        ("page", html(&report)),
+    ];
+    for (rendering, text) in renderings {
+        assert_eq!(text.matches("not proven from outside: by the platform's word").count(), 1, "{rendering}:\n{text}");
+        let skew = "he targets changed over within 1.6 s (the calls themselves took 0.4 s)";
+        assert!(text.contains(skew), "{rendering}:\n{text}");
+        assert!(matches!(rendering, "terminal" | "actions") || text.contains("proven from outside after 0.8 s"), "{rendering}:\n{text}");
+    }
+    let receipt = serde_json::to_value(Receipt::of(&report).unwrap()).unwrap();
+    assert_eq!((&receipt["skew_ms"], &receipt["skew_calls_ms"]), (&1_640.into(), &420.into()));
+    let targets = receipt["targets"].as_array().unwrap();
+    assert_eq!(
+        (&targets[0]["proven_from_outside"], &targets[0]["served_ms"], &targets[0]["seen_ms"]),
+        (&false.into(), &120.into(), &serde_json::Value::Null)
+    );
+    assert_eq!((&targets[1]["proven_from_outside"], &targets[1]["seen_ms"]), (&true.into(), &840.into()));
 }

@@ -94,6 +94,8 @@ impl Scene {
             phase,
             events: self.events.clone(),
             shutdown: Shutdown::default(),
+            changes: cutover::platform::Changes::default(),
+            turn: cutover::platform::Turn::default(),
         }
     }
 

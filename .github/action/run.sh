@@ -47,12 +47,21 @@ takes_environment() {
     if [ -n "$CUTOVER_INPUT_ENVIRONMENT" ]; then names+=("$CUTOVER_INPUT_ENVIRONMENT"); fi
 }
 
+# changed: what becomes of what somebody else changed, for every command that releases.
+changed() {
+    flag adopt "$CUTOVER_INPUT_ADOPT"
+    flag override "$CUTOVER_INPUT_OVERRIDE"
+}
+
+option journal "$CUTOVER_INPUT_JOURNAL"
+
 case "$command" in
     run)
         option environment "$CUTOVER_INPUT_ENVIRONMENT"
         option receipt "$CUTOVER_INPUT_RECEIPT"
         flag dry-run "$CUTOVER_INPUT_DRY_RUN"
         flag older "$CUTOVER_INPUT_OLDER"
+        changed
         ;;
     gates)
         option environment "$CUTOVER_INPUT_ENVIRONMENT"
@@ -72,6 +81,7 @@ case "$command" in
         option receipt "$CUTOVER_INPUT_RECEIPT"
         flag skip-gates "$CUTOVER_INPUT_SKIP_GATES"
         flag older "$CUTOVER_INPUT_OLDER"
+        changed
         each() { option only "$1"; }
         lines "$CUTOVER_INPUT_ONLY"
         needs_environment
@@ -86,17 +96,45 @@ case "$command" in
         ;;
     rollback)
         option to "$CUTOVER_INPUT_TO"
+        option reason "$CUTOVER_INPUT_REASON"
         option receipt "$CUTOVER_INPUT_RECEIPT"
+        changed
         needs_environment
         ;;
-    recover)
+    promote)
+        if [ -z "$CUTOVER_INPUT_FROM_ENVIRONMENT" ]; then fail "The command promote needs the input from-environment."; fi
+        if [ -z "$CUTOVER_INPUT_ENVIRONMENT" ]; then fail "The command promote needs the input environment."; fi
+        option from "$CUTOVER_INPUT_FROM_ENVIRONMENT"
+        option to "$CUTOVER_INPUT_ENVIRONMENT"
+        option release "$CUTOVER_INPUT_TO"
+        option reason "$CUTOVER_INPUT_REASON"
         option receipt "$CUTOVER_INPUT_RECEIPT"
+        changed
+        ;;
+    recover)
+        option product "$CUTOVER_INPUT_PRODUCT"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        takes_environment
+        ;;
+    hold)
+        option product "$CUTOVER_INPUT_PRODUCT"
+        if [ "$CUTOVER_INPUT_HOLD_OFF" = true ]; then
+            flag off true
+        else
+            flag off "$CUTOVER_INPUT_HOLD_OFF"
+            if [ -z "$CUTOVER_INPUT_REASON" ]; then fail "The command hold needs the input reason, or hold-off."; fi
+            option reason "$CUTOVER_INPUT_REASON"
+        fi
+        needs_environment
+        ;;
+    history)
+        option product "$CUTOVER_INPUT_PRODUCT"
         needs_environment
         ;;
     status) needs_environment ;;
     plan) takes_environment ;;
     check) ;;
-    *) fail "The input command must be run, gates, build, release, report, rollback, recover, plan, check or status." ;;
+    *) fail "The input command must be run, gates, build, release, report, rollback, promote, recover, hold, history, plan, check or status." ;;
 esac
 
 if [ ${#names[@]} -gt 0 ]; then arguments+=(-- "${names[@]}"); fi

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::arguments::Forward;
 use super::ask::Ask;
 use super::build::{self, Artifacts};
-use super::stage::{Means, Stage};
 use super::earlier::{self, Source};
+use super::stage::{Means, Stage};
 use super::{gates, hold, journal, preflight, recover, targets, turn};
 use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
@@ -15,7 +15,7 @@ use crate::platform::{AnyTarget, Target};
 use crate::release::journal::{Closed, Journal, State};
 use crate::release::lock::{self, Patience};
 use crate::release::plan::Shipment;
-use crate::release::{Context, Failure, Move, Plan};
+use crate::release::{Context, DriftPolicy, Failure, Move, Plan};
 
 /// What a command adds to an ask.
 #[derive(Debug, Clone, Default)]
@@ -235,7 +235,11 @@ async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, optio
         Way::Back { .. } => tell_hold(stage, environment, &opened.journal),
     }
     let mut context = stage.context(environment, String::new());
-    context.drift = options.forward.changed.policy();
+    context.drift = match (way, options.forward.changed.policy()) {
+        // A person asks for this very change of what serves, whoever made that.
+        (Way::Back { .. }, DriftPolicy::Refuse) => DriftPolicy::Override,
+        (_, policy) => policy,
+    };
     recover::first(stage, &context, &mut opened, Patience::default()).await?;
     let earlier = match way {
         Way::Back { to } => chosen(environment, &opened.journal, *to, State::previous)?,
@@ -306,7 +310,8 @@ fn reason(stage: &Stage, way: &Way<'_>, earlier: &Closed, options: &Options) -> 
 /// A hold is there so that nothing new begins; going back is what it may be there for.
 fn tell_hold(stage: &Stage, environment: &Name, journal: &Journal) {
     if let Some(hold) = &journal.state().hold {
-        let text = format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
+        let text =
+            format!("{environment} is held: {} (by {}, since {}); going back all the same.", hold.reason, hold.by.id, hold::when(hold));
         stage.events.notice(Level::Warning, "hold::going-back", text);
     }
 }

@@ -12,7 +12,7 @@ use super::stage::Stage;
 use crate::event::{Level, Phase};
 use crate::id::Name;
 use crate::image::{Digest, DirectoryArtifact, RegistryError};
-use crate::platform::{AnyTarget, Artifact, Health, Scope, Target};
+use crate::platform::{AnyTarget, Artifact, Health, Target};
 use crate::release::Context;
 use crate::release::journal::{Closed, Shipped};
 use crate::release::plan::Shipment;
@@ -83,13 +83,7 @@ enum Way {
     Rebuild(String),
 }
 
-async fn one(
-    stage: &Stage,
-    context: &Context,
-    source: &Source<'_>,
-    target: &AnyTarget,
-    shipped: &Shipped,
-) -> Result<Way, Conclusion> {
+async fn one(stage: &Stage, context: &Context, source: &Source<'_>, target: &AnyTarget, shipped: &Shipped) -> Result<Way, Conclusion> {
     let name = target.name();
     if shipped.platform != target.platform() {
         let text = format!("{name} was on {} then and is on {} now; nothing was touched", shipped.platform, target.platform());
@@ -122,15 +116,7 @@ async fn one(
 
 /// Returns whether the platform still has the revision, so that it need only be served.
 async fn is_there(context: &Context, target: &AnyTarget, shipped: &Shipped) -> bool {
-    let scope = Scope {
-        product: context.product.clone(),
-        environment: context.environment.clone(),
-        release: context.release.clone(),
-        commit: context.commit.clone(),
-        phase: Phase::Preflight,
-        events: context.events.clone(),
-        shutdown: context.shutdown.clone(),
-    };
+    let scope = context.scope(Phase::Preflight, &context.shutdown);
     matches!(target.probe(&scope, &shipped.revision).await, Ok(Health::Healthy))
 }
 
@@ -150,8 +136,10 @@ async fn reachable(stage: &Stage, target: &AnyTarget, reference: &str, digest: &
             BuildFailure::preflight(format!("{}: {error}, and an image is never built again; nothing was touched", target.name()))
                 .hint("release a commit instead: cutover release ENV")
         }
-        error => BuildFailure::preflight(format!("{}: the image cannot be made ready for {app}: {error}; nothing was touched", target.name()))
-            .hint(format!("the token must be allowed to read {from} and to push to {app}")),
+        error => {
+            BuildFailure::preflight(format!("{}: the image cannot be made ready for {app}: {error}; nothing was touched", target.name()))
+                .hint(format!("the token must be allowed to read {from} and to push to {app}"))
+        }
     };
     let copied = registry.copy(&from, app, &digest, &tag, &stage.shutdown).await.map_err(unusable)?;
     if copied {

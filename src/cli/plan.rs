@@ -48,15 +48,7 @@ pub(super) async fn run(base: Base, environment: Option<Name>) -> Ended {
     let context = stage.context(&environment, "a plan".to_owned());
     let all = targets::of(stage, &environment, &[])
         .map_err(|fault| Failure { hints: fault.hints.clone(), ..Failure::preflight(fault.to_string()) })?;
-    let scope = crate::platform::Scope {
-        product: context.product.clone(),
-        environment: environment.clone(),
-        release: context.release.clone(),
-        commit: context.commit.clone(),
-        phase: crate::event::Phase::Preflight,
-        events: context.events.clone(),
-        shutdown: context.shutdown.clone(),
-    };
+    let scope = context.scope(crate::event::Phase::Preflight, &context.shutdown);
     let mut problems = Vec::new();
     let mut moves = Vec::new();
     for target in all {

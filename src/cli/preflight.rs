@@ -30,15 +30,7 @@ async fn look(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: 
     if let Some(text) = older_than_serving(stage, context, journal).await.filter(|_| !older) {
         faults.push((text, vec!["add --older to release it all the same".to_owned()]));
     }
-    let scope = Scope {
-        product: context.product.clone(),
-        environment: context.environment.clone(),
-        release: context.release.clone(),
-        commit: context.commit.clone(),
-        phase: Phase::Preflight,
-        events: context.events.clone(),
-        shutdown: context.shutdown.clone(),
-    };
+    let scope = context.scope(Phase::Preflight, &context.shutdown);
     let answers = join_all(targets.iter().map(async |target| (target, target.preflight(&scope).await))).await;
     for (target, answer) in answers {
         match answer {

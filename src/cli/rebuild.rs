@@ -42,11 +42,13 @@ async fn make(
     root: &Path,
 ) -> Result<BTreeMap<Name, DirectoryArtifact>, Conclusion> {
     let refused = |text: String| Conclusion::refused(format!("{text}; nothing was touched"), Vec::new());
-    let loaded = load(&root.join(FILE_NAME)).map_err(|_| refused(format!("the manifest of {commit} is not one that this version reads")))?;
+    let loaded =
+        load(&root.join(FILE_NAME)).map_err(|_| refused(format!("the manifest of {commit} is not one that this version reads")))?;
     let Some(view) = loaded.manifest.in_environment(environment) else {
         return Err(refused(format!("the manifest of {commit} has no environment {environment}")));
     };
-    let then = Stage { means: Means { root: root.to_owned(), ..stage.means.clone() }, manifest: loaded.manifest.clone(), builds: stage.builds };
+    let then =
+        Stage { means: Means { root: root.to_owned(), ..stage.means.clone() }, manifest: loaded.manifest.clone(), builds: stage.builds };
     let mut wanted: Vec<(Name, PathBuf)> = Vec::new();
     for name in targets {
         let directory = view.targets.get(name).and_then(|target| target.directory()).map(Path::to_owned);
@@ -61,7 +63,8 @@ async fn make(
     let mut made = BTreeMap::new();
     for (name, directory) in wanted {
         let read = build::read_directory(&then, &name, &directory);
-        let read = read.map_err(|error| Conclusion { outcome: Outcome::PreflightFailed, ..Conclusion::refused(error.text, error.hints) })?;
+        let read =
+            read.map_err(|error| Conclusion { outcome: Outcome::PreflightFailed, ..Conclusion::refused(error.text, error.hints) })?;
         made.insert(name, read);
     }
     Ok(made)

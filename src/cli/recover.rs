@@ -18,6 +18,7 @@ use crate::release::journal::Journal;
 use crate::release::lock::{self, NoTurn, Patience, Turn};
 use crate::release::{Context, Recovered, look_at_closed, recover};
 use crate::report::comment::Links;
+use crate::trigger::Source;
 
 /// The code of the notice that there was nothing to do.
 const NOTHING: &str = "recover::nothing";
@@ -89,6 +90,8 @@ async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclu
         commit: means.trigger.tested_commit().to_owned(),
         trigger: means.trigger.to_string(),
     });
+    // A person who names it wants to know; a clock or another workflow's end comes again.
+    let asked = named.is_some() && matches!(means.trigger.source, Source::Person(_) | Source::Dispatch(_));
     let (mut conclusions, mut closed) = (Vec::new(), Vec::new());
     for Found { product, environment, opened } in found {
         let ended = match opened {
@@ -96,8 +99,8 @@ async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclu
             Err(stop) => Some(stop),
         };
         match ended {
-            // Somebody is at work on it: that is no unfinished release, unless it was asked for by name.
-            Some(held) if held.outcome == Outcome::Held && named.is_none() => tell_at_work(means, &environment, &held),
+            // Somebody is at work on it: that is no unfinished release.
+            Some(held) if held.outcome == Outcome::Held && !asked => tell_at_work(means, &environment, &held),
             Some(conclusion) => conclusions.push((environment, conclusion)),
             None => closed.push(environment.to_string()),
         }

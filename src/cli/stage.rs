@@ -116,7 +116,9 @@ impl Means {
 
     fn context(&self, product: &Name, environment: &Name, reason: String, timing: &Timing) -> Context {
         let edges = if self.settings.edges.is_empty() { timing.edges } else { self.settings.edges.len() };
-        let timing = Timing { edges, ..timing.clone() };
+        // On real platforms nobody may say that a runner is dead which is not.
+        let quarantine = self.settings.quarantine.filter(|_| self.on_embedded());
+        let timing = Timing { quarantine, edges, ..timing.clone() };
         Context {
             product: product.clone(),
             environment: environment.clone(),
@@ -129,6 +131,7 @@ impl Means {
             timing: if self.on_embedded() { rehearsed(&timing) } else { timing },
             secrets: BTreeMap::new(),
             drift: DriftPolicy::default(),
+            changes: crate::platform::Changes::default(),
         }
     }
 }

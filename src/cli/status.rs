@@ -9,7 +9,7 @@ use super::run::{Base, ready};
 use super::{Ended, Failure, Format, ask, hold, journal, pretty, put, show, targets};
 use crate::event::Phase;
 use crate::id::Name;
-use crate::platform::{Scope, Target};
+use crate::platform::Target;
 use crate::release::journal::Hold;
 use crate::report::plain;
 
@@ -78,15 +78,7 @@ pub(super) async fn run(base: Base, environment: Name) -> Ended {
     let all = targets::of(stage, &environment, &[])
         .map_err(|fault| Failure { hints: fault.hints.clone(), ..Failure::preflight(fault.to_string()) })?;
     let context = stage.context(&environment, "a look".to_owned());
-    let scope = Scope {
-        product: context.product,
-        environment: environment.clone(),
-        release: context.release,
-        commit: context.commit,
-        phase: Phase::Observe,
-        events: context.events,
-        shutdown: context.shutdown,
-    };
+    let scope = context.scope(Phase::Observe, &context.shutdown);
     let mut rows = Vec::new();
     for target in &all {
         let recorded = state.serving().and_then(|closed| closed.targets.get(target.name()));

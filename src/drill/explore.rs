@@ -137,7 +137,8 @@ fn summary(reference: &Reference, case: &Case, findings: Vec<Finding>) -> Summar
 /// Returns when the first thing went wrong, and the newest record that was known then.
 fn when_it_began(case: &Case) -> (Duration, &'static str) {
     let incident = |boundary: &String| case.schedule.incidents.iter().any(|incident| incident.boundary == *boundary);
-    let rule = |boundary: &str| case.schedule.rules.iter().any(|rule| boundary.starts_with(&format!("{}.{}", rule.platform, rule.operation)));
+    let rule =
+        |boundary: &str| case.schedule.rules.iter().any(|rule| boundary.starts_with(&format!("{}.{}", rule.platform, rule.operation)));
     let struck = case.tape.iter().find(|entry| entry.fault.is_some()).map(|entry| Duration::from_millis(entry.at_ms));
     let met = case.met.iter().find(|met| incident(&met.boundary)).map(|met| met.at);
     let beside = case.met.iter().find(|met| rule(&met.boundary)).map(|met| met.at);

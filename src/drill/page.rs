@@ -92,7 +92,8 @@ impl Page {
         let mut text = format!("# Drills of {}\n\n{}\n\n", self.product, self.verdict());
         text.push_str("| what was broken | when | how it ended | consistent after | |\n|---|---|---|---|---|\n");
         for row in &self.rows {
-            let verdict = if row.findings.is_empty() { "ok".to_owned() } else { format!("**{}** `{}`", row.findings.join("; "), row.schedule) };
+            let verdict =
+                if row.findings.is_empty() { "ok".to_owned() } else { format!("**{}** `{}`", row.findings.join("; "), row.schedule) };
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} | {} |",
@@ -107,7 +108,8 @@ impl Page {
     }
 
     fn verdict(&self) -> String {
-        let cases = format!("{} cases of {}, {} combinations of state, request, fault and ending", self.cases, self.product, self.combinations);
+        let cases =
+            format!("{} cases of {}, {} combinations of state, request, fault and ending", self.cases, self.product, self.combinations);
         match self.failed {
             0 => format!("{cases}: every one ended on one side."),
             failed => format!("{cases}: {failed} did not hold. Each can be played again by its line."),

@@ -14,6 +14,8 @@
 //! | [`fault`] | what goes wrong |
 //! | [`past`] | what the platforms were like before |
 //! | [`traffic`] | who serves which public host name |
+//! | [`history`] | what each edge would have answered at every instant |
+//! | [`client`] | users that ask whatever happens |
 //! | [`edge`] | the listeners of the public host names |
 //! | [`witness`] | who is told of every request, and may break it |
 //! | [`in_process`] | the same world without sockets |
@@ -21,12 +23,14 @@
 //! A platform folder has `state.rs` (plain state and its transitions), `routes.rs` (thin handlers) and `wire.rs` (its bodies), and is added with
 //! one line: `world.add("vercel", router, "api.vercel.com", OPERATIONS)`. Where its state can be copied it says how with `world.copies(...)`.
 
+pub mod client;
 pub mod edge;
 pub mod endpoint;
 pub mod fault;
 pub mod fly;
 pub mod github;
 pub mod ground;
+pub mod history;
 pub mod in_process;
 mod listener;
 pub mod operation;

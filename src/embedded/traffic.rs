@@ -41,6 +41,19 @@ pub struct Change {
     pub backends: Vec<String>,
     /// What each of them served then, by content.
     pub contents: Vec<String>,
+    /// Whether the host was forgotten, by every edge at once.
+    pub gone: bool,
+}
+
+/// A backend that was told to end, or ended by itself: what becomes of the requests that it had begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The backend's name.
+    pub backend: String,
+    /// When it was told, since the world began.
+    pub told: Duration,
+    /// When what it had not finished by then was cut off; equal to `told` where it got no time.
+    pub cut: Duration,
 }
 
 /// A backend that begins or ceases to answer.
@@ -67,11 +80,23 @@ pub struct Tally {
 
 type Pool = Vec<Arc<dyn Backend>>;
 
+/// Whom an edge asks.
+#[derive(Clone)]
+pub(super) enum Chosen {
+    /// It does not know the host.
+    Unknown,
+    /// Nobody serves the host.
+    Nobody,
+    /// This one, whether it still lives or not.
+    Backend(Arc<dyn Backend>),
+}
+
 #[derive(Default)]
 struct Table {
     hosts: BTreeMap<String, Vec<(Duration, Pool)>>,
     changes: Vec<Change>,
     lives: Vec<Life>,
+    ends: Vec<End>,
     tallies: BTreeMap<String, Tally>,
     lags: Vec<Duration>,
     turn: u64,
@@ -118,7 +143,7 @@ impl Traffic {
         let keep = history.iter().rposition(|(at, _)| *at <= horizon).unwrap_or(0);
         history.drain(..keep);
         history.push((now, backends));
-        table.changes.push(Change { at: now, host: host.to_owned(), backends: names, contents });
+        table.changes.push(Change { at: now, host: host.to_owned(), backends: names, contents, gone: false });
     }
 
     /// Returns whether exactly these answer for `host` now.
@@ -131,7 +156,7 @@ impl Traffic {
         let at = self.clock.elapsed();
         let mut table = lock(&self.table);
         if table.hosts.remove(host).is_some() {
-            table.changes.push(Change { at, host: host.to_owned(), backends: Vec::new(), contents: Vec::new() });
+            table.changes.push(Change { at, host: host.to_owned(), backends: Vec::new(), contents: Vec::new(), gone: true });
         }
     }
 
@@ -143,6 +168,25 @@ impl Traffic {
         if last != Some(alive) && (alive || last.is_some()) {
             table.lives.push(Life { at, backend: backend.to_owned(), alive });
         }
+    }
+
+    /// Notes that `backend` ends: what it has begun it may finish within `grace`.
+    pub fn ends(&self, backend: &str, grace: Duration) {
+        let told = self.clock.elapsed();
+        lock(&self.table).ends.push(End { backend: backend.to_owned(), told, cut: told.saturating_add(grace) });
+    }
+
+    /// Returns how a request that `backend` began at `begun` and would finish at `until` was cut off, if it was.
+    ///
+    /// A program that is told to end finishes what it has begun, and is killed when its time is over: that is what the kill timeout is for.
+    pub fn cut(&self, backend: &str, begun: Duration, until: Duration) -> Option<End> {
+        let of = |end: &&End| end.backend == backend && end.told >= begun && end.cut < until;
+        lock(&self.table).ends.iter().find(of).cloned()
+    }
+
+    /// Returns the newest end of `backend` since `begun`.
+    pub(super) fn ended(&self, backend: &str, begun: Duration) -> Option<End> {
+        lock(&self.table).ends.iter().rev().find(|end| end.backend == backend && end.told >= begun).cloned()
     }
 
     /// Returns every beginning and ceasing of a backend so far, in order.
@@ -197,17 +241,30 @@ impl Traffic {
 
     /// Answers `request` for `host` as `edge` would; round robin among the backends the edge believes in.
     pub async fn ask(&self, edge: usize, host: &str, request: Request<Body>) -> Response<Body> {
-        let Some(pool) = self.pool(edge, host) else {
-            return plain(StatusCode::NOT_FOUND, format!("embedded edge {edge}: no app, deployment or alias is called {host}\n"));
-        };
-        let chosen = self.choose(host, &pool);
+        let chosen = self.chosen(edge, host);
+        self.ask_this(edge, host, chosen, request).await
+    }
+
+    /// Returns whom `edge` asks next for `host`.
+    pub(super) fn chosen(&self, edge: usize, host: &str) -> Chosen {
+        match self.pool(edge, host) {
+            None => Chosen::Unknown,
+            Some(pool) => self.choose(host, &pool).map_or(Chosen::Nobody, Chosen::Backend),
+        }
+    }
+
+    /// Answers `request` for `host` as `edge` would that has chosen already.
+    pub(super) async fn ask_this(&self, edge: usize, host: &str, chosen: Chosen, request: Request<Body>) -> Response<Body> {
         let response = match chosen {
-            None => plain(StatusCode::SERVICE_UNAVAILABLE, format!("embedded edge {edge}: nothing serves {host} now\n")),
-            Some(backend) if !backend.alive() => plain(
+            Chosen::Unknown => {
+                plain(StatusCode::NOT_FOUND, format!("embedded edge {edge}: no app, deployment or alias is called {host}\n"))
+            }
+            Chosen::Nobody => plain(StatusCode::SERVICE_UNAVAILABLE, format!("embedded edge {edge}: nothing serves {host} now\n")),
+            Chosen::Backend(backend) if !backend.alive() => plain(
                 StatusCode::BAD_GATEWAY,
                 format!("embedded edge {edge}: {} is routed to for {host} but does not answer any more\n", backend.name()),
             ),
-            Some(backend) => {
+            Chosen::Backend(backend) => {
                 let response = backend.answer(request).await;
                 *lock(&self.table).tallies.entry(host.to_owned()).or_default().by_backend.entry(backend.name()).or_default() += 1;
                 response

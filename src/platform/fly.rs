@@ -36,6 +36,7 @@ use tokio::time::Instant;
 
 use self::client::{FlyClient, TOKEN_HINT};
 pub use self::endpoints::FlyEndpoints;
+use self::fleet::Fleet;
 use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
@@ -55,6 +56,11 @@ const POLL: Duration = Duration::from_secs(1);
 const READ_LAG: Duration = Duration::from_secs(3);
 /// How long a machine is looked for after a lost answer, before its creation is repeated: longer than [`READ_LAG`].
 const LOOKUP_WINDOW: Duration = Duration::from_secs(5);
+
+/// Returns so many machines, as a person says it.
+fn in_number(machines: usize) -> String {
+    if machines == 1 { "1 machine".to_owned() } else { format!("{machines} machines") }
+}
 
 /// What an app is released with.
 #[derive(Debug, Clone)]
@@ -147,6 +153,8 @@ struct Memory {
     record: Option<ReleaseRecord>,
     /// Whether the last `serve` was forward.
     went_forward: bool,
+    /// The machines as they were last observed, and when.
+    looked: Option<(Instant, Fleet)>,
 }
 
 impl FlyTarget {
@@ -224,7 +232,10 @@ impl Target for FlyTarget {
     }
 
     async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError> {
-        Ok(observing::observed(scope, &self.fleet().await?))
+        let fleet = self.fleet().await?;
+        let observed = observing::observed(scope, &fleet);
+        self.memory().looked = Some((Instant::now(), fleet));
+        Ok(observed)
     }
 
     async fn digest_of(&self, artifact: &Artifact, before: &Observed) -> Result<RevisionDigest, PlatformError> {

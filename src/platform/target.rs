@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
-use super::{Differences, Observed, PlatformError, Reach, Revision, Settings};
+use super::{Changes, Differences, Observed, PlatformError, Reach, Revision, Settings, Turn};
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -31,6 +31,10 @@ pub struct Scope {
     pub events: Events,
     /// Ends waits: at `Drain` no *new* change forward is begun and waits end with `Cancelled`. The way back is given a fresh one.
     pub shutdown: Shutdown,
+    /// Where calls that change users' traffic are noted.
+    pub changes: Changes,
+    /// When such calls may begin.
+    pub turn: Turn,
 }
 
 impl Scope {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::handle::Journal;
-pub use self::state::{Closed, Hold, Impossible, Open, Shipped, Stage, State, fold};
+pub use self::state::{Closed, Hold, Impossible, Open, Reached, Shipped, Stage, State, fold};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
@@ -145,7 +145,7 @@ pub struct Begun {
     /// The targets in the order of cutting over, carried ones included.
     pub targets: Vec<TargetRecord>,
     /// Whether what the targets serve was changed by somebody else since the last release and is accepted as the state to go back to.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopts: bool,
 }
 

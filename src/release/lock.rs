@@ -62,7 +62,7 @@ pub struct Abandoned {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NoTurn {
     /// The wait is over and the other release is not.
-    #[error("{owner} has been releasing {environment} since {since}; waited {waited:?} for it, and nothing was touched")]
+    #[error("{owner} has been releasing {environment} since {since}{}; nothing was touched", patience(*.waited))]
     TimedOut {
         /// Who holds the environment, with the address where a person can look.
         owner: String,
@@ -82,6 +82,16 @@ pub enum NoTurn {
     /// The journal cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Returns how long was waited, where it was.
+fn patience(waited: Duration) -> String {
+    if waited < Duration::from_secs(1) { String::new() } else { format!(", and is not done after {} s of waiting", waited.as_secs()) }
+}
+
+/// Returns a span in the seconds that people read.
+fn seconds(span: Duration) -> String {
+    format!("{} s", span.as_secs())
 }
 
 /// Waits until it is this run's turn. Nothing is written: a turn is taken by appending, and only one append can win.
@@ -108,13 +118,13 @@ pub async fn turn(context: &Context, journal: &mut Journal, census: &dyn Census,
         }
         if said.is_none_or(|said| said.elapsed() >= SAID) {
             let text = format!(
-                "Waiting for the release {} of {} by {}; it is {}. This run has waited {:?} and waits {:?} at most.",
+                "Waiting for the release {} of {} by {}; it is {}. This run has waited {} and waits {} at most.",
                 open.begun.release,
                 context.environment,
                 named(&open.owner),
                 open.stage.in_words(),
-                began.elapsed(),
-                patience.limit
+                seconds(began.elapsed()),
+                seconds(patience.limit)
             );
             context.events.notice(Level::Note, "lock::waiting", text);
             said = Some(Instant::now());
@@ -135,7 +145,8 @@ pub async fn turn(context: &Context, journal: &mut Journal, census: &dyn Census,
 
 /// Returns why the owner of an open release is gone, if it is.
 async fn abandoned(context: &Context, journal: &Journal, census: &dyn Census, open: &Open) -> Option<Abandoned> {
-    let late = context.timing.late;
+    let late = context.timing.quarantine.unwrap_or(context.timing.late);
+    let whole = context.timing.quarantine.unwrap_or(journal.ownership().terms().term + context.timing.late);
     if !journal.outlives_the_machine() {
         // The kernel has given us the lock of this machine: the process that had it is gone, and only its last requests may still land.
         return Some(Abandoned { because: "its process has ended".to_owned(), quarantine: late });
@@ -143,7 +154,6 @@ async fn abandoned(context: &Context, journal: &Journal, census: &dyn Census, op
     if open.owner.id == journal.owner().id {
         return Some(Abandoned { because: "it is this job's own, from before".to_owned(), quarantine: late });
     }
-    let whole = journal.ownership().terms().term + late;
     if open.stuck {
         return Some(Abandoned { because: "its owner gave up and said so".to_owned(), quarantine: late });
     }

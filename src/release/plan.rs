@@ -42,6 +42,8 @@ pub struct Planned {
     pub target: AnyTarget,
     /// What it is to ship.
     pub shipment: Shipment,
+    /// The targets that must serve before it, whether or not they are part of the release.
+    pub needs: Vec<Name>,
     /// How it is judged.
     pub checks: Vec<Check>,
     /// What it serves.
@@ -189,7 +191,7 @@ fn short(artifact: &Artifact) -> String {
 
 /// Decides whether a target moves: not if what it would serve is, by content, what it serves.
 async fn decide(scope: &crate::platform::Scope, each: Move, before: Observed) -> Result<Planned, crate::platform::PlatformError> {
-    let Move { target, shipment, checks, .. } = each;
+    let Move { target, shipment, checks, after: needs } = each;
     let (carried, after) = match &shipment {
         Shipment::New(artifact) => {
             let digest = target.digest_of(artifact, &before).await?;
@@ -202,7 +204,7 @@ async fn decide(scope: &crate::platform::Scope, each: Move, before: Observed) ->
             (serves, there.then(|| shipped.revision.clone()))
         }
     };
-    Ok(Planned { target, shipment, checks, before, carried, after })
+    Ok(Planned { target, shipment, needs, checks, before, carried, after })
 }
 
 /// Puts targets into the order of cutting over.

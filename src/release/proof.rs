@@ -12,36 +12,62 @@ use super::plan::Planned;
 use super::{Failure, Release};
 use crate::event::{EventKind, Phase};
 use crate::http::{Platform, Via};
+use crate::id::Name;
 use crate::manifest::Check;
 use crate::platform::{Artifact, Revision, Target};
 
 /// Where an uploaded directory shows its revision.
 pub(super) const WELL_KNOWN: &str = "/.well-known/cutover.json";
 
+/// What a target's public address showed.
+#[derive(Debug)]
+pub(super) struct Proof {
+    /// The target.
+    pub(super) target: Name,
+    /// Its public address, if it has one.
+    pub(super) url: Option<String>,
+    /// Whether that address itself showed the revision, at every edge.
+    pub(super) from_outside: bool,
+}
+
 impl Release<'_> {
-    /// Waits until every moved target's public address shows its new revision, and notes which ones cannot.
-    pub(super) async fn prove_all(&mut self) -> Result<(), Failure> {
-        let results = join_all(self.plan.moving().map(|planned| self.prove(planned))).await;
-        for result in results {
-            let (name, url, from_outside) = result?;
-            if let Some(url) = url {
-                self.context.events.emit(EventKind::Proven { target: name.clone(), url, from_outside });
+    /// Waits until a moved target's public address shows its new revision, where anything there shows it.
+    pub(super) async fn prove(&self, planned: &Planned) -> Result<Proof, Failure> {
+        let target = planned.target.name().clone();
+        let (Some(url), Some(revision)) = (planned.target.public_url(), &planned.after) else {
+            return Ok(Proof { target, url: None, from_outside: false });
+        };
+        let from_outside = match showing(planned) {
+            Some(check) => self.confirm(planned, &check, &url, revision).await?,
+            None => false,
+        };
+        Ok(Proof { target, url: Some(url), from_outside })
+    }
+
+    /// Proves at the end of *watch* what could not be proven while it cut over: an address that can show its revision and never did is refused,
+    /// whatever its other checks say.
+    pub(super) async fn prove_the_rest(&mut self) -> Result<(), Failure> {
+        let unseen = |planned: &&Planned| self.reached.get(planned.target.name()).is_none_or(|reached| !reached.proven);
+        let rest = self.plan.moving().filter(|planned| planned.target.public_url().is_some() && showing(planned).is_some()).filter(unseen);
+        let proofs = join_all(rest.map(|planned| self.prove(planned))).await;
+        for proof in proofs {
+            let proof = proof.map_err(|failure| Failure { phase: Phase::Watch, ..failure })?;
+            if !proof.from_outside {
+                let text = "its address can show which revision it serves, and never showed the new one".to_owned();
+                return Err(Failure::said(Phase::Watch, Some(&proof.target), text));
             }
-            self.proven.insert(name, from_outside);
+            self.tell_proof(&proof);
+            self.reached.entry(proof.target).or_default().proven = true;
         }
         Ok(())
     }
 
-    async fn prove(&self, planned: &Planned) -> Result<(crate::id::Name, Option<String>, bool), Failure> {
-        let name = planned.target.name().clone();
-        let (Some(url), Some(revision)) = (planned.target.public_url(), &planned.after) else {
-            return Ok((name, None, false));
-        };
-        let Some(check) = showing(planned) else {
-            return Ok((name, Some(url), false));
-        };
-        let shown = self.confirm(planned, &check, &url, revision).await?;
-        Ok((name, Some(url), shown))
+    /// Tells what a target's address showed.
+    pub(super) fn tell_proof(&self, proof: &Proof) {
+        if let Some(url) = &proof.url {
+            let (target, from_outside) = (proof.target.clone(), proof.from_outside);
+            self.context.events.emit(EventKind::Proven { target, url: url.clone(), from_outside });
+        }
     }
 
     /// Asks until every edge has shown the revision in one round, or the limit is over.

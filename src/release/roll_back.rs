@@ -145,7 +145,8 @@ impl Way<'_> {
             return Vec::new();
         }
         let text = format!(
-            "What served before serves again. For {wait:?} something that was sent before may still arrive; then everything is looked at once more."
+            "What served before serves again. For {} s something that was sent before may still arrive; then everything is looked at once more.",
+            wait.as_secs()
         );
         self.context.events.notice(Level::Note, "release::second-look", text);
         tokio::select! {

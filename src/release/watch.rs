@@ -29,7 +29,7 @@ impl Release<'_> {
                 round += 1;
                 let left = release.context.timing.watch.saturating_sub(began.elapsed());
                 if left.is_zero() {
-                    return Ok(());
+                    return release.prove_the_rest().await;
                 }
                 tokio::select! {
                     biased;

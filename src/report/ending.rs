@@ -2,7 +2,7 @@
 
 use super::words::{count, list, side};
 use super::{Report, model::TargetReport};
-use crate::event::{Outcome, Serving, Side};
+use crate::event::{Outcome, Serving, Side, Verdict};
 
 /// How good the news is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,9 @@ fn headline(report: &Report, environment: &str) -> String {
         }
         Some(Outcome::Stuck) => format!("The release to {environment} is stuck: a person is needed."),
         Some(Outcome::PreflightFailed) => "The preflight failed; nothing was touched.".to_owned(),
+        Some(Outcome::Held) if report.checks.iter().any(|check| check.verdict == Verdict::Suspect) => {
+            format!("The release to {environment} is held: a check fails on what serves as well. No traffic has moved.")
+        }
         Some(Outcome::Held) => format!("No release of {environment} can begin now; nothing was touched."),
         Some(Outcome::Cancelled) => "The run was cancelled.".to_owned(),
     }

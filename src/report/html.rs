@@ -4,7 +4,7 @@ use super::Report;
 use super::ending::{Ending, Tone};
 use super::model::{GateReport, PhaseReport};
 use super::plain::plain;
-use super::words::{phase, short_commit, short_digest, side, size, took};
+use super::words::{condemns, phase, proof, short_commit, short_digest, side, size, skew, took, verdict};
 use crate::event::{Level, Side, Verdict};
 
 /// The style of the page; light or dark as the reader's system asks.
@@ -64,7 +64,7 @@ fn opening(report: &Report, ending: &Ending, title: &str) -> String {
     facts.push(format!("started by {}", escape(&report.trigger)));
     facts.extend(report.started.map(|started| escape(&started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())));
     facts.push(took(u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX)));
-    facts.extend(report.skew_ms.map(|skew| format!("targets changed over within {}", took(skew))));
+    facts.extend(skew(report));
     let mut rows = Vec::new();
     rows.extend(ending.failed.as_ref().map(|failed| ("What failed", lines(failed))));
     rows.push(("Live now", escape(&ending.live)));
@@ -86,11 +86,7 @@ fn targets(report: &Report) -> String {
             |label: &Option<String>| label.as_deref().map_or_else(|| "nothing".to_owned(), |it| format!("<code>{}</code>", escape(it)));
         let (before, after) = (label(&target.before), label(&target.after));
         let change = if target.carried { format!("{before}, unchanged") } else { format!("{before} → {after}") };
-        let proven = match (target.serves, target.proven_from_outside) {
-            (Side::After, true) => ", proven from outside",
-            (Side::After, false) => ", by the platform's word",
-            _ => "",
-        };
+        let proven = proof(target).map(|how| format!(", {how}")).unwrap_or_default();
         let class = match target.serves {
             Side::After => "good",
             Side::Before => "calm",
@@ -146,12 +142,12 @@ fn images(report: &Report) -> String {
 
 fn checks(report: &Report) -> String {
     let rows = report.checks.iter().map(|check| {
-        let (class, verdict) = match check.verdict {
-            Verdict::Pass => ("good", "pass"),
-            Verdict::Fail => ("bad", "fail"),
-            Verdict::Flaky => ("calm", "flaky"),
-            Verdict::Suspect => ("calm", "suspect"),
+        let class = match check.verdict {
+            Verdict::Pass => "good",
+            Verdict::Fail if condemns(check) => "bad",
+            Verdict::Fail | Verdict::Flaky | Verdict::Suspect => "calm",
         };
+        let verdict = verdict(check.phase, check.verdict);
         vec![
             check.target.to_string(),
             format!("<code>{}</code>", escape(&check.check)),

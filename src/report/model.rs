@@ -42,6 +42,8 @@ pub struct Report {
     pub checks: Vec<CheckReport>,
     /// From the first change of traffic to the last confirmation from outside.
     pub skew_ms: Option<u64>,
+    /// From the first call that changed traffic to the answer of the last one, those of the way back included.
+    pub skew_calls_ms: Option<u64>,
     /// How the run ended; `None` while it runs.
     pub outcome: Option<Outcome>,
     /// What serves now.
@@ -134,6 +136,12 @@ pub struct TargetReport {
     pub url: Option<String>,
     /// Whether that address itself showed the revision; otherwise it is the platform's word.
     pub proven_from_outside: bool,
+    /// How long after the first change of traffic its platform said that it serves the new revision.
+    #[serde(default)]
+    pub served_ms: Option<u64>,
+    /// How long after the first change of traffic its address had shown the new revision at every edge.
+    #[serde(default)]
+    pub seen_ms: Option<u64>,
     /// Whether it was to stay as it is.
     #[serde(default)]
     pub carried: bool,
@@ -201,6 +209,7 @@ impl Default for Report {
             phases: Vec::new(),
             checks: Vec::new(),
             skew_ms: None,
+            skew_calls_ms: None,
             outcome: None,
             // Until a release moves something, what served before serves.
             serving: Serving::Before,
@@ -272,10 +281,11 @@ impl Report {
             EventKind::TargetFinished { .. } | EventKind::Proven { .. } | EventKind::TargetSettled { .. } => {
                 self.fold_target(&event.kind, now);
             }
-            EventKind::ReleaseFinished { outcome, serving, skew_ms, failure, hints, .. } => {
+            EventKind::ReleaseFinished { outcome, serving, skew_ms, skew_calls_ms, failure, hints, .. } => {
                 self.outcome = Some(*outcome);
                 self.serving = *serving;
                 self.skew_ms = *skew_ms;
+                self.skew_calls_ms = *skew_calls_ms;
                 self.failure.clone_from(failure);
                 self.hints.clone_from(hints);
             }
@@ -359,7 +369,7 @@ impl Report {
                     self.targets[index].url.get_or_insert_with(|| url.clone());
                 }
             }
-            EventKind::TargetSettled { target, before, after, serves, url, proven_from_outside } => {
+            EventKind::TargetSettled { target, before, after, serves, url, proven_from_outside, served_ms, seen_ms } => {
                 if let Some(index) = find(&mut self.targets, target) {
                     let known = &mut self.targets[index];
                     known.before.clone_from(before);
@@ -367,6 +377,8 @@ impl Report {
                     known.serves = *serves;
                     known.url = url.clone().or(known.url.take());
                     known.proven_from_outside = *proven_from_outside;
+                    known.served_ms = *served_ms;
+                    known.seen_ms = *seen_ms;
                 }
             }
             _ => {}
@@ -398,6 +410,8 @@ fn target(summary: &TargetSummary) -> TargetReport {
         serves: Side::Before,
         url: summary.url.clone(),
         proven_from_outside: false,
+        served_ms: None,
+        seen_ms: None,
         carried: summary.carried,
         steps: Vec::new(),
     }

@@ -53,6 +53,9 @@ pub struct Receipt {
     pub serving: Serving,
     /// From the first change of traffic to the last confirmation from outside; `null` when traffic never changed.
     pub skew_ms: Option<u64>,
+    /// From the first call that changed traffic to the answer of the last one, those of the way back included.
+    #[serde(default)]
+    pub skew_calls_ms: Option<u64>,
     /// Why the run did not finish.
     #[serde(default)]
     pub failure: Option<String>,
@@ -121,6 +124,7 @@ impl Receipt {
             exit_code,
             serving: report.serving,
             skew_ms: report.skew_ms,
+            skew_calls_ms: report.skew_calls_ms,
             failure: report.failure,
             hints: report.hints,
             gates: report.gates,
@@ -150,6 +154,7 @@ impl Receipt {
             phases: self.phases,
             checks: self.checks,
             skew_ms: self.skew_ms,
+            skew_calls_ms: self.skew_calls_ms,
             outcome: Some(self.outcome),
             serving: self.serving,
             exit_code: Some(self.exit_code),

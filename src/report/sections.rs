@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::ending::{Ending, Tone};
 use super::markdown::{block, cell_code, code, link, text};
 use super::model::{GateReport, NoticeReport, TargetReport};
-use super::words::{count, phase, short_commit, short_digest, size, took};
+use super::words::{capital, condemns, count, phase, proof, short_commit, short_digest, size, skew, took, verdict};
 use super::{Report, timeline};
 use crate::event::{Level, Side, Verdict};
 
@@ -177,8 +177,8 @@ fn targets(report: &Report) -> Option<String> {
         let change = if target.carried { format!("{before}, unchanged") } else { format!("{before} → {after}") };
         let _ = writeln!(out, "| {} | {} {} | {change} | {} |", target.name, target.platform, cell_code(&cut(&target.thing)), live(target));
     }
-    if let Some(skew) = report.skew_ms {
-        let _ = writeln!(out, "\nThe targets changed over within {}.", took(skew));
+    if let Some(skew) = skew(report) {
+        let _ = writeln!(out, "\n{}.", capital(&skew));
     }
     Some(out)
 }
@@ -195,11 +195,7 @@ fn live(target: &TargetReport) -> String {
         Side::Neither => "⚠️ something else",
         Side::Unknown => "⚠️ not known",
     };
-    let proven = match (target.serves, target.proven_from_outside) {
-        (Side::After, true) => ", proven from outside",
-        (Side::After, false) => ", by the platform's word",
-        _ => "",
-    };
+    let proven = proof(target).map(|how| format!(", {how}")).unwrap_or_default();
     let address = target.url.as_deref().map(|url| format!(" · {}", link("open", url))).unwrap_or_default();
     format!("{serves}{proven}{address}")
 }
@@ -211,16 +207,12 @@ fn checks(report: &Report) -> Option<String> {
         return (passed > 0).then(|| format!("{} passed.\n", count(passed, "check")));
     }
     let mut out = format!(
-        "Checks: {passed} passed, {} did not.\n\n| target | check | in | verdict | seen |\n|---|---|---|---|---|\n",
+        "Checks: {passed} passed, {} to look at.\n\n| target | check | in | verdict | seen |\n|---|---|---|---|---|\n",
         suspicious.len()
     );
     for check in suspicious.iter().take(50) {
-        let verdict = match check.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Fail => "❌ fail",
-            Verdict::Flaky => "flaky",
-            Verdict::Suspect => "suspect: fails on what serves now too",
-        };
+        let sign = if condemns(check) { "❌ " } else { "⚠️ " };
+        let verdict = format!("{sign}{}", verdict(check.phase, check.verdict));
         let (asked, seen) = (cell_code(&cut(&check.check)), text(&cut(&check.detail)));
         let _ = writeln!(out, "| {} | {asked} | {} | {verdict} | {seen} |", check.target, phase(check.phase));
     }

@@ -7,9 +7,10 @@ use anstyle::{AnsiColor, Style};
 
 use super::Report;
 use super::ending::{Ending, Tone, is_quiet};
+use super::model::TargetReport;
 use super::plain::{coloured, lines, plain};
-use super::words::{phase, short_commit, short_digest, size, took};
-use crate::event::{Event, EventKind, GateOutcome, Level, Phase, TargetSummary, Verdict};
+use super::words::{phase, proof, short_commit, short_digest, size, skew, took, verdict as verdict_in_words};
+use crate::event::{Event, EventKind, GateOutcome, Level, Phase, Side, TargetSummary, Verdict};
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -111,17 +112,22 @@ pub(super) fn tell(event: &Event) -> Telling {
         EventKind::TargetFinished { target, duration, failure: Some(reason), .. } => {
             result(vec![format!("  {BAD}✗{BAD:#} {target}: {}{}", plain(reason), faint(*duration))])
         }
-        EventKind::Checked { target, check, verdict, detail, .. } => {
+        EventKind::Checked { target, check, phase, verdict, detail } => {
             let (sign, style) = match verdict {
                 Verdict::Pass => ("✓", GOOD),
-                Verdict::Fail => ("✗", BAD),
-                Verdict::Flaky | Verdict::Suspect => ("?", WARN),
+                Verdict::Fail if *phase > Phase::Observe => ("✗", BAD),
+                Verdict::Fail | Verdict::Flaky | Verdict::Suspect => ("?", WARN),
             };
-            let line = format!("  {style}{sign}{style:#} {target} {} {FAINT}{}{FAINT:#}", plain(check), plain(detail));
+            // A pass and a plain failure are seen by their signs.
+            let word = match (verdict, verdict_in_words(*phase, *verdict)) {
+                (Verdict::Pass, _) | (Verdict::Fail, "fail") => String::new(),
+                (_, word) => format!(" {style}{word}{style:#}"),
+            };
+            let line = format!("  {style}{sign}{style:#} {target} {}{word} {FAINT}{}{FAINT:#}", plain(check), plain(detail));
             Telling { lines: vec![line], result: *verdict != Verdict::Pass }
         }
         EventKind::Proven { target, url, from_outside } => {
-            let how = if *from_outside { "shows the release" } else { "does not show which release it is; the platform says so" };
+            let how = if *from_outside { "shows the release" } else { "shows no release: not proven from outside, by the platform's word" };
             passing(vec![format!("  {target} {FAINT}{} {how}{FAINT:#}", plain(url))])
         }
         EventKind::TargetSettled { .. } | EventKind::ReleaseFinished { .. } | EventKind::RunFinished { .. } => Telling::default(),
@@ -148,14 +154,22 @@ pub(super) fn tell_end(report: &Report) -> Vec<String> {
         out.push(row("live now", &ending.live));
     }
     if report.release.is_some() {
-        out.extend(report.targets.iter().filter_map(|target| Some(row("", &format!("{} {}", target.name, target.url.as_deref()?)))));
+        let unproven = |target: &TargetReport| {
+            let claims = !target.carried && target.serves == Side::After && !target.proven_from_outside;
+            if claims { proof(target).map(|how| format!(" ({how})")).unwrap_or_default() } else { String::new() }
+        };
+        let shown = report.targets.iter().filter(|target| target.url.is_some() || !unproven(target).is_empty());
+        out.extend(shown.map(|target| {
+            let address = target.url.as_deref().map(|url| format!(" {url}")).unwrap_or_default();
+            row("", &format!("{}{address}{}", target.name, unproven(target)))
+        }));
     }
     let heading = |index| if index == 0 { "what to do" } else { "" };
     out.extend(ending.next.iter().enumerate().map(|(index, next)| row(heading(index), next)));
     out.extend(ending.undo.iter().map(|command| row("to undo it", command)));
     let mut facts = took(u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX));
-    if let Some(skew) = report.skew_ms {
-        let _ = write!(facts, ", the targets changed over within {}", took(skew));
+    if let Some(skew) = skew(report) {
+        let _ = write!(facts, ", {skew}");
     }
     out.push(format!("  {FAINT}{:<12}{facts}{FAINT:#}", "took"));
     out

@@ -1,6 +1,8 @@
 //! Figures and states in words, the same in every rendering.
 
-use crate::event::{Phase, Side};
+use super::Report;
+use super::model::{CheckReport, TargetReport};
+use crate::event::{Outcome, Phase, Side, Verdict};
 
 /// Returns how long something took: "0.8 s", "42 s", "3 min 05 s", "1 h 02 min".
 pub(super) fn took(milliseconds: u64) -> String {
@@ -50,6 +52,51 @@ pub(super) fn side(side: Side) -> &'static str {
         Side::Neither => "neither the new release nor what it served before",
         Side::Unknown => "not known",
     }
+}
+
+/// Returns a verdict as it is shown beside its check. What fails before anything is prepared fails on what serves, which no release did.
+pub(super) fn verdict(phase: Phase, verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Flaky => "flaky: passed, but not every time",
+        Verdict::Fail if phase <= Phase::Observe => "fails on what serves now",
+        Verdict::Fail => "fail",
+        Verdict::Suspect => "suspect: fails on what served before too",
+    }
+}
+
+/// Returns whether a check speaks against the new release alone.
+pub(super) fn condemns(check: &CheckReport) -> bool {
+    check.verdict == Verdict::Fail && check.phase > Phase::Observe
+}
+
+/// Returns by what it is known that a target serves the new release; `None` where nobody claims that it does.
+pub(super) fn proof(target: &TargetReport) -> Option<String> {
+    match (target.serves, target.proven_from_outside, target.seen_ms) {
+        (Side::After, true, Some(after)) => Some(format!("proven from outside after {}", took(after))),
+        (Side::After, true, None) => Some("proven from outside".to_owned()),
+        (Side::After, false, _) if target.carried => Some("by the platform's word".to_owned()),
+        (Side::After, false, _) => Some("not proven from outside: by the platform's word".to_owned()),
+        _ => None,
+    }
+}
+
+/// Returns how long users could get either side, as a sentence without its end: seen from outside, and by the calls alone.
+pub(super) fn skew(report: &Report) -> Option<String> {
+    let seen = took(report.skew_ms?);
+    let calls = report.skew_calls_ms.map(|calls| format!(" (the calls themselves took {})", took(calls))).unwrap_or_default();
+    Some(match report.outcome {
+        Some(Outcome::Finished) | None => format!("the targets changed over within {seen}{calls}"),
+        // Nobody knows when it will be on one side again.
+        Some(Outcome::Stuck) => format!("traffic was changed for {seen}{calls}"),
+        Some(_) => format!("traffic was on two sides for {seen} at most{calls}"),
+    })
+}
+
+/// Returns the text with a capital at its beginning.
+pub(super) fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// Returns "1 gate" or "2 gates".

@@ -281,6 +281,7 @@ impl Runner {
             timing: Timing { watch: Duration::from_secs(2), ..Timing::default() },
             secrets: BTreeMap::new(),
             drift: cutover::release::DriftPolicy::default(),
+            changes: cutover::platform::Changes::default(),
         };
         Self { context, heard }
     }

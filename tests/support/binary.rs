@@ -74,7 +74,11 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// Begins a sandbox of the small product, in which an earlier release serves.
     pub(crate) fn begin() -> Self {
-        let product = Product::new();
+        Self::of(Product::new())
+    }
+
+    /// Begins a sandbox of a product.
+    pub(crate) fn of(product: Product) -> Self {
         let mut command = cutover(&["sandbox", product.path().to_str().unwrap(), "--earlier", "--quiet", "--format", "json"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -54,7 +54,6 @@ pub(crate) fn begun() -> Entry {
         release: ReleaseId::from_text("r-20261121-050000-abcdef"),
         commit: "c".repeat(40),
         reason: "push to main by alma: Größe, \"quoted\"\n{not: the record}".to_owned(),
-        adopts: false,
         targets: vec![target],
     }))
 }

@@ -87,7 +87,8 @@ pub fn incidents() -> [(When, Act); 7] {
 
 /// Returns every incident for which others come in; the stale runner only where another machine can read the journal.
 pub fn company(shared: bool) -> Vec<(When, Act)> {
-    let mut company = vec![(When::Before, Act::Release), (When::Before, Act::Recover), (When::After, Act::Crash), (When::Before, Act::Person)];
+    let mut company =
+        vec![(When::Before, Act::Release), (When::Before, Act::Recover), (When::After, Act::Crash), (When::Before, Act::Person)];
     if shared {
         let still = [(When::Before, 20), (When::After, 20), (When::Before, 200), (When::After, 500)];
         company.extend(still.map(|(when, seconds)| (when, Act::Forsake(Duration::from_secs(seconds)))));

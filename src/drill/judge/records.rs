@@ -48,9 +48,10 @@ fn fencing(case: &Case, findings: &mut Findings) {
     for taken in case.ledger.iter().filter(|record| record.entry == "taken_over") {
         let until = taken.at + Terms::default().term;
         let own = |boundary: &str| boundary.starts_with("fly.") || boundary.starts_with("vercel.");
-        let late = case.met.iter().find(|met| {
-            met.sender != 0 && met.sender < taken.writer && met.at > until && own(&met.boundary) && !is_read(&met.boundary)
-        });
+        let late = case
+            .met
+            .iter()
+            .find(|met| met.sender != 0 && met.sender < taken.writer && met.at > until && own(&met.boundary) && !is_read(&met.boundary));
         if let Some(met) = late {
             let text = format!("runner {} sent {} at {:?}, taken over at {:?}", met.sender, met.boundary, met.at, taken.at);
             findings.add(Invariant::Fencing, text);

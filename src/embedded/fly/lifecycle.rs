@@ -193,6 +193,7 @@ impl Inner {
             (restarting, config::auto_destroy(&machine.config), machine.epoch)
         });
         let Some((restarting, auto_destroy, epoch)) = outcome else { return };
+        self.ground.traffic.ends(id, Duration::ZERO);
         let (app, id) = (app.to_owned(), id.to_owned());
         if restarting {
             self.later(pace.restart, move |me| async move { me.boot(app, id, epoch).await });
@@ -232,6 +233,7 @@ impl Inner {
             Some((order, machine.epoch))
         });
         let Some((order, epoch)) = order.flatten() else { return };
+        self.ground.traffic.ends(id, order.grace());
         let (me, app, id) = (Arc::clone(self), app.to_owned(), id.to_owned());
         self.ground.spawn(async move {
             let code = me.quit(&order).await;
@@ -272,6 +274,9 @@ impl Inner {
             (running, order, machine.epoch)
         });
         let Some((running, order, epoch)) = order else { return };
+        if running {
+            self.ground.traffic.ends(id, order.grace());
+        }
         let (me, app, id) = (Arc::clone(self), app.to_owned(), id.to_owned());
         self.ground.spawn(async move {
             if running {
@@ -309,6 +314,9 @@ impl Inner {
             Some((running, order, machine.epoch))
         });
         let Some((running, order, epoch)) = order.flatten() else { return };
+        if running {
+            self.ground.traffic.ends(id, Duration::ZERO);
+        }
         let (me, app, id) = (Arc::clone(self), app.to_owned(), id.to_owned());
         self.ground.spawn(async move {
             if running {
@@ -376,6 +384,11 @@ struct Quit {
 }
 
 impl Quit {
+    /// Returns how long the program may go on with what it has begun.
+    fn grace(&self) -> Duration {
+        if self.kill || self.signal == "SIGKILL" { Duration::ZERO } else { self.timeout }
+    }
+
     fn new(machine: &Machine, signal: Option<&str>, timeout: Option<Duration>, kill: bool, name: String) -> Self {
         let stop = machine.config.get("stop_config");
         let configured = stop.and_then(|stop| config::text(stop, "signal"));

@@ -179,6 +179,9 @@ impl Fly {
 
     /// Sets a machine's `host_status`; anything but `ok` takes it out of routing and hides its configuration, as for a dead host.
     pub fn host(&self, app: &str, machine: &str, status: &'static str) {
+        if status != "ok" {
+            self.inner.ground.traffic.ends(machine, std::time::Duration::ZERO);
+        }
         self.inner.change(app, machine, |machine, _| machine.host_status = status);
     }
 

@@ -108,6 +108,18 @@ impl GitHub {
     /// Makes `world` answer for [`AUTHORITY`].
     pub fn add_to(&self, world: &World) {
         world.add(PLATFORM, routes::router(self.clone()), AUTHORITY, routes::name);
+        let shared = Arc::downgrade(&self.shared);
+        world.copies(PLATFORM, AUTHORITY, move || {
+            let copy = Self { shared: shared.upgrade()? }.copy();
+            // A copy of the copy for each request: what one request does there, the next must not see.
+            Some(Arc::new(move || routes::router(copy.copy())))
+        });
+    }
+
+    /// Returns the same state in surroundings of its own.
+    fn copy(&self) -> Self {
+        let (state, usage) = (Mutex::new(self.state().clone()), Mutex::new(self.usage().clone()));
+        Self { shared: Arc::new(Shared { ground: self.ground().aside(), state, usage }) }
     }
 
     /// Changes the switches.

@@ -9,7 +9,7 @@ use super::repository::Git;
 use super::switch::Switches;
 
 /// Everything one embedded GitHub remembers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub(super) switches: Switches,
     pub(super) tokens: BTreeMap<String, Token>,
@@ -27,7 +27,7 @@ impl State {
 }
 
 /// A repository.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Repository {
     pub(super) id: i64,
     pub(super) owner: String,

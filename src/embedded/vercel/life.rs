@@ -1,6 +1,7 @@
 //! What happens by itself: builds go through their states, domains are assigned, promotions and rollbacks move hostnames one by one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha1::{Digest, Sha1};
 
@@ -223,6 +224,7 @@ impl Vercel {
         let Some(deployment) = state.deployments.remove(id) else { return };
         self.ground().traffic.remove(&deployment.url);
         self.ground().traffic.lives(id, false);
+        self.ground().traffic.ends(id, Duration::ZERO);
         for host in state.hosts_of(id) {
             state.aliases.remove(&host);
             self.ground().traffic.remove(&host);

@@ -37,14 +37,7 @@ impl Registry {
     /// Each blob is mounted, which moves no byte (distribution specification, "Mounting a blob from another repository"), or, where the
     /// registry does not, fetched in pieces and pushed. Idempotent: everything is named by its content. Errors: [`RegistryError::Gone`] when
     /// `from` does not have it; an index of several images is refused, since nothing that cutover pushed is one.
-    pub async fn copy(
-        &self,
-        from: &str,
-        repository: &str,
-        digest: &Digest,
-        tag: &str,
-        shutdown: &Shutdown,
-    ) -> Result<bool, RegistryError> {
+    pub async fn copy(&self, from: &str, repository: &str, digest: &Digest, tag: &str, shutdown: &Shutdown) -> Result<bool, RegistryError> {
         tokio::select! {
             biased;
             () = shutdown.at_least(Level::Drain) => Err(RegistryError::Cancelled),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::content::config_digest;
 use super::fleet::Fleet;
 use super::hints::{Hints, MachineHint, runs};
+use super::in_number;
 use super::machine_config::MachineConfig;
 use super::rendering::{self, Image, Rendering, Slot};
 use super::stamp;
@@ -55,7 +56,7 @@ impl FlyTarget {
         let awaited = machines.iter().zip(&slots).filter(|(_, slot)| slot.launch);
         let awaited: Vec<Awaited> =
             awaited.map(|(machine, _)| Awaited { id: machine.id.clone(), after: 0, version: machine.instance_id.clone() }).collect();
-        scope.step(&self.settings.target, format!("{} machines created, waiting for their checks", machines.len()));
+        scope.step(&self.settings.target, format!("{} created, waiting for what is checked", in_number(machines.len())));
         self.await_healthy(scope, &awaited).await?;
         let hints = machines.iter().zip(&slots).map(|(machine, slot)| MachineHint {
             launched: slot.launch,

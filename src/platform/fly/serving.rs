@@ -12,6 +12,7 @@ use super::content::config_digest;
 use super::fleet::Fleet;
 use super::health::{Word, autostarts, judge};
 use super::hints::{Hints, MachineHint};
+use super::in_number;
 use super::machine_config::MachineConfig;
 use super::observing::observed;
 use super::rendering::{Image, Rendering, Slot, intent};
@@ -103,18 +104,37 @@ impl FlyTarget {
     pub(super) async fn serve_revision(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
         let hints = Hints::of(revision, &self.settings.app)?;
         let back = scope.phase == Phase::RollBack;
-        let fleet = self.fleet().await?;
+        let fleet = self.fleet_to_serve(scope).await?;
         let moves = Moves::plan(&fleet, &hints, back);
         self.refuse_if_all_gone(&moves, &hints, revision)?;
-        if !moves.nothing() {
+        let changes = !moves.nothing();
+        if changes {
             self.unless_cancelled(scope, "serve")?;
-            let result = Box::pin(self.serve_under_leases(scope, revision, &hints, moves)).await;
-            self.drop_leases().await;
-            result?;
+            if let Err(error) = Box::pin(self.serve_under_leases(scope, revision, &hints, moves)).await {
+                self.drop_leases().await;
+                return Err(error);
+            }
         }
-        let observed = self.confirm(scope, &hints).await?;
+        // What waits for this target need not wait for leases to be given back as well.
+        let give_back = async {
+            if changes {
+                self.drop_leases().await;
+            }
+        };
+        let (observed, ()) = futures_util::future::join(self.confirm(scope, &hints), give_back).await;
+        let observed = observed?;
         self.memory().went_forward = !back;
         Ok(observed)
+    }
+
+    /// Returns the machines, as they were observed a moment ago if they were: right before cutting over everything is looked at anyway, and a
+    /// list more would hold up the next one, since lists may be read once a second. Leases show what has changed in between.
+    async fn fleet_to_serve(&self, scope: &Scope) -> Result<Fleet, PlatformError> {
+        let looked = self.memory().looked.take();
+        match looked {
+            Some((at, fleet)) if scope.phase == Phase::CutOver && at.elapsed() < POLL => Ok(fleet),
+            _ => self.fleet().await,
+        }
     }
 
     async fn serve_under_leases(&self, scope: &Scope, revision: &Revision, hints: &Hints, mut moves: Moves) -> Result<(), PlatformError> {
@@ -122,7 +142,14 @@ impl FlyTarget {
             // Somebody changed a machine between the list and the lease.
             moves = Moves::plan(&self.fleet().await?, hints, scope.phase == Phase::RollBack);
         }
-        self.under_leases(self.converge(scope, revision, hints, &moves)).await
+        let work = async {
+            if scope.turn.wait(&scope.shutdown).await {
+                moves = Moves::plan(&self.fleet().await?, hints, scope.phase == Phase::RollBack);
+            }
+            self.unless_cancelled(scope, "serve")?;
+            self.converge(scope, revision, hints, &moves).await
+        };
+        self.under_leases(work).await
     }
 
     async fn converge(&self, scope: &Scope, revision: &Revision, hints: &Hints, moves: &Moves) -> Result<(), PlatformError> {
@@ -138,9 +165,10 @@ impl FlyTarget {
         if moves.cordon.is_empty() {
             return Ok(());
         }
-        scope.step(&self.settings.target, format!("taking {} old machines out of routing", moves.cordon.len()));
+        scope.step(&self.settings.target, format!("taking {} of before out of routing", in_number(moves.cordon.len())));
         self.each(&moves.cordon, async |machine| {
-            let cordoned = self.client.cordon_machine(app, &machine.id, self.nonce(&machine.id).as_deref()).await;
+            let nonce = self.nonce(&machine.id);
+            let cordoned = scope.changes.during(self.client.cordon_machine(app, &machine.id, nonce.as_deref())).await;
             self.memory().cordoned.insert(machine.id.clone(), Instant::now());
             // A machine on a dead host serves nobody; it is cordoned as well as can be.
             if machine.host_is_well() { cordoned } else { Ok(()) }
@@ -153,12 +181,13 @@ impl FlyTarget {
             return Ok(());
         }
         self.unless_cancelled(scope, "uncordon_machine")?;
-        scope.step(&self.settings.target, format!("registering {} machines", ids.len()));
+        scope.step(&self.settings.target, format!("registering {}", in_number(ids.len())));
         self.each(ids, async |id| {
             // From here on users may know it, whatever the answer says.
             self.memory().unseen.remove(*id);
             self.memory().cordoned.remove(*id);
-            self.client.uncordon_machine(&self.settings.app, id, self.nonce(id).as_deref()).await
+            let nonce = self.nonce(id);
+            scope.changes.during(self.client.uncordon_machine(&self.settings.app, id, nonce.as_deref())).await
         })
         .await
     }
@@ -213,7 +242,7 @@ impl FlyTarget {
             current_version: machine.instance_id.clone(),
             min_secrets_version: None,
         };
-        let version = self.update(hint, &body).await?;
+        let version = scope.changes.during(self.update(hint, &body)).await?;
         if hint.launched {
             let awaited = Awaited { id: hint.id.clone(), after: machine.newest_event(), version };
             Box::pin(self.await_healthy(scope, &[awaited])).await?;
@@ -337,7 +366,7 @@ impl FlyTarget {
                 return Err(self.timed_out("unserve", "the machines leaving routing", CONFIRM_LIMIT));
             }
             self.each(&registered, async |machine| {
-                self.client.cordon_machine(&self.settings.app, &machine.id, None).await?;
+                scope.changes.during(self.client.cordon_machine(&self.settings.app, &machine.id, None)).await?;
                 self.memory().cordoned.entry(machine.id.clone()).or_insert_with(Instant::now);
                 Ok(())
             })

@@ -10,6 +10,7 @@ use super::api::Waited;
 use super::fleet::Fleet;
 use super::health::{Word, autostarts, has_checks, judge, life_began};
 use super::hints::Hints;
+use super::in_number;
 use super::wire::Machine;
 use super::{CONCURRENCY, FlyTarget, POLL, READ_LAG};
 use crate::http::Platform;
@@ -100,7 +101,7 @@ impl FlyTarget {
             let words = self.words(&fleet, awaited).await?;
             let well = words.iter().filter(|word| **word == Word::Healthy).count();
             if well != told {
-                scope.step(&self.settings.target, format!("{well} of {} machines healthy", awaited.len()));
+                scope.step(&self.settings.target, format!("{well} of {} healthy", in_number(awaited.len())));
                 told = well;
             }
             if well == words.len() {

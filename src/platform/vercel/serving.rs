@@ -35,6 +35,13 @@ impl VercelTarget {
                 self.may_go_on(scope)?;
             }
             let verb = self.verb(scope, id).await?;
+            let stale = scope.turn.wait(&scope.shutdown).await;
+            if scope.phase != Phase::RollBack {
+                self.may_go_on(scope)?;
+            }
+            if stale {
+                continue;
+            }
             match self.move_to(scope, &project, verb, id).await {
                 Ok(()) => {}
                 Err(error) if error.ambiguous() => last = Some(error),
@@ -108,7 +115,7 @@ impl VercelTarget {
     async fn move_to(&self, scope: &Scope, project: &Project, verb: Verb, id: &str) -> Result<(), PlatformError> {
         let known = project.last_alias_request.as_ref();
         scope.step(&self.settings.target, format!("asks for the {} to {id}", verb.in_words()));
-        match self.client.request_move(verb, &project.id, id).await {
+        match scope.changes.during(self.client.request_move(verb, &project.id, id)).await {
             Ok(Moved::Requested) => self.follow_move(scope, verb, id, known, true).await,
             Ok(Moved::Queued) => {
                 let text = "the promotion waits behind a rolling release: no traffic has moved".to_owned();
@@ -128,7 +135,7 @@ impl VercelTarget {
             Err(error) if verb == Verb::RollBack && matches!(error.kind, PlatformErrorKind::Refused(_)) => {
                 // Plans limit how far back a rollback reaches; a promotion of the same deployment rebuilds nothing either.
                 scope.step(&self.settings.target, format!("the rollback is refused, asking for the promotion: {}", error.kind));
-                match self.client.request_move(Verb::Promote, &project.id, id).await {
+                match scope.changes.during(self.client.request_move(Verb::Promote, &project.id, id)).await {
                     Ok(Moved::Requested) => self.follow_move(scope, Verb::Promote, id, known, true).await,
                     _ => Err(error),
                 }

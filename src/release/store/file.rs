@@ -57,7 +57,7 @@ impl FileStore {
     /// Opens the journal and takes the environment's lock on this machine, which the kernel gives back when the process ends however it ends;
     /// the folder is created if it is not there. Errors: [`StoreError::Held`] when another process has the lock.
     pub fn open(path: &Path, owner: &Owner) -> Result<Self, StoreError> {
-        fs::create_dir_all(folder_of(path)).map_err(|source| failed(path, "created", source))?;
+        make_folder(folder_of(path)).map_err(|source| failed(path, "created", source))?;
         let lock = take_lock(&path.with_extension("lock"), owner)?;
         let mut store = Self { lock: Some(lock), ..Self::unread(path) };
         store.read_on(&mut store.file()?)?;
@@ -87,7 +87,7 @@ impl FileStore {
     fn file(&self) -> Result<File, StoreError> {
         let io = |what| move |source| failed(&self.path, what, source);
         let folder = folder_of(&self.path);
-        fs::create_dir_all(folder).map_err(io("created"))?;
+        make_folder(folder).map_err(io("created"))?;
         let existed = self.path.exists();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path).map_err(io("opened"))?;
         if !existed {
@@ -246,6 +246,21 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     };
     let paths = read.map(|entry| entry.map(|entry| entry.path()));
     paths.collect::<Result<_, _>>().map_err(|source| failed(folder, "listed", source))
+}
+
+/// Makes a folder and those above it that are missing, each of them surely there after a power failure: the entry of each is fsynced in the
+/// folder above it.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder(above)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(above)?.sync_all()
 }
 
 fn failed(path: &Path, what: &'static str, source: std::io::Error) -> StoreError {
