@@ -104,5 +104,6 @@ impl MachineHint {
 ///
 /// A state that nobody knows yet counts as running: a machine too many costs a little, one too few costs users.
 pub(super) fn runs(machine: &Machine) -> bool {
-    !["created", "stopped", "stopping", "suspended", "suspending", "destroyed", "destroying", "launch_failed"].contains(&machine.state.as_str())
+    !["created", "stopped", "stopping", "suspended", "suspending", "destroyed", "destroying", "launch_failed"]
+        .contains(&machine.state.as_str())
 }
