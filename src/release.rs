@@ -13,6 +13,7 @@ mod baseline;
 mod check;
 mod cut_over;
 pub mod drift;
+mod ending;
 mod finish;
 pub mod journal;
 pub mod lock;
@@ -30,17 +31,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use drift::DriftPolicy;
+pub use ending::{Ending, Settled};
 pub use plan::{Move, Plan, Planned};
 pub use recover::{Afterwards, Recovered, look_at_closed, recover};
 
-use self::journal::{Begun, Entry, Journal, Open, Stage, TargetRecord};
+use self::journal::{Begun, Entry, Journal, Open, Stage};
 use self::roll_back::NotBack;
 use self::store::StoreError;
-use crate::event::{EventKind, Events, Level, Outcome, Phase, Serving, Side};
+use crate::event::{EventKind, Events, Level, Outcome, Phase};
 use crate::http::Transport;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{AnyTarget, Changes, PlatformError, PlatformErrorKind, Revision, Scope, Target};
+use crate::platform::{AnyTarget, Changes, PlatformError, PlatformErrorKind, Scope, Target};
 use crate::shutdown::{self, Shutdown};
 
 /// What a release belongs to and works with.
@@ -200,54 +202,6 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// How a release ended.
-#[derive(Debug, Clone)]
-pub struct Ending {
-    /// The outcome.
-    pub outcome: Outcome,
-    /// Why, unless it finished.
-    pub failure: Option<Failure>,
-    /// What serves over all targets.
-    pub serving: Serving,
-    /// What each target serves, in the order of cutting over.
-    pub targets: Vec<Settled>,
-    /// From the first change of traffic to the last confirmation from outside, in milliseconds; `None` when traffic never changed. Where the
-    /// release went back nobody asks from outside: then the platforms' last answer counts.
-    pub skew_ms: Option<u64>,
-    /// From the first call that changed traffic to the answer of the last one, those of the way back included, in milliseconds.
-    pub skew_calls_ms: Option<u64>,
-    /// Commands for a person, when stuck.
-    pub commands: Vec<String>,
-}
-
-impl Ending {
-    /// Returns whether it ended before it began, because another run's record stands where its first one should.
-    pub fn lost_its_turn(&self) -> bool {
-        self.outcome == Outcome::PreflightFailed && self.failure.as_ref().is_some_and(|failure| failure.overtaken)
-    }
-}
-
-/// What one target serves at the end.
-#[derive(Debug, Clone)]
-pub struct Settled {
-    /// The target.
-    pub name: Name,
-    /// What it served before.
-    pub before: Option<Revision>,
-    /// What it was to serve.
-    pub after: Option<Revision>,
-    /// Which it serves.
-    pub serves: Side,
-    /// Its public address.
-    pub url: Option<String>,
-    /// Whether that address itself showed the revision.
-    pub proven_from_outside: bool,
-    /// How long after the first change of traffic its platform said that it serves the new revision, in milliseconds.
-    pub served_ms: Option<u64>,
-    /// How long after the first change of traffic its address had shown the new revision at every edge, in milliseconds.
-    pub seen_ms: Option<u64>,
-}
-
 /// A release about to run: its plan, its targets and its journal.
 #[derive(Debug)]
 pub struct Release<'a> {
@@ -390,137 +344,6 @@ impl<'a> Release<'a> {
 
     fn open(&self) -> Option<&Open> {
         self.journal.state().open.as_ref()
-    }
-
-    /// Asks every target once more what it serves, so that the ending tells the truth and not the intention.
-    async fn end(self, outcome: Outcome, failure: Option<Failure>) -> Ending {
-        let settled = futures_util::future::join_all(self.plan.targets.iter().map(|planned| self.settle(planned, outcome))).await;
-        let serving = serving(&settled);
-        let commands = if outcome == Outcome::Stuck { self.commands(&settled) } else { Vec::new() };
-        for target in &settled {
-            self.context.events.emit(EventKind::TargetSettled {
-                target: target.name.clone(),
-                before: target.before.as_ref().map(|revision| revision.label.clone()),
-                after: target.after.as_ref().map(|revision| revision.label.clone()),
-                serves: target.serves,
-                url: target.url.clone(),
-                proven_from_outside: target.proven_from_outside,
-                served_ms: target.served_ms,
-                seen_ms: target.seen_ms,
-            });
-        }
-        let release = self.context.release.clone();
-        // After a whole cut over the way back is another spread, and the longer one counts; else both are one.
-        let rest = self.context.changes.span();
-        let skew_ms = self.skew.max(rest).map(millis);
-        let skew_calls_ms = self.skew_calls.max(rest).map(millis);
-        self.context.events.emit(EventKind::ReleaseFinished {
-            release,
-            outcome,
-            serving,
-            skew_ms,
-            skew_calls_ms,
-            failure: failure.as_ref().map(ToString::to_string),
-            hints: failure.iter().flat_map(|failure| failure.hints.clone()).chain(commands.clone()).collect(),
-        });
-        Ending { outcome, failure, serving, targets: settled, skew_ms, skew_calls_ms, commands }
-    }
-
-    async fn settle(&self, planned: &Planned, outcome: Outcome) -> Settled {
-        let target = &planned.target;
-        let reached = self.reached.get(target.name()).copied().unwrap_or_default();
-        let record = self.record(planned);
-        let scope = self.context.scope(Phase::Observe, &Shutdown::default());
-        let (before, after) = (record.before_revision().cloned(), record.after.clone());
-        // After a second signal nothing more is asked: the end comes at once, and says that it does not know.
-        let asked = async {
-            tokio::select! {
-                biased;
-                () = self.context.shutdown.at_least(shutdown::Level::Now) => None,
-                observed = tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)) => Some(observed),
-            }
-        };
-        let serves = match asked.await.unwrap_or(Ok(Err(cancelled(target, "observe")))) {
-            Ok(Ok(observed)) => side(&observed, before.as_ref(), after.as_ref(), outcome),
-            Ok(Err(_)) | Err(_) => Side::Unknown,
-        };
-        Settled {
-            name: target.name().clone(),
-            before,
-            after,
-            serves,
-            url: target.public_url(),
-            proven_from_outside: serves == Side::After && reached.proven,
-            served_ms: reached.served.map(millis),
-            seen_ms: reached.seen.map(millis),
-        }
-    }
-
-    /// Returns the journal's record of a target where the release is open, else the plan's own.
-    fn record(&self, planned: &Planned) -> TargetRecord {
-        let name = planned.target.name();
-        let from_journal = self.open().and_then(|open| open.begun.targets.iter().find(|record| record.name == *name));
-        let mut record = from_journal.cloned().unwrap_or_else(|| planned.record());
-        if record.after.is_none() {
-            record.after.clone_from(&planned.after);
-        }
-        record
-    }
-
-    fn commands(&self, settled: &[Settled]) -> Vec<String> {
-        let environment = &self.context.environment;
-        let mut commands = vec![format!("cutover status {environment}"), format!("cutover recover {environment}")];
-        commands.extend(settled.iter().filter(|target| target.serves != Side::Before).filter_map(|target| {
-            let planned = self.plan.targets.iter().find(|planned| planned.target.name() == &target.name)?;
-            Some(format!("# {} ({} on {}) must serve {}", target.name, planned.target.thing(), planned.target.platform(), {
-                target.before.as_ref().map_or("nothing", |revision| revision.label.as_str())
-            }))
-        }));
-        commands
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// How long the last look at a target may take.
-const OBSERVE_LIMIT: Duration = Duration::from_secs(30);
-
-/// Returns which side a target serves; of two equal sides the one that the outcome means.
-fn side(observed: &crate::platform::Observed, before: Option<&Revision>, after: Option<&Revision>, outcome: Outcome) -> Side {
-    let forward = matches!(outcome, Outcome::Finished | Outcome::Carried);
-    let equals = |revision: Option<&Revision>| match (observed.serving.as_slice(), revision) {
-        ([], None) => true,
-        ([], Some(_)) | (_, None) => false,
-        (serving, Some(revision)) => serving.iter().all(|weighted| weighted.revision.same_content(revision)),
-    };
-    let is_after = after.is_some() && equals(after);
-    match (equals(before), is_after) {
-        (true, true) => {
-            if forward {
-                Side::After
-            } else {
-                Side::Before
-            }
-        }
-        (true, false) => Side::Before,
-        (false, true) => Side::After,
-        (false, false) => Side::Neither,
-    }
-}
-
-/// Returns what serves over all targets.
-fn serving(settled: &[Settled]) -> Serving {
-    let all = |side| settled.iter().all(|target| target.serves == side);
-    if all(Side::After) {
-        Serving::After
-    } else if all(Side::Before) {
-        Serving::Before
-    } else if settled.iter().any(|target| target.serves == Side::Unknown) {
-        Serving::Unknown
-    } else {
-        Serving::Mixed
     }
 }
 

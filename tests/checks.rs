@@ -412,9 +412,9 @@ fn slow(bench: &Bench, jitter: u64, seed: u64) {
         let latency = Latency { base: Duration::from_millis(200 - jitter / 2), jitter: Duration::from_millis(jitter) };
         bench.world.ground().faults.latency(platform, latency);
     }
-    (0..seed).for_each(|_| {
+    for _ in 0..seed {
         let _ = bench.world.ground().chance.next();
-    });
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
 //! The failure matrix: everything is broken at every point, and the world ends on one side.
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -59,8 +59,6 @@ impl Release<'_> {
             }
             release.look_again().await?;
             release.append(Phase::CutOver, Entry::Cutting).await?;
-            // A placeholder of a first release was a change as well, and is no part of this moment.
-            let _ = release.context.changes.take();
             let (reached, result) = release.move_all().await;
             release.reached = reached;
             result?;

@@ -9,7 +9,7 @@ use super::plan::{Planned, Shipment};
 use super::{Failure, Release};
 use crate::event::{EventKind, Level, Phase};
 use crate::id::Name;
-use crate::platform::{Artifact, PlainGet, PlatformError, Revision, Scope, Target};
+use crate::platform::{Artifact, Changes, PlainGet, PlatformError, Revision, Scope, Target};
 use crate::shutdown::{Level as Urgency, Shutdown};
 
 impl Release<'_> {
@@ -104,7 +104,8 @@ impl Release<'_> {
     /// Gives a target that serves nothing, and could not go back to that, something to go back to.
     async fn placeholders(&mut self) -> Result<BTreeMap<Name, Revision>, Failure> {
         let mut placeholders = BTreeMap::new();
-        let scope = self.context.scope(Phase::Prepare, &self.context.shutdown);
+        // A placeholder changes what users get, and is no part of the moment in which the targets do.
+        let scope = Scope { changes: Changes::default(), ..self.context.scope(Phase::Prepare, &self.context.shutdown) };
         for planned in self.plan.targets.iter_mut().filter(|planned| !planned.carried && planned.before.serving.is_empty()) {
             if planned.target.capabilities().unserve {
                 continue;
