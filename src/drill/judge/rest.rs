@@ -74,7 +74,7 @@ fn live(case: &Case, findings: &mut Findings) {
     findings.expect(last.writes == 0 && last.records == 0, Invariant::Live, || {
         format!("the last recovery made {} changes and wrote {} records", last.writes, last.records)
     });
-    if let Some(failure) = case.recoveries.iter().filter_map(|ended| ended.word.failure.as_ref()).next() {
+    if let Some(failure) = case.recoveries.iter().find_map(|ended| ended.word.failure.as_ref()) {
         findings.add(Invariant::Live, format!("a recovery failed although nothing went wrong any more: {failure}"));
     }
 }
