@@ -52,6 +52,9 @@ use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::shutdown::Level;
 
+/// How far a read may lag behind what was changed (guess: nothing is documented; the vendor's client asks again for as long).
+const READ_LAG: Duration = Duration::from_secs(5);
+
 /// What a target deploys.
 #[derive(Debug, Clone)]
 pub enum VercelSource {
@@ -158,6 +161,10 @@ struct Memory {
     name: Option<String>,
     /// When production was last seen to have moved to what was asked for.
     moved: Option<Instant>,
+    /// When a move was last asked for.
+    asked: Option<Instant>,
+    /// When a deployment was last made.
+    made: Option<Instant>,
 }
 
 impl VercelTarget {

@@ -35,7 +35,7 @@ fn intent_first(case: &Case, findings: &mut Findings) {
             .is_some_and(|record| matches!(record.stage, Some(Stage::Cutting | Stage::RollingBack | Stage::Committed | Stage::Finishing)));
         // Where nothing serves, nobody sees a placeholder take its place.
         let placeholder = case.schedule.beginning == Beginning::First
-            && entry.operation == "promote"
+            && ["promote", "roll_back"].contains(&entry.operation.as_str())
             && known.is_some_and(|record| record.stage == Some(Stage::Begun));
         findings.expect(announced || placeholder, Invariant::IntentFirst, || {
             format!("{} came after {:?}", entry.boundary, known.map(|record| (record.entry, record.stage)))
