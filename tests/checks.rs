@@ -21,11 +21,14 @@ use serde_json::json;
 use crate::support::bench::{APP, Bench, Kind, Runner, Users, get, site_digest};
 use crate::support::wire::InProcess;
 
+/// What a call is answered with, where it is not the world's own answer.
+type Script = Box<dyn Fn(&Call) -> Option<(u16, String)> + Send + Sync>;
+
 /// A wire on which public requests are answered as a test wants, once it is told to.
 pub(crate) struct Scripting {
     inner: InProcess,
     pub(crate) on: AtomicBool,
-    script: Box<dyn Fn(&Call) -> Option<(u16, String)> + Send + Sync>,
+    script: Script,
     pub(crate) asked: Mutex<Vec<String>>,
 }
 
@@ -273,7 +276,7 @@ async fn one_probe_never_decides() {
     // Every third asking fails, on both sides alike.
     let wire = Scripting::new(&bench, move |call| {
         let deep = call.url.path() == "/deep";
-        deep.then(|| (if nth.fetch_add(1, Ordering::SeqCst) % 3 == 0 { 500 } else { 200 }, "deep".to_owned()))
+        deep.then(|| (if nth.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) { 500 } else { 200 }, "deep".to_owned()))
     });
     let runner = Runner::new(&bench, "r-2", wire);
     let moves = with(newer(&mut bench, &runner), "front", &get("/deep", None));
@@ -379,7 +382,9 @@ async fn where_nothing_shows_the_revision_that_is_said() {
     let bench = Bench::new().await;
     let runner = Runner::new(&bench, "r-1", bench.wire());
     let mut moves = runner.moves(&bench);
-    moves.iter_mut().for_each(|each| each.checks.retain(|check| !check.proves_revision()));
+    for each in &mut moves {
+        each.checks.retain(|check| !check.proves_revision());
+    }
     let ending = go(&bench, &runner, moves).await;
     assert_eq!(ending.outcome, Outcome::Finished, "{:?}", ending.failure);
     let proven: BTreeMap<_, _> = ending.targets.iter().map(|settled| (settled.name.as_str(), settled.proven_from_outside)).collect();

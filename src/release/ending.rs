@@ -146,6 +146,10 @@ impl Release<'_> {
         let name = planned.target.name();
         let from_journal = self.open().and_then(|open| open.begun.targets.iter().find(|record| record.name == *name));
         let mut record = from_journal.cloned().unwrap_or_else(|| planned.record());
+        // A placeholder may serve whose record did not land any more: it is what a first release goes back to.
+        if record.before.serving.is_empty() {
+            record.before.clone_from(&planned.before);
+        }
         if record.after.is_none() {
             record.after.clone_from(&planned.after);
         }

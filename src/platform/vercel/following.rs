@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{READ_LAG, VercelTarget};
 use super::wire::{Deployment, Progress};
+use super::{READ_LAG, VercelTarget};
 use crate::event::Level;
 use crate::platform::{PlatformError, PlatformErrorKind, Scope};
 

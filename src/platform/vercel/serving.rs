@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{READ_LAG, VercelTarget};
 use super::api::{Moved, Verb};
 use super::hints::Hints;
 use super::wire::{Progress, Project};
+use super::{READ_LAG, VercelTarget};
 use crate::event::Phase;
 use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope};
 
