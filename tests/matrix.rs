@@ -3,6 +3,8 @@
 //! How many cases are played is in `MATRIX_CASES` (for each of the stages; 60 unless it says otherwise); a failing case prints the one line that
 //! holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
