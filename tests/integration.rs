@@ -20,7 +20,6 @@ mod journal;
 mod lock;
 mod manifest;
 mod mask;
-mod matrix;
 mod network;
 mod openapi;
 mod people;

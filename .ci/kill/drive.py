@@ -7,6 +7,7 @@ A case is a request by its name and a moment of it, or the tearing of a journal'
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -51,8 +52,10 @@ class Driver:
             )  # fmt: skip
 
         async def kill():
+            # By its id: the library would look first whether it has ended, and take its exit code away from whoever waits for it.
             if process.returncode is None:
-                process.send_signal(signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
             await process.wait()
 
         run.kill = kill
@@ -207,29 +210,23 @@ class Driver:
 
 
 class Torn:
-    """Kills right before the first request after a record was written, and cuts that record short."""
+    """Kills right before the first request after a release's record number `record`, and cuts the journal in the middle of that record."""
 
     def __init__(self, journal, record, cut):
-        self.journal, self.record, self.cut, self.fell = journal, record, cut, False
-        self.known, self.size, self.kill = None, None, None
+        self.journal, self.record, self.cut, self.fell, self.kill = journal, record, cut, False, None
+        self.old = journal.bytes().count(b"\n")
 
     async def __call__(self, seen):
-        size = len(self.journal.bytes())
-        if self.size is None:
-            self.size, self.known = size, 0
-        if size != self.size and not self.fell:
-            self.size, self.known = size, self.known + 1
-            if self.known == self.record:
-                self.fell = True
-                await self.kill()
-                self.journal.tear(self.cut)
+        if not self.fell and self.journal.bytes().count(b"\n") >= self.old + self.record:
+            await self.kill()
+            self.ended()
         return self.fell
 
     def ended(self):
-        """The last record is followed by no request; it is torn when its writer has ended. Returns whether anything was torn."""
-        if not self.fell and self.size is not None and len(self.journal.bytes()) != self.size and self.known + 1 == self.record:
+        """Tears the record, once it is there: the last one is followed by no request. Returns whether it was torn."""
+        if not self.fell and self.journal.bytes().count(b"\n") >= self.old + self.record:
             self.fell = True
-            self.journal.tear(self.cut)
+            self.journal.tear(self.old + self.record, self.cut)
         return self.fell
 
 
@@ -295,6 +292,24 @@ async def again_cases(drivers, run, chance):
     return found
 
 
+async def control(driver):
+    """The judge must refuse a world that was broken on purpose, and accept it before."""
+    for breaking in ("break_side", "break_leftover", "break_setting"):
+        inventory = await asyncio.to_thread(driver.world.inventory)
+        records = await asyncio.to_thread(driver.journal.newest)
+        words = (driver.serving, inventory, release_of(records), False, 0, {})
+        await driver.judge(*words)
+        await asyncio.to_thread(getattr(driver.world, breaking))
+        await asyncio.sleep(0.5)
+        try:
+            await driver.judge(*words)
+        except Wrong as wrong:
+            print(f"control, {breaking}: refused, {str(wrong)[:110]}", flush=True)
+        else:
+            raise SystemExit(f"the judge accepts a world after {breaking}")
+        await driver.anew()
+
+
 async def work(driver, queue, tally, until):
     while queue and time.monotonic() < until:
         group, case = queue.pop(0)
@@ -347,8 +362,12 @@ async def main():
         queue = [(group, case) for group, cases in groups.items() for case in cases]
         queue += [case for pair in itertools.zip_longest(*last) for case in pair if case]
         groups |= {group: cases for group, cases in zip(("again", "reads"), ([case for _, case in cases] for cases in last), strict=True) if cases}
+        if not words.only and words.journal == "file":
+            others = asyncio.create_task(control(drivers.pop()))
+        else:
+            others = None
         tally, until = {}, began + words.seconds
-        await asyncio.gather(*(work(driver, queue, tally, until) for driver in drivers))
+        await asyncio.gather(*(work(driver, queue, tally, until) for driver in drivers), *([others] if others else []))
     finally:
         for world in worlds:
             await world.end()

@@ -110,6 +110,33 @@ class World:
         self.asked += 1
         return ask(self.real["GITHUB_API_URL"], "/repos/rehearsal/product" + path, self.real["GITHUB_TOKEN"])
 
+    # What a stranger breaks, so that whoever judges can be judged.
+
+    def break_setting(self):
+        """Changes a setting that a release changes and puts back."""
+        project = self.vercel("/v9/projects/prj_killweb")
+        self.change("VERCEL", "/v9/projects/prj_killweb", "PATCH", {"autoAssignCustomDomains": not project["autoAssignCustomDomains"]})
+
+    def break_side(self):
+        """Lets one site serve another deployment than it does."""
+        serving = self.vercel("/v9/projects/prj_killweb")["targets"]["production"]["id"]
+        others = [each["uid"] for each in self.vercel("/v6/deployments?projectId=prj_killweb&limit=100")["deployments"] if each["uid"] != serving]
+        self.change("VERCEL", f"/v10/projects/prj_killweb/promote/{others[0]}", "POST", {})
+
+    def break_leftover(self):
+        """Leaves a machine that serves nobody."""
+        machine = self.fly("machines")[0]
+        body = {"config": machine["config"], "region": machine["region"], "skip_service_registration": True}
+        self.change("FLY", "/v1/apps/kill-api/machines", "POST", body)
+
+    def change(self, platform, path, method, body):
+        if platform == "VERCEL":
+            path += f"?teamId={self.real['VERCEL_ORG_ID']}"
+        base, token = {"VERCEL": ("VERCEL_API_URL", "VERCEL_TOKEN"), "FLY": ("FLY_FLAPS_BASE_URL", "FLY_API_TOKEN")}[platform]
+        status, answer = ask(self.real[base], path, self.real[token], None, method, body)
+        if status >= 300:
+            raise SystemExit(f"{method} {path}: {status} {answer}")
+
     def served(self, target, edge):
         """What an edge shows of a target: A or B, or what is wrong with it."""
         host = self.product.hosts()[target]
@@ -155,13 +182,14 @@ def outlasts(lease):
     return lease[0] == 200 and lease[1]["data"]["expires_at"] - time.time() > 14
 
 
-def ask(base, path, token, host=None):
-    """Asks by GET; returns the status, and the answer, parsed where it is JSON."""
+def ask(base, path, token, host=None, method="GET", body=None):
+    """Asks; returns the status, and the answer, parsed where it is JSON."""
     url = urllib.parse.urlsplit(base)
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=10)
     try:
         headers = {"user-agent": "ci", **({"authorization": f"Bearer {token}"} if token else {}), **({"host": host} if host else {})}
-        connection.request("GET", path, headers=headers)
+        content = json.dumps(body) if body is not None else None
+        connection.request(method, path, content, {**headers, **({"content-type": "application/json"} if body is not None else {})})
         answer = connection.getresponse()
         text = answer.read().decode("utf-8", "replace")
     finally:
@@ -189,11 +217,11 @@ class FileJournal:
         records = [json.loads(line[17:]) for line in self.bytes().split(b"\n")[:-1]]
         return since_begun(records)
 
-    def tear(self, cut):
-        """Cuts the last record short, as a death in the middle of writing it leaves it."""
-        whole = self.bytes()
-        last = whole.rstrip(b"\n").rfind(b"\n") + 1
-        os.truncate(self.path, last + int((len(whole) - 1 - last) * cut) + (1 if cut > 0 else 0))
+    def tear(self, record, cut):
+        """Cuts the journal short inside a record, as a death in the middle of writing it leaves it; `cut` is 0 for its first byte, 1 for its last."""
+        lines = self.bytes().split(b"\n")[: record]
+        start, length = sum(len(line) + 1 for line in lines[:-1]), len(lines[-1])
+        os.truncate(self.path, start + max(1, int(length * cut)))
 
 
 class RefJournal:

@@ -37,7 +37,7 @@ pub(crate) fn through(stage: &Stage, transport: &Transport, environment: &Name, 
 /// Returns the targets that a journal's state names, without any manifest: those of the open release, else those of the release that serves.
 /// A target that the open release moved must be usable; any other is left out where it is not.
 pub(crate) fn recorded(means: &Means, transport: &Transport, state: &State) -> Result<Vec<AnyTarget>, Unusable> {
-    let one = |name: &Name, platform, thing: &str, reach| {
+    let one = |name: &Name, platform, thing: &str, reach: &crate::platform::Reach| {
         TargetSettings::recorded(&means_of(means), name, platform, thing, reach)?.target(transport.clone())
     };
     if let Some(open) = &state.open {
@@ -45,8 +45,8 @@ pub(crate) fn recorded(means: &Means, transport: &Transport, state: &State) -> R
             open.begun.targets.iter().map(|record| (one(&record.name, record.platform, &record.thing, &record.reach), record.carried));
         return usable(all.filter_map(|(target, carried)| (target.is_ok() || !carried).then_some(target)));
     }
-    let closed = state.serving().into_iter().flat_map(|closed| &closed.targets);
-    let all = closed.map(|(name, shipped)| one(name, shipped.platform, &shipped.thing, &shipped.reach));
+    // Without a credential nobody can look at a target of a closed release, and that is no fault.
+    let all = state.reached().into_iter().map(|(name, at)| one(&name, at.platform, &at.thing, &at.reach));
     Ok(all.filter_map(Result::ok).collect())
 }
 

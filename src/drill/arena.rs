@@ -92,7 +92,7 @@ pub const fn run_of(runner: u64) -> u64 {
 
 /// Returns its job.
 const fn job_of(runner: u64) -> i64 {
-    (9_000 + runner) as i64
+    (9_000 + runner).cast_signed()
 }
 
 /// Returns a folder for what lives only as long as a case: in memory where the system has such a place, since every append is synced.

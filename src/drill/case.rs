@@ -157,8 +157,8 @@ pub async fn play(blueprint: &Arc<Blueprint>, schedule: &Schedule) -> std::io::R
     ground.faults.clear();
     let mut recoveries = Vec::new();
     recoveries.extend(play.recover(&mut finishes).await);
-    let late = play.schedule.rules.iter().map(|rule| if let Effect::Late(by) = rule.effect { by } else { Duration::ZERO }).max();
-    if let Some(late) = late.filter(|late| !late.is_zero()) {
+    let late = latest(&play.schedule);
+    if !late.is_zero() {
         tokio::time::sleep(late + REST).await;
         recoveries.extend(play.recover(&mut finishes).await);
     }
@@ -290,6 +290,11 @@ impl Case {
         self.schedule.incidents.iter().any(|incident| incident.act == Act::Crash)
     }
 
+    /// Returns by how much the latest effect of the schedule is late.
+    pub fn latest(&self) -> Duration {
+        latest(&self.schedule)
+    }
+
     /// Returns whether the journal says that the release stays.
     pub fn committed(&self) -> bool {
         self.records.iter().any(|record| record.entry.as_str() == "committed")
@@ -307,6 +312,11 @@ impl Case {
         }
         tape::hex(hash.finalize().as_slice())
     }
+}
+
+fn latest(schedule: &Schedule) -> Duration {
+    let late = schedule.rules.iter().map(|rule| if let Effect::Late(by) = rule.effect { by } else { Duration::ZERO });
+    late.max().unwrap_or_default()
 }
 
 /// Plays a schedule on a runtime of its own, with a time of its own; blocks.

@@ -175,7 +175,7 @@ impl Witness for Director {
         if moment == Moment::Before {
             self.note(boundary, sender);
         }
-        let goes_on = self.due(boundary, moment).iter().fold(true, |goes_on, incident| self.act(incident, sender) && goes_on);
+        let goes_on = self.due(boundary, moment).iter().map(|incident| self.act(incident, sender)).filter(|goes_on| !goes_on).count() == 0;
         Box::pin(async move { goes_on })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -34,6 +34,8 @@ struct Inner {
     being: Mutex<(Being, Option<Waker>)>,
     changed: Notify,
     ghosts: AtomicU64,
+    /// Whether nothing is left of its work.
+    gone: AtomicBool,
     shutdown: Shutdown,
     shift: &'static Shift,
 }
@@ -46,6 +48,7 @@ impl Life {
             being: Mutex::new((Being::Alive, None)),
             changed: Notify::new(),
             ghosts: AtomicU64::new(0),
+            gone: AtomicBool::new(false),
             shutdown: Shutdown::default(),
             shift,
         };
@@ -105,9 +108,11 @@ impl Life {
         }
     }
 
-    /// As [`Life::awake`], for something that is about to leave it: a dead runner's is counted as a ghost.
+    /// As [`Life::awake`], for something that is about to leave it: what comes when nothing is left of it is counted as a ghost.
+    ///
+    /// What stood beside the request that it died at is no ghost: it dies at its next step.
     pub async fn sends(&self) {
-        if self.being() == Being::Dead {
+        if self.inner.gone.load(Ordering::Relaxed) {
             self.inner.ghosts.fetch_add(1, Ordering::Relaxed);
         }
         self.awake().await;
@@ -115,6 +120,12 @@ impl Life {
 
     /// Runs `work` as long as it lives; `None` when it dies first, and then nothing of `work` is left.
     pub async fn lead<F: Future>(&self, work: F) -> Option<F::Output> {
+        let ended = self.follow(work).await;
+        self.inner.gone.store(ended.is_none(), Ordering::Relaxed);
+        ended
+    }
+
+    async fn follow<F: Future>(&self, work: F) -> Option<F::Output> {
         let mut work = pin!(work);
         std::future::poll_fn(|context| {
             let being = {

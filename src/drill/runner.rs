@@ -16,9 +16,9 @@ use crate::event::{Event, Events, Level, Outcome, Phase, Serving};
 use crate::github::census::GitHubCensus;
 use crate::github::ref_store::RefStore;
 use crate::github::{GitHub, Repository};
-use crate::http::{Platform, Transport};
+use crate::http::Transport;
 use crate::id::{Chance, Name, ReleaseId};
-use crate::platform::{AnyTarget, Reach, Scope, Target};
+use crate::platform::{AnyTarget, Scope, Target};
 use crate::release::drift::DriftPolicy;
 use crate::release::journal::{Journal, Owner, OwnerJob, State};
 use crate::release::lock::{self, NoTurn, Nobody, Patience, Turn};
@@ -234,13 +234,8 @@ impl Runner {
 
 /// Returns every target that the journal knows, the newest word on each, made from the journal alone.
 fn known(means: &Means<'_>, state: &State) -> Result<Vec<TargetSettings>, Unusable> {
-    let closed = state.closed.iter().flat_map(|closed| &closed.targets);
-    let mut known: BTreeMap<&Name, (Platform, &str, &Reach)> =
-        closed.map(|(name, shipped)| (name, (shipped.platform, shipped.thing.as_str(), &shipped.reach))).collect();
-    for record in state.open.iter().flat_map(|open| &open.begun.targets) {
-        known.insert(&record.name, (record.platform, &record.thing, &record.reach));
-    }
-    known.into_iter().map(|(name, (platform, thing, reach))| TargetSettings::recorded(means, name, platform, thing, reach)).collect()
+    let all = state.reached();
+    all.into_iter().map(|(name, at)| TargetSettings::recorded(means, &name, at.platform, &at.thing, &at.reach)).collect()
 }
 
 fn refused(outcome: Outcome, text: String) -> Word {

@@ -38,6 +38,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 
 use self::client::VercelClient;
 pub use self::endpoints::VercelEndpoints;
@@ -50,6 +51,9 @@ use super::{
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::shutdown::Level;
+
+/// How far a read may lag behind what was changed (guess: nothing is documented; the vendor's client asks again for as long).
+const READ_LAG: Duration = Duration::from_secs(5);
 
 /// What a target deploys.
 #[derive(Debug, Clone)]
@@ -95,6 +99,8 @@ pub struct VercelSettings {
     pub hook_deadline: Duration,
     /// Above how many files one archive is sent.
     pub archive_above: usize,
+    /// How long a deployment that had production traffic stays after production has left it; else [`VercelSettings::DRAIN_MARGIN`].
+    pub drain_margin: Option<Duration>,
 }
 
 impl VercelSettings {
@@ -106,12 +112,16 @@ impl VercelSettings {
     pub const HOOK_DEADLINE: Duration = Duration::from_secs(60);
     /// Above how many files one archive is sent: single uploads have daily quotas (vercel.md 2.5).
     pub const ARCHIVE_ABOVE: usize = 500;
+    /// How long a deployment stays after production has left it unless anybody says otherwise: an edge that has not learnt yet leads there, and
+    /// no API shows how far edges lag. The same as for machines.
+    pub const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 
     /// Returns the settings of a project that a journal names: enough to serve, restore and prune what is recorded, not to prepare anything
     /// new.
     pub fn recorded(target: Name, project: &str, reach: &Reach) -> Self {
         let source = if reach.builds { VercelSource::Git { branch: None } } else { VercelSource::Directory };
-        Self { url: reach.url.clone(), ..Self::new(target, project, reach.account.clone(), source) }
+        let drain_margin = reach.drain_ms.map(Duration::from_millis);
+        Self { url: reach.url.clone(), drain_margin, ..Self::new(target, project, reach.account.clone(), source) }
     }
 
     /// Returns settings with every default.
@@ -129,6 +139,7 @@ impl VercelSettings {
             job_deadline: Self::JOB_DEADLINE,
             hook_deadline: Self::HOOK_DEADLINE,
             archive_above: Self::ARCHIVE_ABOVE,
+            drain_margin: None,
         }
     }
 }
@@ -148,6 +159,12 @@ struct Memory {
     host: Option<String>,
     /// The project's name, where it was given by id.
     name: Option<String>,
+    /// When production was last seen to have moved to what was asked for.
+    moved: Option<Instant>,
+    /// When a move was last asked for.
+    asked: Option<Instant>,
+    /// When a deployment was last made.
+    made: Option<Instant>,
 }
 
 impl VercelTarget {
@@ -283,7 +300,8 @@ impl Target for VercelTarget {
 
     fn reach(&self) -> Reach {
         let builds = !matches!(self.settings.source, VercelSource::Directory);
-        Reach { account: self.settings.team.clone(), url: self.settings.url.clone(), builds, drain_ms: None }
+        let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
+        Reach { account: self.settings.team.clone(), url: self.settings.url.clone(), builds, drain_ms }
     }
 
     async fn release_holds(&self, _: &Scope) {}

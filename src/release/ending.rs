@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::journal::TargetRecord;
 use super::plan::Planned;
-use super::{Failure, Release, cancelled};
+use super::{Failure, Release};
 use crate::event::{EventKind, Outcome, Phase, Serving, Side};
 use crate::id::Name;
 use crate::platform::{Observed, Revision, Target};
@@ -99,18 +99,16 @@ impl Release<'_> {
         let record = self.record(planned);
         let scope = self.context.scope(Phase::Observe, &Shutdown::default());
         let (before, after) = (record.before_revision().cloned(), record.after.clone());
-        // After a second signal nothing more is asked: the end comes at once, and says that it does not know.
-        let asked = async {
-            tokio::select! {
-                biased;
-                () = self.context.shutdown.at_least(shutdown::Level::Now) => None,
-                observed = tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)) => Some(observed),
-            }
+        let meant = match outcome {
+            Outcome::Finished | Outcome::Carried => Some(Side::After),
+            Outcome::RolledBack | Outcome::Cancelled => Some(Side::Before),
+            _ => None,
         };
-        let serves = match asked.await.unwrap_or(Ok(Err(cancelled(target, "observe")))) {
+        let serves = self.seen(meant, async || match tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)).await {
             Ok(Ok(observed)) => side(&observed, before.as_ref(), after.as_ref(), outcome),
             Ok(Err(_)) | Err(_) => Side::Unknown,
-        };
+        });
+        let serves = serves.await;
         Settled {
             name: target.name().clone(),
             before,
@@ -120,6 +118,26 @@ impl Release<'_> {
             proven_from_outside: serves == Side::After && reached.proven,
             served_ms: reached.served.map(millis),
             seen_ms: reached.seen.map(millis),
+        }
+    }
+
+    /// Looks which side a target serves. What is not what the outcome means may be a stale answer: it is looked at again for longer than reads
+    /// lag, and where the looks differ, nobody knows. After a second signal nothing is asked: the end comes at once.
+    async fn seen(&self, meant: Option<Side>, mut look: impl AsyncFnMut() -> Side) -> Side {
+        let until = tokio::time::Instant::now() + READ_LAG;
+        let work = async {
+            let first = look().await;
+            let mut seen = first;
+            while meant.is_some_and(|meant| seen != meant) && tokio::time::Instant::now() < until {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                seen = look().await;
+            }
+            if meant == Some(seen) || seen == first { seen } else { Side::Unknown }
+        };
+        tokio::select! {
+            biased;
+            () = self.context.shutdown.at_least(shutdown::Level::Now) => Side::Unknown,
+            side = work => side,
         }
     }
 
@@ -150,6 +168,9 @@ impl Release<'_> {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// How long what a platform shows may be older than what it has done, at the most that any declares.
+const READ_LAG: Duration = Duration::from_secs(6);
 
 /// How long the last look at a target may take.
 const OBSERVE_LIMIT: Duration = Duration::from_secs(30);

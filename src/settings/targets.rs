@@ -99,7 +99,11 @@ impl TargetSettings {
                 let drain_margin = settings.drain_margin.or(Some(means.settings.drain_margin));
                 fly(means, FlySettings { drain_margin, ..settings }, PathBuf::new())
             }
-            Platform::Vercel => vercel(means, VercelSettings::recorded(name.clone(), thing, reach)),
+            Platform::Vercel => {
+                let settings = VercelSettings::recorded(name.clone(), thing, reach);
+                let drain_margin = settings.drain_margin.or(Some(means.settings.drain_margin));
+                vercel(means, VercelSettings { drain_margin, ..settings })
+            }
             other => Err(Unusable::new(name, format!("this version cannot reach {thing} on {other}; nothing was touched"))
                 .hint("use the version that began the release")),
         }
@@ -204,6 +208,7 @@ fn vercel_settings(means: &Means<'_>, name: &Name, target: &Named, of: &VercelMa
     };
     let settings = VercelSettings {
         url: target.url.clone(),
+        drain_margin: Some(means.settings.drain_margin),
         git_deployments_disabled: matches!(&of.source, ManifestSource::Directory(path) if pushes_deploy_nothing(means.root, path)),
         ..VercelSettings::new(name.clone(), of.project.clone(), team, source)
     };

@@ -50,7 +50,7 @@ pub fn faults(boundary: &str) -> Vec<(Effect, Answer, Times)> {
     }
     faults.push((Effect::Once, Answer::Unknown, Times::Once));
     if is_read(boundary) {
-        faults.extend([(Effect::Once, Answer::Stale, Times::Once), (Effect::Once, Answer::Stale, Times::Exactly(3))]);
+        faults.extend([(Effect::Once, Answer::Stale, Times::Once), (Effect::Once, Answer::Stale, Times::Exactly(2))]);
     } else {
         faults.extend([
             (Effect::None, Answer::Lost, Times::Once),

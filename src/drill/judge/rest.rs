@@ -5,7 +5,7 @@ use crate::drill::blueprint::{Blueprint, Seed};
 use crate::drill::case::Case;
 
 pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
-    one_side(reference, case, findings);
+    one_side(blueprint, reference, case, findings);
     nothing_left(blueprint, case, findings);
     for (name, seen) in &case.rest.targets {
         let was = case.before.targets.get(name).map(|seen| &seen.settings);
@@ -21,10 +21,12 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
     findings.expect(case.ghosts == 0, Invariant::NoGhosts, || format!("{} requests of dead runners", case.ghosts));
 }
 
-fn one_side(reference: &Reference, case: &Case, findings: &mut Findings) {
+fn one_side(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
     let wanted = if case.committed() { Stand::After } else { Stand::Before };
     let stands = reference.stands_in(case, &case.rest);
-    findings.expect(stands.values().all(|stand| *stand == wanted), Invariant::OneSide, || {
+    // What lands when everybody has stopped waiting for it is reported as drift, and a person decides.
+    let beyond = case.latest() > blueprint.timing.late;
+    findings.expect(beyond || stands.values().all(|stand| *stand == wanted), Invariant::OneSide, || {
         let serves: Vec<_> = case.rest.targets.iter().map(|(name, seen)| format!("{name} serves {:?}", seen.serves)).collect();
         let records: Vec<_> = case.records.iter().map(|record| record.entry.as_str()).collect();
         format!("all should be {wanted:?}: {stands:?}; {}; {}", serves.join(", "), records.join(" "))
@@ -74,7 +76,7 @@ fn live(case: &Case, findings: &mut Findings) {
     findings.expect(last.writes == 0 && last.records == 0, Invariant::Live, || {
         format!("the last recovery made {} changes and wrote {} records", last.writes, last.records)
     });
-    if let Some(failure) = case.recoveries.iter().filter_map(|ended| ended.word.failure.as_ref()).next() {
+    if let Some(failure) = case.recoveries.iter().find_map(|ended| ended.word.failure.as_ref()) {
         findings.add(Invariant::Live, format!("a recovery failed although nothing went wrong any more: {failure}"));
     }
 }

@@ -17,6 +17,10 @@ use crate::platform::{PlatformError, PlatformErrorKind, Revision, Scope};
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end of a machine that was told to be destroyed is waited for.
 const DESTROY_MARGIN: Duration = Duration::from_secs(30);
+/// How often a machine is told to be destroyed that does not go.
+const DESTROYS: usize = 3;
+/// States in which a machine is gone or about to be.
+const GOING: [&str; 2] = ["destroyed", "destroying"];
 /// How much longer than its kill time-out a machine may take to be stopped before it is destroyed all the same.
 const STOP_MARGIN: Duration = Duration::from_secs(30);
 
@@ -37,19 +41,35 @@ impl FlyTarget {
             self.client.stop_machine(app, &machine.id, machine.config()).await?;
             self.await_stopped(&machine).await?;
         }
-        self.client.destroy_machine(app, &machine.id).await?;
-        // Its name and its address are taken until it is really gone; what takes longer than this goes all the same.
-        self.client.wait_once(app, &machine.id, &["destroyed"], None, DESTROY_MARGIN).await?;
+        self.destroy(&machine.id).await?;
         self.memory().cordoned.remove(&machine.id);
         self.memory().unseen.remove(&machine.id);
         Ok(())
+    }
+
+    /// Destroys a machine and sees that it goes: its name and its address are taken until it is gone, and an answer alone is no end of it.
+    async fn destroy(&self, id: &str) -> Result<(), PlatformError> {
+        let app = &self.settings.app;
+        for _ in 0..DESTROYS {
+            self.client.destroy_machine(app, id).await?;
+            if self.client.wait_once(app, id, &["destroyed"], None, DESTROY_MARGIN).await? != Waited::NotYet {
+                return Ok(());
+            }
+            // What is on its way takes longer and goes all the same.
+            let machine = self.client.get_machine(app, id).await?;
+            if machine.is_none_or(|machine| GOING.contains(&machine.state.as_str())) {
+                return Ok(());
+            }
+        }
+        let why = format!("machine {id} was to be destroyed {DESTROYS} times, and is still there");
+        Err(self.error("destroy_machine", PlatformErrorKind::Unexpected(why)))
     }
 
     /// Reads a machine again. `None` when it is gone, or is not this revision any more: updated in place, it belongs to another. A machine
     /// that users reach is never pruned.
     async fn matching(&self, scope: &Scope, revision: &Revision, hint: &MachineHint) -> Result<Option<Machine>, PlatformError> {
         let machine = self.client.get_machine(&self.settings.app, &hint.id).await?;
-        let Some(machine) = machine.filter(|machine| !["destroyed", "destroying"].contains(&machine.state.as_str())) else {
+        let Some(machine) = machine.filter(|machine| !GOING.contains(&machine.state.as_str())) else {
             return Ok(None);
         };
         let stamped = stamp::is_ours(&machine, &scope.product, &scope.environment);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::VercelTarget;
+use super::{READ_LAG, VercelTarget};
 use super::wire::{Deployment, Progress};
 use crate::event::Level;
 use crate::platform::{PlatformError, PlatformErrorKind, Scope};
@@ -19,6 +19,7 @@ impl VercelTarget {
     /// failure even where an ignored build step did it: nothing exists that could be promoted.
     pub(super) async fn until_ready(&self, scope: &Scope, made: Deployment) -> Result<Deployment, PlatformError> {
         let began = Instant::now();
+        self.memory().made = Some(began);
         let limit = self.settings.ready_deadline;
         let mut deployment = made;
         let mut told = String::new();
@@ -38,9 +39,15 @@ impl VercelTarget {
             }
             self.pause(scope, delay(began.elapsed())).await?;
             let id = deployment.id().to_owned();
-            deployment = self.client.deployment(&id).await?.ok_or_else(|| {
-                self.error("get_deployment", PlatformErrorKind::NotFound(format!("the deployment {id} was deleted while it was made")))
-            })?;
+            match self.client.deployment(&id).await? {
+                Some(found) => deployment = found,
+                // A read may lag behind what was just made.
+                None if began.elapsed() < READ_LAG => {}
+                None => {
+                    let kind = PlatformErrorKind::NotFound(format!("the deployment {id} was deleted while it was made"));
+                    return Err(self.error("get_deployment", kind));
+                }
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! Removing deployments that a release left, each read again just before.
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret;
 
 use super::hints::Hints;
 use super::preflight::Hook;
 use super::stamp;
 use super::wire::{Deployment, Project};
-use super::{VercelSource, VercelTarget};
+use super::{READ_LAG, VercelSettings, VercelSource, VercelTarget};
 use crate::event::Phase;
 use crate::platform::{PlatformError, Revision, Scope};
 
@@ -18,16 +20,47 @@ impl VercelTarget {
     pub(super) async fn prune_revisions(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError> {
         for revision in revisions {
             let Some(hints) = Hints::of(revision) else { continue };
-            let Some(deployment) = self.client.deployment(&hints.deployment_id).await? else { continue };
-            let project = self.project().await?;
-            if let Some(why) = self.kept_because(scope, revision, &deployment, &project).await? {
-                scope.step(&self.settings.target, format!("{} stays: {why}", revision.label));
-                continue;
+            let id = hints.deployment_id.as_str();
+            if let Some(deployment) = self.removable(scope, revision, id).await? {
+                if deployment.has_served() != Some(false) {
+                    self.drain(scope).await?;
+                    // The margin was long enough for the world to change.
+                    if self.removable(scope, revision, id).await?.is_none() {
+                        continue;
+                    }
+                }
+                scope.step(&self.settings.target, format!("removes {}", revision.label));
+                self.client.delete_deployment(id).await?;
             }
-            scope.step(&self.settings.target, format!("removes {}", revision.label));
-            self.client.delete_deployment(&hints.deployment_id).await?;
         }
         Ok(())
+    }
+
+    /// Reads a deployment again, once no job of its project is under way: what production is about to lead to is not removed. `None` when it is
+    /// gone, or stays.
+    async fn removable(&self, scope: &Scope, revision: &Revision, id: &str) -> Result<Option<Deployment>, PlatformError> {
+        let mut found = self.client.deployment(id).await?;
+        let left = self.memory().made.map_or(Duration::ZERO, |made| READ_LAG.saturating_sub(made.elapsed()));
+        if found.is_none() && !left.is_zero() {
+            // It was made just now, and a read may lag behind that.
+            self.pause(scope, left).await?;
+            found = self.client.deployment(id).await?;
+        }
+        let Some(deployment) = found else { return Ok(None) };
+        let project = self.settled(scope).await?;
+        if let Some(why) = self.kept_because(scope, revision, &deployment, &project).await? {
+            scope.step(&self.settings.target, format!("{} stays: {why}", revision.label));
+            return Ok(None);
+        }
+        Ok(Some(deployment))
+    }
+
+    /// Waits until every edge has learnt that production has left: what is deleted answers nobody any more. Where nobody remembers when it
+    /// left, the margin begins now.
+    async fn drain(&self, scope: &Scope) -> Result<(), PlatformError> {
+        let margin = self.settings.drain_margin.unwrap_or(VercelSettings::DRAIN_MARGIN);
+        let left = self.memory().moved.map_or(margin, |moved| margin.saturating_sub(moved.elapsed()));
+        if left.is_zero() { Ok(()) } else { self.pause(scope, left).await }
     }
 
     async fn kept_because(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::VercelTarget;
+use super::{READ_LAG, VercelTarget};
 use super::api::{Moved, Verb};
 use super::hints::Hints;
 use super::wire::{Progress, Project};
@@ -23,9 +23,14 @@ impl VercelTarget {
             .ok_or_else(|| self.error("serve", PlatformErrorKind::Impossible(format!("{} names no deployment", revision.label))))?;
         let id = hints.deployment_id.as_str();
         let mut last = None;
-        for _ in 0..MOVES {
+        for tries in 0..MOVES {
             let project = self.settled(scope).await?;
             if self.serves_wholly(&project, id).await? {
+                if tries > 0 {
+                    self.memory().moved = Some(Instant::now());
+                } else if self.may_be_old_news(scope).await? {
+                    continue;
+                }
                 return self.observed(scope).await;
             }
             if scope.phase != Phase::RollBack {
@@ -47,14 +52,25 @@ impl VercelTarget {
         }
         let project = self.settled(scope).await?;
         if self.serves_wholly(&project, id).await? {
+            self.memory().moved = Some(Instant::now());
             return self.observed(scope).await;
         }
         let what = format!("the move of production to {id}");
         Err(last.unwrap_or_else(|| self.error("serve", PlatformErrorKind::TimedOut { what, limit: self.settings.job_deadline })))
     }
 
+    /// Returns whether what was read may be from before the move that was asked for last; then waits until it cannot be any more.
+    async fn may_be_old_news(&self, scope: &Scope) -> Result<bool, PlatformError> {
+        let asked = self.memory().asked.take();
+        let left = asked.map_or(Duration::ZERO, |asked| READ_LAG.saturating_sub(asked.elapsed()));
+        if !left.is_zero() {
+            self.pause(scope, left).await?;
+        }
+        Ok(!left.is_zero())
+    }
+
     /// Returns the project once no promotion or rollback of it is under way.
-    async fn settled(&self, scope: &Scope) -> Result<Project, PlatformError> {
+    pub(super) async fn settled(&self, scope: &Scope) -> Result<Project, PlatformError> {
         let began = Instant::now();
         let limit = self.settings.job_deadline;
         let mut pause = LOOKS.0;
@@ -111,6 +127,7 @@ impl VercelTarget {
     async fn move_to(&self, scope: &Scope, project: &Project, verb: Verb, id: &str) -> Result<(), PlatformError> {
         let known = project.last_alias_request.as_ref();
         scope.step(&self.settings.target, format!("asks for the {} to {id}", verb.in_words()));
+        self.memory().asked = Some(Instant::now());
         match scope.changes.during(self.client.request_move(verb, &project.id, id)).await {
             Ok(Moved::Requested) => self.follow_move(scope, verb, id, known, true).await,
             Ok(Moved::Queued) => {

@@ -92,6 +92,20 @@ pub struct Closed {
     pub cause: Option<String>,
     /// What it shipped, by target; what a rollback to it ships again.
     pub targets: BTreeMap<Name, Shipped>,
+    /// Where every target is that it was about, prepared or not: something of it may land there late.
+    #[serde(default)]
+    pub reached: BTreeMap<Name, Reached>,
+}
+
+/// Where a target is, without any manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Its platform.
+    pub platform: Platform,
+    /// What it is called there.
+    pub thing: String,
+    /// How it is reached.
+    pub reach: Reach,
 }
 
 /// What a closed release shipped to one target.
@@ -145,6 +159,13 @@ pub enum Impossible {
 }
 
 impl State {
+    /// Returns where every target is that the remembered releases were about, by the newest that names it.
+    pub fn reached(&self) -> BTreeMap<Name, Reached> {
+        let mut all: BTreeMap<Name, Reached> = self.closed.iter().flat_map(|closed| closed.reached.clone()).collect();
+        all.extend(self.open.iter().flat_map(|open| places(&open.begun)));
+        all
+    }
+
     /// Returns the newest release that serves, as the journal knows it.
     pub fn serving(&self) -> Option<&Closed> {
         self.closed.iter().rev().find(|closed| closed.finished)
@@ -251,6 +272,7 @@ impl State {
             finished: true,
             cause: None,
             targets,
+            reached: places(begun),
         });
     }
 
@@ -263,7 +285,7 @@ impl State {
             let revision = target.after.clone()?;
             Some((target.name.clone(), shipped(target, revision)))
         });
-        let targets: BTreeMap<Name, Shipped> = targets.collect();
+        let (targets, reached) = (targets.collect::<BTreeMap<Name, Shipped>>(), places(&open.begun));
         self.closed.push(Closed {
             release: open.begun.release,
             commit: open.begun.commit,
@@ -272,6 +294,7 @@ impl State {
             finished,
             cause: open.cause,
             targets,
+            reached,
         });
         let surplus = self.closed.len().saturating_sub(HISTORY);
         self.closed.drain(..surplus);
@@ -280,6 +303,12 @@ impl State {
 
 const fn always() -> bool {
     true
+}
+
+/// Returns where the targets of a release are.
+fn places(begun: &Begun) -> BTreeMap<Name, Reached> {
+    let place = |target: &TargetRecord| Reached { platform: target.platform, thing: target.thing.clone(), reach: target.reach.clone() };
+    begun.targets.iter().map(|target| (target.name.clone(), place(target))).collect()
 }
 
 /// Returns what is remembered of a target once its release is closed.
