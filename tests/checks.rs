@@ -512,3 +512,17 @@ async fn a_budget_aborts_only_while_some_target_has_not_begun() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_serves_is_asked_at_every_edge() {
+    let (mut bench, _) = serving().await;
+    // The prepared deployment fails everywhere, what serves only at the last edge.
+    let wire = Scripting::new(&bench, |call| {
+        let serves = call.url.host_str() == Some("front.vercel.app");
+        (call.url.path() == "/deep").then(|| (if serves && edge_of(call) != 2 { 200 } else { 500 }, "deep".to_owned()))
+    });
+    let runner = Runner::new(&bench, "r-2", wire);
+    let moves = with(newer(&mut bench, &runner), "front", &get("/deep", None));
+    let ending = go(&bench, &runner, moves).await;
+    assert_eq!(ending.outcome, Outcome::Held, "{:?}", ending.failure);
+}
