@@ -422,6 +422,7 @@ fn slow(bench: &Bench, jitter: u64, seed: u64) {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the figure is its result")]
 #[tokio::test(start_paused = true)]
 async fn three_targets_change_within_a_second_of_calls_with_slow_platforms() {
     let (mut calls, mut seen) = (Vec::new(), Vec::new());

@@ -51,7 +51,9 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
             again += 1;
             alike += usize::from(twice.digest == summary.digest);
         }
-        summaries.into_iter().for_each(|summary| tally.add(summary));
+        for summary in summaries {
+            tally.add(summary);
+        }
     }
     eprintln!(
         "{} faulted releases, {} distinct (journal state x operation x fault x ending); {} in which not everything came to pass; {again} played twice, {alike} alike to the last request",

@@ -130,11 +130,11 @@ impl Server {
             Deed::EndlessHead => self.flood(stream, b"HTTP/1.1 200 OK\r\n", &b"x-more: and more\r\n".repeat(500), usize::MAX).await?,
             Deed::Huge { announced: true } => {
                 let head = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 100000000\r\n\r\n";
-                self.flood(stream, head, &[b'x'; 50_000], 2_000).await?;
+                self.flood(stream, head, &b"x".repeat(50_000), 2_000).await?;
             }
             Deed::Huge { announced: false } => {
                 let head = b"HTTP/1.1 500 Internal Server Error\r\ntransfer-encoding: chunked\r\n\r\n";
-                let chunk = [b"c350\r\n".as_slice(), &[b'x'; 50_000], b"\r\n"].concat();
+                let chunk = [b"c350\r\n".as_slice(), &b"x".repeat(50_000), b"\r\n"].concat();
                 self.flood(stream, head, &chunk, 2_000).await?;
             }
         }

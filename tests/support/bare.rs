@@ -170,7 +170,9 @@ async fn create_tree(State(bare): State<Bare>, Json(body): Json<Value>) -> Answe
     for entry in body["tree"].as_array().unwrap() {
         let blob = bare.git_with(&["hash-object", "-w", "--stdin"], entry["content"].as_str().unwrap(), &[]);
         let (mode, path) = (entry["mode"].as_str().unwrap(), entry["path"].as_str().unwrap());
-        listing.push_str(&format!("{mode} blob {blob}\t{path}\n"));
+        for part in [mode, " blob ", &blob, "\t", path, "\n"] {
+            listing.push_str(part);
+        }
     }
     (StatusCode::CREATED, Json(json!({ "sha": bare.git_with(&["mktree"], &listing, &[]), "tree": [] })))
 }

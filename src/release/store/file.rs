@@ -267,10 +267,25 @@ fn failed(path: &Path, what: &'static str, source: std::io::Error) -> StoreError
     StoreError::Io { path: path.to_owned(), what, source: Arc::new(source) }
 }
 
+/// Takes the lock, looking again for a moment: a process that is being started holds what its parent held until it has become another program.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+            other => return other,
+        }
+    }
+    file.try_lock()
+}
+
+/// How often the lock is looked at again, and after how long.
+const LOOKS: u32 = 6;
+const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+
 fn take_lock(path: &Path, owner: &Owner) -> Result<File, StoreError> {
     let io = |what| move |source| failed(path, what, source);
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io("locked"))?;
-    match file.try_lock() {
+    match patiently(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
