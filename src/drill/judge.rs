@@ -6,10 +6,13 @@ mod rest;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::blueprint::Blueprint;
 use super::case::Case;
+use super::schedule::{Act, Schedule};
 use super::truth::Truth;
+use crate::embedded::fault::Effect;
 use crate::id::Name;
 
 /// What must hold in every case.
@@ -144,8 +147,26 @@ pub fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case) -> Vec<F
     rest::judge(blueprint, reference, case, &mut findings);
     instants::judge(blueprint, reference, case, &mut findings);
     records::judge(blueprint, reference, case, &mut findings);
-    findings.0
+    findings.0.into_iter().filter(|finding| !promised_by_nobody(&case.schedule, finding)).collect()
 }
+
+/// Returns whether a finding is one of what is said not to be guaranteed.
+fn promised_by_nobody(schedule: &Schedule, finding: &Finding) -> bool {
+    // An effect that a vendor delays beyond every deadline is reported as drift once it serves, and not repaired.
+    let delayed = schedule.rules.iter().any(|rule| matches!(rule.effect, Effect::Late(by) if by > WAITED_OUT));
+    // What a person made of a target in the middle is neither side; and a run that touched nothing says so while another is at work.
+    let company = schedule.incidents.iter().any(|incident| matches!(incident.act, Act::Person | Act::Release | Act::Recover));
+    // Before the first look nobody can know that it was a person's.
+    let unseen = schedule.incidents.iter().any(|incident| incident.act == Act::Person && incident.boundary.ends_with("#1"));
+    match finding.invariant {
+        Invariant::Truthful => delayed || company,
+        Invariant::ForeignHands => unseen,
+        _ => delayed,
+    }
+}
+
+/// For how long after a request its late effect is waited for ([`crate::release::Timing::late`]).
+const WAITED_OUT: Duration = Duration::from_secs(60);
 
 /// What was found so far.
 #[derive(Debug, Default)]
