@@ -86,6 +86,7 @@ impl Stage {
             shutdown: Shutdown::default(),
             changes: cutover::platform::Changes::default(),
             turn: cutover::platform::Turn::default(),
+            expected: None,
         }
     }
 

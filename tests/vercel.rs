@@ -96,6 +96,7 @@ impl Scene {
             shutdown: Shutdown::default(),
             changes: cutover::platform::Changes::default(),
             turn: cutover::platform::Turn::default(),
+            expected: None,
         }
     }
 

@@ -122,6 +122,8 @@ pub struct Call {
     pub via: Via,
     /// Whether the path itself is a secret (deploy hooks).
     pub secret_url: bool,
+    /// Whether it changes what users get.
+    pub moves_traffic: bool,
 }
 
 impl Call {
@@ -143,6 +145,7 @@ impl Call {
             pace: None,
             via: Via::Direct,
             secret_url: false,
+            moves_traffic: false,
         }
     }
 
@@ -150,6 +153,13 @@ impl Call {
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.repeat = Repeat::Safe;
+        self
+    }
+
+    /// Says that the call changes what users get: whoever guards the transport looks more closely before it is sent.
+    #[must_use]
+    pub fn moving_traffic(mut self) -> Self {
+        self.moves_traffic = true;
         self
     }
 

@@ -161,6 +161,8 @@ struct Memory {
     name: Option<String>,
     /// When production was last seen to have moved to what was asked for.
     moved: Option<Instant>,
+    /// What production was last seen to have moved to.
+    moved_to: Option<String>,
     /// When a move was last asked for.
     asked: Option<Instant>,
     /// When a deployment was last made.

@@ -1,7 +1,7 @@
 //! What a runner that was taken over can still do, and what bounds it.
 //!
 //! No platform checks a fencing token. So every change is sent only while the last look that found this run owning its environment is younger
-//! than [`Terms::look`] for a change forward and [`Terms::term`] for a way back; whoever takes over waits [`Terms::term`] and the
+//! than [`Terms::look`], and [`Terms::close`] where users' traffic moves, or [`Terms::term`] for a way back while the journal cannot be read; whoever takes over waits [`Terms::term`] and the
 //! longest deadline of a request before the last word (*quarantine*). The age is measured by the wall clock and by the clock that counts
 //! while the machine sleeps, whichever is older: a laptop that was shut, or a virtual machine that was frozen, has lost its ownership until it
 //! has looked again. What is left is one request that was on its way at that moment; recovery looks again after the quarantine and repairs it.
@@ -29,19 +29,21 @@ pub struct Terms {
     /// How old the last look may be when a change forward is sent: the longest cut-over without a look between its first and last change of
     /// traffic fits into it.
     pub look: Duration,
+    /// How old it may be when what users get is changed forward: whoever was frozen in the middle of a cut-over looks first.
+    pub close: Duration,
     /// How old the last look may be when a change of the way back is sent while the journal cannot be read; T of what whoever takes over waits.
     pub term: Duration,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { look: Duration::from_secs(120), term: Duration::from_secs(300) }
+        Self { look: Duration::from_secs(120), close: Duration::from_secs(15), term: Duration::from_secs(300) }
     }
 }
 
 impl Terms {
     /// For embedded platforms, on which nothing is far away and a person waits.
-    pub const REHEARSED: Self = Self { look: Duration::from_secs(4), term: Duration::from_secs(10) };
+    pub const REHEARSED: Self = Self { look: Duration::from_secs(4), close: Duration::from_secs(2), term: Duration::from_secs(10) };
 }
 
 #[derive(Debug)]
@@ -195,7 +197,14 @@ impl Known {
 
 impl Guard for Ownership {
     fn admit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move { if call.is_fenced() { self.assure().await.map_err(|error| error.to_string()) } else { Ok(()) } })
+        Box::pin(async move {
+            if !call.is_fenced() {
+                return Ok(());
+            }
+            let terms = self.terms();
+            let age = if call.moves_traffic { terms.close.min(terms.look) } else { terms.look };
+            self.assure_within(age).await.map_err(|error| error.to_string())
+        })
     }
 }
 

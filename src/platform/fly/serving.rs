@@ -47,14 +47,44 @@ struct Moves {
     cordon: Vec<Machine>,
     /// Machines of the revision that are gone.
     gone: Vec<String>,
+    /// Machines that users get and that somebody else has made or changed: they stay as they are.
+    foreign: Vec<String>,
+}
+
+/// What may be found where a revision is to serve.
+struct Wanted {
+    /// The revision.
+    hints: Hints,
+    /// What else this release knows; `None` where nothing that is found is anybody's act.
+    known: Option<Vec<Hints>>,
+    /// The release whose own machines may be in any state between two revisions.
+    release: String,
+    back: bool,
+}
+
+impl Wanted {
+    fn of(scope: &Scope, revision: &Revision, app: &str) -> Result<Self, PlatformError> {
+        let known = scope.expected.as_ref().map(|expected| expected.iter().filter_map(|revision| Hints::of(revision, app).ok()).collect());
+        let (release, back) = (scope.release.to_string(), scope.phase == Phase::RollBack);
+        Ok(Self { hints: Hints::of(revision, app)?, known, release, back })
+    }
+
+    /// Returns whether somebody else has made or changed a machine. One that was cloned from what this release knows is no stranger.
+    fn is_foreign(&self, machine: &Machine) -> bool {
+        let Some(known) = &self.known else { return false };
+        let same = known.iter().chain([&self.hints]).flat_map(|hints| &hints.machines).any(|hint| hint.same_content(machine));
+        !same && machine.metadata(stamp::RELEASE) != self.release
+    }
 }
 
 impl Moves {
-    fn plan(fleet: &Fleet, hints: &Hints, going_back: bool) -> Self {
-        let mut moves = Self::default();
-        for hint in &hints.machines {
+    fn plan(fleet: &Fleet, wanted: &Wanted) -> Self {
+        let foreign = fleet.registered().filter(|machine| wanted.is_foreign(machine)).map(|machine| machine.id.clone()).collect();
+        let mut moves = Self { foreign, ..Self::default() };
+        let (hints, going_back) = (&wanted.hints, wanted.back);
+        for hint in hints.machines.iter().filter(|hint| !moves.foreign.contains(&hint.id)).cloned().collect::<Vec<_>>() {
             let Some(machine) = fleet.find(&hint.id) else {
-                moves.gone.push(hint.id.clone());
+                moves.gone.push(hint.id);
                 continue;
             };
             if machine.cordoned {
@@ -68,7 +98,8 @@ impl Moves {
         }
         // A machine that somebody cloned from the revision meanwhile belongs to it.
         let kept = |machine: &Machine| hints.machines.iter().any(|hint| hint.id == machine.id || hint.same_content(machine));
-        moves.cordon = fleet.registered().filter(|machine| !kept(machine)).cloned().collect();
+        let stays = |machine: &Machine| kept(machine) || moves.foreign.contains(&machine.id);
+        moves.cordon = fleet.registered().filter(|machine| !stays(machine)).cloned().collect();
         moves
     }
 
@@ -102,15 +133,15 @@ impl Moves {
 
 impl FlyTarget {
     pub(super) async fn serve_revision(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
-        let hints = Hints::of(revision, &self.settings.app)?;
-        let back = scope.phase == Phase::RollBack;
+        let wanted = Wanted::of(scope, revision, &self.settings.app)?;
         let fleet = self.fleet_to_serve(scope).await?;
-        let moves = Moves::plan(&fleet, &hints, back);
-        self.refuse_if_all_gone(&moves, &hints, revision)?;
+        let moves = Moves::plan(&fleet, &wanted);
+        self.unless_foreign(&wanted, &moves)?;
+        self.refuse_if_all_gone(&moves, &wanted.hints, revision)?;
         let changes = !moves.nothing();
         if changes {
             self.unless_cancelled(scope, "serve")?;
-            if let Err(error) = Box::pin(self.serve_under_leases(scope, revision, &hints, moves)).await {
+            if let Err(error) = Box::pin(self.serve_under_leases(scope, revision, &wanted, moves)).await {
                 self.drop_leases().await;
                 return Err(error);
             }
@@ -121,10 +152,20 @@ impl FlyTarget {
                 self.drop_leases().await;
             }
         };
-        let (observed, ()) = futures_util::future::join(self.confirm(scope, &hints), give_back).await;
-        let observed = observed?;
-        self.memory().went_forward = !back;
-        Ok(observed)
+        let (observed, ()) = futures_util::future::join(self.confirm(scope, &wanted), give_back).await;
+        let (observed, foreign) = observed?;
+        self.memory().went_forward = !wanted.back;
+        if foreign.is_empty() { Ok(observed) } else { Err(self.foreign(&foreign)) }
+    }
+
+    /// Refuses to go forward over somebody's act; the way back goes round it.
+    fn unless_foreign(&self, wanted: &Wanted, moves: &Moves) -> Result<(), PlatformError> {
+        if wanted.back || moves.foreign.is_empty() { Ok(()) } else { Err(self.foreign(&moves.foreign)) }
+    }
+
+    fn foreign(&self, machines: &[String]) -> PlatformError {
+        let text = format!("{} ({}) is neither as this release found it nor as it made it", in_number(machines.len()), machines.join(", "));
+        self.error("serve", PlatformErrorKind::Foreign(text)).hint("look at it with `fly machine status`, then release again")
     }
 
     /// Returns the machines, as they were observed a moment ago if they were: right before cutting over everything is looked at anyway, and a
@@ -137,17 +178,19 @@ impl FlyTarget {
         }
     }
 
-    async fn serve_under_leases(&self, scope: &Scope, revision: &Revision, hints: &Hints, mut moves: Moves) -> Result<(), PlatformError> {
+    async fn serve_under_leases(&self, scope: &Scope, revision: &Revision, wanted: &Wanted, mut moves: Moves) -> Result<(), PlatformError> {
         if self.take_leases(scope, &moves.to_lease()).await? {
             // Somebody changed a machine between the list and the lease.
-            moves = Moves::plan(&self.fleet().await?, hints, scope.phase == Phase::RollBack);
+            moves = Moves::plan(&self.fleet().await?, wanted);
+            self.unless_foreign(wanted, &moves)?;
         }
         let work = async {
             if scope.turn.wait(&scope.shutdown).await {
-                moves = Moves::plan(&self.fleet().await?, hints, scope.phase == Phase::RollBack);
+                moves = Moves::plan(&self.fleet().await?, wanted);
+                self.unless_foreign(wanted, &moves)?;
             }
             self.unless_cancelled(scope, "serve")?;
-            self.converge(scope, revision, hints, &moves).await
+            self.converge(scope, revision, &wanted.hints, &moves).await
         };
         self.under_leases(work).await
     }
@@ -333,15 +376,15 @@ impl FlyTarget {
         Err(self.error("update_machine", PlatformErrorKind::NoAnswer(format!("nobody can say whether machine {} was updated", hint.id))))
     }
 
-    /// Reads again until exactly this revision is registered.
-    async fn confirm(&self, scope: &Scope, hints: &Hints) -> Result<Observed, PlatformError> {
+    /// Reads again until exactly this revision is registered, beside what is somebody else's.
+    async fn confirm(&self, scope: &Scope, wanted: &Wanted) -> Result<(Observed, Vec<String>), PlatformError> {
         let until = Instant::now() + CONFIRM_LIMIT;
         loop {
             let fleet = self.fleet().await?;
-            let moves = Moves::plan(&fleet, hints, true);
+            let moves = Moves::plan(&fleet, wanted);
             let left = moves.cordon.iter().filter(|machine| machine.host_is_well()).count();
             if moves.uncordon.is_empty() && left == 0 && moves.change.is_empty() {
-                return Ok(observed(scope, &fleet));
+                return Ok((observed(scope, &fleet), moves.foreign));
             }
             if Instant::now() >= until {
                 return Err(self.timed_out("confirm", "the new registration being seen", CONFIRM_LIMIT));

@@ -27,11 +27,11 @@ impl VercelTarget {
             let project = self.settled(scope).await?;
             if self.serves_wholly(&project, id).await? {
                 if tries > 0 {
-                    self.memory().moved = Some(Instant::now());
-                } else if self.may_be_old_news(scope).await? {
+                    self.has_moved(id);
+                } else if self.may_be_old_news(scope, id).await? {
                     continue;
                 }
-                return self.observed(scope).await;
+                return self.observed_serving(scope, id).await;
             }
             self.is_expected(scope, &project).await?;
             if scope.phase != Phase::RollBack {
@@ -53,8 +53,8 @@ impl VercelTarget {
         }
         let project = self.settled(scope).await?;
         if self.serves_wholly(&project, id).await? {
-            self.memory().moved = Some(Instant::now());
-            return self.observed(scope).await;
+            self.has_moved(id);
+            return self.observed_serving(scope, id).await;
         }
         let what = format!("the move of production to {id}");
         Err(last.unwrap_or_else(|| self.error("serve", PlatformErrorKind::TimedOut { what, limit: self.settings.job_deadline })))
@@ -73,13 +73,38 @@ impl VercelTarget {
         if expected.iter().any(|revision| revision.same_content(&now)) || own {
             return Ok(());
         }
-        Err(self.error("serve", PlatformErrorKind::Foreign(format!("{} is in production, which this release did not find there", now.label))))
+        Err(self
+            .error("serve", PlatformErrorKind::Foreign(format!("{} is in production, which this release did not find there", now.label))))
     }
 
-    /// Returns whether what was read may be from before the move that was asked for last; then waits until it cannot be any more.
-    async fn may_be_old_news(&self, scope: &Scope) -> Result<bool, PlatformError> {
-        let asked = self.memory().asked.take();
-        let left = asked.map_or(Duration::ZERO, |asked| READ_LAG.saturating_sub(asked.elapsed()));
+    fn has_moved(&self, id: &str) {
+        let mut memory = self.memory();
+        (memory.moved, memory.moved_to) = (Some(Instant::now()), Some(id.to_owned()));
+    }
+
+    /// Observes production that was seen to be `id`; what shows another is looked at again for as long as reads may lag.
+    async fn observed_serving(&self, scope: &Scope, id: &str) -> Result<Observed, PlatformError> {
+        let until = Instant::now() + READ_LAG;
+        loop {
+            let observed = self.observed(scope).await?;
+            let serves = observed.single().and_then(Hints::of).is_some_and(|hints| hints.deployment_id == id);
+            if serves || Instant::now() >= until {
+                return Ok(observed);
+            }
+            self.pause(scope, LOOKS.1).await?;
+        }
+    }
+
+    /// Returns whether what was read may be from before the move that was asked for last, or contradicts a move that was seen; then waits until
+    /// it cannot be old any more.
+    async fn may_be_old_news(&self, scope: &Scope, id: &str) -> Result<bool, PlatformError> {
+        let (asked, moved_to) = {
+            let mut memory = self.memory();
+            (memory.asked.take(), memory.moved_to.take())
+        };
+        let contradicts = moved_to.is_some_and(|known| known != id);
+        let recent = asked.map_or(Duration::ZERO, |asked| READ_LAG.saturating_sub(asked.elapsed()));
+        let left = if contradicts { READ_LAG } else { recent };
         if !left.is_zero() {
             self.pause(scope, left).await?;
         }

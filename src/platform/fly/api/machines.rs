@@ -38,7 +38,7 @@ impl FlyClient {
         body: &UpdateMachine,
         nonce: Option<&str>,
     ) -> Result<Machine, PlatformError> {
-        let call = self.machine("update_machine", Method::POST, app, id, &[], nonce).json(body);
+        let call = self.machine("update_machine", Method::POST, app, id, &[], nonce).json(body).moving_traffic();
         self.read(call, &about(app, id)).await
     }
 
@@ -62,13 +62,13 @@ impl FlyClient {
 
     /// Takes a machine out of routing; idempotent.
     pub(in crate::platform::fly) async fn cordon_machine(&self, app: &str, id: &str, nonce: Option<&str>) -> Result<(), PlatformError> {
-        let call = self.machine("cordon_machine", Method::POST, app, id, &["cordon"], nonce).repeatable();
+        let call = self.machine("cordon_machine", Method::POST, app, id, &["cordon"], nonce).repeatable().moving_traffic();
         self.ask(call, &about(app, id)).await.map(drop)
     }
 
     /// Puts a machine into routing; idempotent.
     pub(in crate::platform::fly) async fn uncordon_machine(&self, app: &str, id: &str, nonce: Option<&str>) -> Result<(), PlatformError> {
-        let call = self.machine("uncordon_machine", Method::POST, app, id, &["uncordon"], nonce).repeatable();
+        let call = self.machine("uncordon_machine", Method::POST, app, id, &["uncordon"], nonce).repeatable().moving_traffic();
         self.ask(call, &about(app, id)).await.map(drop)
     }
 

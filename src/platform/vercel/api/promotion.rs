@@ -49,7 +49,8 @@ impl VercelClient {
             Verb::Promote => ("promote", "v10", "promote"),
             Verb::RollBack => ("roll_back", "v9", "rollback"),
         };
-        let call = self.call(operation, Method::POST, &[version, "projects", project, word, deployment], &[]).json(&json!({}));
+        let call =
+            self.call(operation, Method::POST, &[version, "projects", project, word, deployment], &[]).json(&json!({})).moving_traffic();
         let thing = format!("deployment {deployment}");
         let answer = self.send(call, &thing).await?;
         match answer.status {
