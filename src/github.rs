@@ -26,7 +26,7 @@ mod sticky;
 pub use client::{GitHub, Repository};
 pub use comments::{Comment, MAX_COMMENT_CHARACTERS};
 pub use deployments::{Deployment, DeploymentRequest, DeploymentState, DeploymentStatus, Mark};
-pub use error::GitHubError;
+pub use error::{GitHubError, RequestId};
 pub use git::{GitCommit, GitRef, GitSignature, NewCommit};
 pub use jobs::Job;
 pub use lookup::READ_LAG;

@@ -14,11 +14,14 @@ use crate::release::{Context, Move, Plan, Release};
 const LOST: usize = 5;
 
 /// Waits for the environment's turn and releases what `make` says of it; where another run took the turn at the same moment, waits once more.
+///
+/// `make` is asked in every turn anew and may say in the context what the release is of: what it decides by the journal that it is given holds,
+/// since the release's first record lands on that journal's newest record or not at all.
 pub(super) async fn release(
     stage: &Stage,
     context: &Context,
     opened: &mut Opened,
-    make: impl AsyncFn(&Journal) -> Result<Vec<Move>, Stop>,
+    mut make: impl AsyncFnMut(&Journal, &mut Context) -> Result<Vec<Move>, Stop>,
 ) -> Result<Conclusion, Stop> {
     for lost in 0..LOST {
         opened.journal.refresh().await.map_err(|error| journal::refusal(&error, Some(&context.environment)))?;
@@ -27,7 +30,8 @@ pub(super) async fn release(
         if lost > 0 {
             context.release = ReleaseId::new(stage.clock.now(), stage.transport.chance());
         }
-        let plan = Plan::make(&context, make(&opened.journal).await?).await.map_err(refused)?;
+        let moves = make(&opened.journal, &mut context).await?;
+        let plan = Plan::make(&context, moves).await.map_err(refused)?;
         let ending = Release::new(context, &mut opened.journal, plan).run().await;
         if !ending.lost_its_turn() {
             return Ok(ended(&ending));

@@ -159,7 +159,7 @@ impl GitHub {
         };
         match self.change("create_deployment", Method::POST, "/deployments", Some(&body)).await {
             Ok(page) if page.status == http::StatusCode::ACCEPTED => {
-                Err(GitHubError::Conflict { operation: "create_deployment", message: "GitHub merged the base branch instead".to_owned() })
+                Err(page.conflict("GitHub merged the base branch instead"))
             }
             Ok(page) => match page.decode::<Deployment>() {
                 Ok(deployment) => Ok(deployment),

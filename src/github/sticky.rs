@@ -4,6 +4,7 @@
 //! own section and leaves the others; a section written by a later run is never overwritten by an earlier one.
 
 use super::client::TokenKind;
+use super::error::RequestId;
 use super::lookup;
 use super::{Comment, GitHub, GitHubError};
 use crate::id::Name;
@@ -102,7 +103,7 @@ impl GitHub {
     /// Makes the earliest of the product's comments hold the newest sections of all with ours, and removes the rest.
     async fn settle(&self, product: &Name, found: &[Comment], section: &Section) -> Result<StickyOutcome, GitHubError> {
         let (Some(keep), sections) = (found.first(), newest(product, found)) else {
-            return Err(GitHubError::NotFound { operation: "update_comment" });
+            return Err(GitHubError::NotFound { operation: "update_comment", request_id: RequestId::default() });
         };
         let same = sections.iter().find(|it| it.scope == section.scope);
         let outdated = same.map(|it| it.stamp).filter(|stamp| *stamp > section.stamp);
