@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::api::ListQuery;
 use super::stamp;
 use super::wire::{Deployment, Production, Progress, Project};
 use super::{VercelSource, VercelTarget};
-use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope, Settings, Unfinished, Weighted};
+use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope, Unfinished, Weighted};
 
 /// The setting that promotion turns on and rollback turns off (vercel.md 6.3).
 pub(super) const AUTO_ASSIGN: &str = "autoAssignCustomDomains";
@@ -114,16 +112,5 @@ impl VercelTarget {
             }
         }
         Ok(hosts)
-    }
-
-    /// Puts back the setting as it was saved; already so is done.
-    pub(super) async fn restore_settings(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
-        let Some(wanted) = settings.get(AUTO_ASSIGN).and_then(Value::as_bool) else { return Ok(()) };
-        let project = self.project().await?;
-        if project.auto_assign_custom_domains == Some(wanted) {
-            return Ok(());
-        }
-        scope.step(&self.settings.target, format!("{AUTO_ASSIGN} goes back to {wanted}"));
-        self.client.set_auto_assign(&project.id, wanted).await
     }
 }
