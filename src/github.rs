@@ -32,5 +32,5 @@ pub use jobs::Job;
 pub use lookup::READ_LAG;
 pub use pulls::{Pull, Side, choose_for_push};
 pub use runs::WorkflowRun;
-pub use statuses::{CommitState, CommitStatus};
+pub use statuses::{CommitState, CommitStatus, StatusOutcome};
 pub use sticky::{MAX_DOCUMENT_CHARACTERS, Section, Stamp, StickyOutcome};

@@ -273,7 +273,11 @@ impl GitHub {
         let blob: BlobAnswer = self.get("get_blob", &format!("/git/blobs/{}", entry.sha)).await?;
         // It comes in lines (<https://docs.github.com/rest/git/blobs>).
         let encoded: String = blob.content.split_whitespace().collect();
-        let unreadable = |reason: base64::DecodeError| GitHubError::Unreadable { operation: "get_blob", reason: reason.to_string(), request_id: RequestId::default() };
+        let unreadable = |reason: base64::DecodeError| GitHubError::Unreadable {
+            operation: "get_blob",
+            reason: reason.to_string(),
+            request_id: RequestId::default(),
+        };
         STANDARD.decode(encoded).map(Some).map_err(unreadable)
     }
 }

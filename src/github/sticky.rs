@@ -25,6 +25,17 @@ pub struct Stamp {
     pub attempt: u32,
 }
 
+impl Stamp {
+    /// Returns the run whose page an address is: `…/actions/runs/7/attempts/2`; the first attempt where it names none.
+    pub fn in_address(address: &str) -> Option<Self> {
+        let (_, rest) = address.split_once("/actions/runs/")?;
+        let mut parts = rest.split(['/', '?', '#']);
+        let run_id = parts.next()?.parse().ok()?;
+        let attempt = if parts.next() == Some("attempts") { parts.next()?.parse().ok()? } else { 1 };
+        Some(Self { run_id, attempt })
+    }
+}
+
 /// What one scope has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
