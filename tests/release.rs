@@ -214,6 +214,19 @@ async fn a_release_that_is_spread_for_too_long_goes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_that_is_cancelled_in_prepare_leaves_no_record_in_flys_list() {
+    for kind in KINDS {
+        let bench = Bench::of(kind).await;
+        let prepare = |kind: &EventKind| matches!(kind, EventKind::PhaseStarted { phase: Phase::Prepare });
+        let runner = Runner::hearing(&bench, "r-1", bench.wire(), prepare);
+        let ending = bench.run(&runner).await;
+        assert_eq!(ending.outcome, Outcome::Cancelled, "{kind:?}: {:?}", ending.failure);
+        let writes = bench.writes();
+        assert!(!writes.iter().any(|write| write.contains("create_release") || write.contains("create_machine")), "{kind:?}: {writes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_release_ends_where_it_began() {
     for phase in [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch] {
         let bench = Bench::new().await;

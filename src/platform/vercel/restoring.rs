@@ -38,15 +38,17 @@ impl Verb {
 
 impl VercelTarget {
     /// Notes, before a move is asked for, what it makes of the setting, and what somebody else has made of it since the move before.
-    pub(super) fn about_to_move(&self, project: &Project, verb: Verb) {
+    ///
+    /// In a process that has moved nothing yet the move before is the project's last job, where that is of the same release: a dead runner's.
+    pub(super) fn about_to_move(&self, scope: &Scope, project: &Project, verb: Verb) {
         let now = project.auto_assign_custom_domains.unwrap_or(true);
         let disturbed = &mut self.memory().disturbed;
+        if disturbed.left.is_empty() {
+            // Until it has moved it may be as it was.
+            disturbed.left.insert(job_made(scope, project).unwrap_or(now));
+        }
         if disturbed.left.len() == 1 && !disturbed.left.contains(&now) {
             disturbed.theirs = Some(now);
-        }
-        // Until it has moved it may be as it was.
-        if disturbed.left.is_empty() {
-            disturbed.left.insert(now);
         }
         disturbed.left.insert(verb.makes());
         disturbed.asked = Some(verb.makes());
@@ -92,14 +94,18 @@ impl VercelTarget {
             return memory.disturbed.left.contains(&now);
         }
         // Another process may have moved it before it died: the project's last job tells what that made of the setting.
-        match &project.last_alias_request {
-            Some(job) => {
-                let since = began_ms(scope).unwrap_or(i64::MIN);
-                let of_this_release = job.requested_at.is_none_or(|at| at as i64 >= since);
-                of_this_release && now == (job.r#type != "rollback")
-            }
+        match (job_made(scope, project), &project.last_alias_request) {
+            (Some(made), _) => made == now,
+            (None, Some(_)) => false,
             // Nothing tells: what takes domains by itself is put back, what keeps them is left, since a pin harms nobody.
-            None => now,
+            (None, None) => now,
         }
     }
+}
+
+/// Returns what the project's last job has made of the setting, where it is of this release by the time at which it was asked for.
+fn job_made(scope: &Scope, project: &Project) -> Option<bool> {
+    let job = project.last_alias_request.as_ref()?;
+    let since = began_ms(scope).unwrap_or(i64::MIN);
+    job.requested_at.is_none_or(|at| at as i64 >= since).then_some(job.r#type != "rollback")
 }

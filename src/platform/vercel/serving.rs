@@ -128,7 +128,7 @@ impl VercelTarget {
     /// Asks for the move and follows it. `Ok` means that a look decides what is next, not that it has happened.
     async fn move_to(&self, scope: &Scope, project: &Project, verb: Verb, id: &str) -> Result<(), PlatformError> {
         let known = project.last_alias_request.as_ref();
-        self.about_to_move(project, verb);
+        self.about_to_move(scope, project, verb);
         scope.step(&self.settings.target, format!("asks for the {} to {id}", verb.in_words()));
         self.memory().asked = Some(Instant::now());
         match scope.changes.during(self.client.request_move(verb, &project.id, id)).await {
@@ -151,7 +151,7 @@ impl VercelTarget {
             Err(error) if verb == Verb::RollBack && matches!(error.kind, PlatformErrorKind::Refused(_)) => {
                 // Plans limit how far back a rollback reaches; a promotion of the same deployment rebuilds nothing either.
                 scope.step(&self.settings.target, format!("the rollback is refused, asking for the promotion: {}", error.kind));
-                self.about_to_move(project, Verb::Promote);
+                self.about_to_move(scope, project, Verb::Promote);
                 match scope.changes.during(self.client.request_move(Verb::Promote, &project.id, id)).await {
                     Ok(Moved::Requested) => self.follow_move(scope, Verb::Promote, id, known, true).await,
                     _ => Err(error),
