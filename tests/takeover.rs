@@ -1,6 +1,8 @@
 //! Taking over, by real processes: a runner that is stopped past its deadline, one that is gone from this machine, and what nobody can know.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use cutover::process::Identity;
 use nix::sys::signal::{Signal, kill};
@@ -11,6 +13,14 @@ use crate::support::binary::{Sandbox, WEB, code, output, told, until, wait};
 
 fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+/// Reads a child's events until one of this name; what follows is read by a thread.
+fn heard(child: &mut Child, event: &str) -> JoinHandle<String> {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let wanted = format!("\"{event}\"");
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains(&wanted)), "no {event} was told");
+    std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"))
 }
 
 impl Sandbox {
@@ -55,7 +65,7 @@ fn a_runner_that_was_stopped_past_its_deadline_changes_nothing_when_it_wakes() {
         std::fs::write(sandbox.product.path().join("web/index.html"), "stale\n").unwrap();
         let mut stale = sandbox.on_github(&[&WEB[..], &["--format", "json"]].concat());
         let mut stale = stale.env("CUTOVER_DEADLINE", "4s").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        until(&mut stale, event);
+        let story = heard(&mut stale, event);
         signal(&stale, Signal::SIGSTOP);
 
         // It is there, as its machine says, and may wake at any moment: until its deadline it is left alone.
@@ -75,7 +85,7 @@ fn a_runner_that_was_stopped_past_its_deadline_changes_nothing_when_it_wakes() {
 
         signal(&stale, Signal::SIGCONT);
         let stale = wait(stale);
-        let text = told(&stale);
+        let text = format!("{}{}", story.join().unwrap(), told(&stale));
         assert_eq!(code(&stale), 4, "{event}: {text}");
         assert!(
             text.contains("another runner has written to the journal") || text.contains("has taken this release over"),
