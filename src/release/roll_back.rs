@@ -1,11 +1,12 @@
 //! Roll back: what served before serves again, on every target, in reverse order.
 //!
-//! Works from the journal's record alone, so that a runner that finds somebody else's unfinished release does the same. It is not ended by
+//! Every target is on its side before anything is removed on any. Works from the journal's record alone, so that a runner that finds somebody else's unfinished release does the same. It is not ended by
 //! the signal that caused it: only a second one ends it, and then the journal still says where we are.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::journal::{Entry, Journal, Open, Stage, TargetRecord};
@@ -124,16 +125,31 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// Takes every moved target back, in reverse order; returns what would not go.
+    /// Takes every moved target back, in reverse order, and removes what the release left there; returns what would not go.
+    ///
+    /// Users come first: nothing is removed, and no edge's lag waited out, while another target may still be on the other side.
     async fn all(&self) -> Vec<Failure> {
-        let mut failures = Vec::new();
+        let (mut failures, mut back) = (Vec::new(), Vec::new());
         for record in self.open.begun.targets.iter().rev().filter(|record| !record.carried) {
-            let result = match self.targets.get(&record.name) {
-                Some(target) => take_back(self.context, self.open, record, target, self.shutdown).await,
-                None => Err(Failure::said(Phase::RollBack, Some(&record.name), "this run has no access to it")),
+            let Some(target) = self.targets.get(&record.name) else {
+                failures.push(Failure::said(Phase::RollBack, Some(&record.name), "this run has no access to it"));
+                continue;
             };
-            failures.extend(result.err());
+            let one = One { way: self, record, target, began: Instant::now() };
+            match one.insist(async |scope| one.take_back(scope).await).await {
+                Ok(()) => back.push(one),
+                Err(failure) => {
+                    one.tell(Some(&failure));
+                    failures.push(failure);
+                }
+            }
         }
+        let tidied = back.iter().map(async |one| {
+            let result = one.insist(async |scope| one.tidy(scope).await).await;
+            one.tell(result.as_ref().err());
+            result
+        });
+        failures.extend(join_all(tidied).await.into_iter().filter_map(Result::err));
         failures
     }
 
@@ -179,48 +195,71 @@ fn until_now(run: &Shutdown) -> Urgent {
     Urgent { shutdown, watcher }
 }
 
-/// Takes one target back, trying again until its limit is over.
-async fn take_back(context: &Context, open: &Open, record: &TargetRecord, target: &AnyTarget, shutdown: &Shutdown) -> Result<(), Failure> {
-    let began = Instant::now();
-    let deadline = began + context.timing.back_limit;
-    let mut scope = context.scope(Phase::RollBack, shutdown);
-    scope.release = open.begun.release.clone();
-    let result = loop {
-        let error = match once(&scope, open, record, target).await {
-            Ok(()) => break Ok(()),
-            Err(error) => error,
-        };
-        let pointless = error.cancelled() || matches!(error.kind, PlatformErrorKind::Withheld(_));
-        if pointless || Instant::now() + RETRY > deadline {
-            break Err(Failure::on(Phase::RollBack, target.name(), &error));
-        }
-        scope.step(target.name(), format!("would not go back yet, trying again: {error}"));
-        tokio::time::sleep(RETRY).await;
-    };
-    let failure = result.as_ref().err().map(|failure: &Failure| failure.text.clone());
-    let (name, duration) = (target.name().clone(), began.elapsed());
-    context.events.emit(EventKind::TargetFinished { target: name, phase: Phase::RollBack, duration, failure });
-    result
+/// One target on its way back.
+struct One<'a> {
+    way: &'a Way<'a>,
+    record: &'a TargetRecord,
+    target: &'a AnyTarget,
+    began: Instant,
 }
 
-async fn once(scope: &Scope, open: &Open, record: &TargetRecord, target: &AnyTarget) -> Result<(), PlatformError> {
-    let traffic_may_have_moved = open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::RollingBack);
-    if traffic_may_have_moved {
-        match (record.before_revision(), &record.after) {
-            (Some(before), _) => drop(target.serve(scope, before).await?),
-            (None, Some(after)) => drop(target.unserve(scope, after).await?),
-            (None, None) => {}
+impl One<'_> {
+    /// Does something to the target, trying again until its limit is over.
+    async fn insist(&self, work: impl AsyncFn(&Scope) -> Result<(), PlatformError>) -> Result<(), Failure> {
+        let (context, target) = (self.way.context, self.target);
+        let deadline = Instant::now() + context.timing.back_limit;
+        let mut scope = context.scope(Phase::RollBack, self.way.shutdown);
+        scope.release = self.way.open.begun.release.clone();
+        loop {
+            let error = match work(&scope).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let pointless = error.cancelled() || matches!(error.kind, PlatformErrorKind::Withheld(_));
+            if pointless || Instant::now() + RETRY > deadline {
+                return Err(Failure::on(Phase::RollBack, target.name(), &error));
+            }
+            scope.step(target.name(), format!("would not go back yet, trying again: {error}"));
+            tokio::time::sleep(RETRY).await;
         }
     }
-    let observed = target.observe(scope).await?;
-    let before = record.before_revision();
-    let untouched = observed.serving.iter().all(|weighted| before.is_some_and(|before| before.same_content(&weighted.revision)));
-    // Where traffic was never ours to move and something else serves, somebody else moved it, and pinned it by the same act.
-    if traffic_may_have_moved || untouched {
-        target.restore(scope, &record.settings).await?;
+
+    /// Gives users what served before, where they may get something else.
+    async fn take_back(&self, scope: &Scope) -> Result<(), PlatformError> {
+        if self.traffic_may_have_moved() {
+            match (self.record.before_revision(), &self.record.after) {
+                (Some(before), _) => drop(self.target.serve(scope, before).await?),
+                (None, Some(after)) => drop(self.target.unserve(scope, after).await?),
+                (None, None) => {}
+            }
+        }
+        Ok(())
     }
-    target.release_holds(scope).await;
-    target.prune(scope, &left_by(&observed, &open.begun.release, record.after.as_ref())).await
+
+    /// Puts settings back and removes what the release left on a target that serves what it served.
+    async fn tidy(&self, scope: &Scope) -> Result<(), PlatformError> {
+        let (record, target) = (self.record, self.target);
+        let observed = target.observe(scope).await?;
+        let before = record.before_revision();
+        let untouched = observed.serving.iter().all(|weighted| before.is_some_and(|before| before.same_content(&weighted.revision)));
+        // Where traffic was never ours to move and something else serves, somebody else moved it, and pinned it by the same act.
+        if self.traffic_may_have_moved() || untouched {
+            target.restore(scope, &record.settings).await?;
+        }
+        target.release_holds(scope).await;
+        target.prune(scope, &left_by(&observed, &self.way.open.begun.release, record.after.as_ref())).await
+    }
+
+    fn traffic_may_have_moved(&self) -> bool {
+        let open = self.way.open;
+        open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::RollingBack)
+    }
+
+    fn tell(&self, failure: Option<&Failure>) {
+        let (target, duration) = (self.target.name().clone(), self.began.elapsed());
+        let failure = failure.map(|failure| failure.text.clone());
+        self.way.context.events.emit(EventKind::TargetFinished { target, phase: Phase::RollBack, duration, failure });
+    }
 }
 
 /// Returns what a release left on a target that now serves something else: what its stamps say, and what it had prepared.
