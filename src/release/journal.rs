@@ -175,6 +175,10 @@ pub struct TargetRecord {
     pub settings: Settings,
     /// How it is reached without the manifest.
     pub reach: Reach,
+    /// The targets that must serve before it, and go back after it; `None` in records of versions that did not write it: then all go back one by
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Vec<Name>>,
     /// How it was judged; a later release asks unchanged ones of what served first.
     #[serde(default)]
     pub checks: Vec<Check>,

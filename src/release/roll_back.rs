@@ -1,12 +1,14 @@
-//! Roll back: what served before serves again, on every target, in reverse order.
+//! Roll back: what served before serves again, on every target, in reverse order of what needs what.
 //!
 //! Every target is on its side before anything is removed on any. Works from the journal's record alone, so that a runner that finds somebody else's unfinished release does the same. It is not ended by
 //! the signal that caused it: only a second one ends it, and then the journal still says where we are.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
 use super::journal::{Entry, Journal, Open, Stage, TargetRecord};
@@ -127,16 +129,33 @@ struct Way<'a> {
 impl Way<'_> {
     /// Takes every moved target back, in reverse order, and removes what the release left there; returns what would not go.
     ///
-    /// Users come first: nothing is removed, and no edge's lag waited out, while another target may still be on the other side.
+    /// Users come first: nothing is removed, and no edge's lag waited out, while another target may still be on the other side. A target goes
+    /// once everything that needs it has gone, or would not; what does not depend on each other goes together, as it came.
     async fn all(&self) -> Vec<Failure> {
-        let (mut failures, mut back) = (Vec::new(), Vec::new());
-        for record in self.open.begun.targets.iter().rev().filter(|record| !record.carried) {
-            let Some(target) = self.targets.get(&record.name) else {
+        let moved: Vec<&TargetRecord> = self.open.begun.targets.iter().filter(|record| !record.carried).collect();
+        let (mut failures, mut back, mut done) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut waiting: Vec<One<'_>> = Vec::new();
+        for record in moved.iter().rev() {
+            if let Some(target) = self.targets.get(&record.name) {
+                waiting.push(One { way: self, record, target, began: Instant::now() });
+            } else {
                 failures.push(Failure::said(Phase::RollBack, Some(&record.name), "this run has no access to it"));
-                continue;
-            };
-            let one = One { way: self, record, target, began: Instant::now() };
-            match one.insist(async |scope| one.take_back(scope).await).await {
+                done.insert(&record.name);
+            }
+        }
+        let mut going = FuturesUnordered::new();
+        loop {
+            let (next, left): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| may_go_back(one.record, &moved, &done));
+            waiting = left;
+            for one in next {
+                going.push(async move {
+                    let result = one.insist(async |scope| one.take_back(scope).await).await;
+                    (one, result)
+                });
+            }
+            let Some((one, result)) = going.next().await else { break };
+            done.insert(&one.record.name);
+            match result {
                 Ok(()) => back.push(one),
                 Err(failure) => {
                     one.tell(Some(&failure));
@@ -145,7 +164,15 @@ impl Way<'_> {
             }
         }
         let tidied = back.iter().map(async |one| {
-            let result = one.insist(async |scope| one.tidy(scope).await).await;
+            let again = Cell::new(false);
+            let work = async |scope: &Scope| {
+                // What would not be removed may serve by a change that came late: then it goes back once more.
+                if again.replace(true) {
+                    one.take_back(scope).await?;
+                }
+                one.tidy(scope).await
+            };
+            let result = one.insist(work).await;
             one.tell(result.as_ref().err());
             result
         });
@@ -195,7 +222,15 @@ fn until_now(run: &Shutdown) -> Urgent {
     Urgent { shutdown, watcher }
 }
 
+/// Returns whether nothing that came after a target, and needs it or may need it, is still on its way back.
+fn may_go_back(record: &TargetRecord, moved: &[&TargetRecord], done: &BTreeSet<&Name>) -> bool {
+    let after = moved.iter().skip_while(|other| other.name != record.name).skip(1);
+    let mut needing = after.filter(|other| other.needs.as_ref().is_none_or(|needs| needs.contains(&record.name)));
+    needing.all(|other| done.contains(&other.name))
+}
+
 /// One target on its way back.
+#[derive(Clone, Copy)]
 struct One<'a> {
     way: &'a Way<'a>,
     record: &'a TargetRecord,
