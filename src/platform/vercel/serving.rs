@@ -163,7 +163,6 @@ impl VercelTarget {
 
     /// Returns the next pause between looks.
     pub(super) fn longer(scope: &Scope, pause: Duration) -> Duration {
-        let shortest = if scope.phase == Phase::RollBack { SOON } else { LOOKS.0 };
-        (pause * 3 / 2).clamp(shortest, LOOKS.1)
+        if scope.phase == Phase::RollBack { (pause * 5 / 4).clamp(SOON, LOOKS.1) } else { (pause * 3 / 2).clamp(LOOKS.0, LOOKS.1) }
     }
 }
