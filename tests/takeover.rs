@@ -42,8 +42,8 @@ impl Sandbox {
         command
     }
 
-    /// Returns what the front end serves, and the names of the journal's records.
-    fn world(&self) -> (String, Vec<String>) {
+    /// Returns what the front end serves, the names of the journal's records, and the project's deployments.
+    fn world(&self) -> (String, Vec<String>, Vec<Value>) {
         let status = output(self.on_github(&["status", "production", "--format", "json"]));
         let status: Value = serde_json::from_slice(&status.stdout).unwrap();
         let raw = output(self.on_github(&["history", "production", "--raw"]));
@@ -52,7 +52,11 @@ impl Sandbox {
             .lines()
             .filter(|line| line.starts_with('{'))
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["entry"]["is"].as_str().unwrap().to_owned());
-        (status["targets"][1]["serves"][0].as_str().unwrap().to_owned(), names.collect())
+        let project = self.ask("VERCEL_API_URL", "GET", "/v9/projects/small-web?teamId=team_rehearsal", "VERCEL_TOKEN");
+        let path = format!("/v6/deployments?projectId={}&teamId=team_rehearsal&limit=100", project["id"].as_str().unwrap());
+        let made = self.ask("VERCEL_API_URL", "GET", &path, "VERCEL_TOKEN");
+        let ids = made["deployments"].as_array().unwrap().iter().map(|deployment| deployment["uid"].clone());
+        (status["targets"][1]["serves"][0].as_str().unwrap().to_owned(), names.collect(), ids.collect())
     }
 }
 
@@ -108,7 +112,7 @@ fn a_process_that_is_gone_from_this_machine_is_taken_over_at_once() {
     let text = told(&recovered);
     assert_eq!(code(&recovered), 0, "{text}");
     assert!(text.contains(&format!("its process {} on this machine has ended", dead.id())), "{text}");
-    let (serves, records) = sandbox.world();
+    let (serves, records, _) = sandbox.world();
     assert_eq!(serves, before);
     assert_eq!(records.last().map(String::as_str), Some("rolled_back"));
 }
