@@ -6,11 +6,13 @@
 
 mod capture;
 mod command;
+mod identity;
 mod lines;
 mod stop;
 
 pub use capture::{Captured, MAX_CAPTURED_BYTES, capture};
 pub use command::{Command, StartError};
+pub use identity::Identity;
 pub use lines::{Line, LineSplitter, Pipe};
 pub use stop::Bounds;
 

@@ -50,6 +50,9 @@ pub mod variable {
     /// How long whoever takes a release over waits for what its former runner may still have on its way, for example `2s`. Heard
     /// on embedded platforms only ([`CUTOVER_EDGES`]), for tests that have killed that runner themselves.
     pub const CUTOVER_QUARANTINE: &str = "CUTOVER_QUARANTINE";
+    /// How long a process that GitHub knows nothing of counts as at work after its last record in the journal, for example `3s`. Heard on
+    /// embedded platforms only, for tests that have stopped that process themselves.
+    pub const CUTOVER_DEADLINE: &str = "CUTOVER_DEADLINE";
     /// The folder of journals kept on this machine.
     pub const CUTOVER_STATE_DIR: &str = "CUTOVER_STATE_DIR";
     /// Where journals are kept: `github` (a ref of the repository) or `file` (on this machine).
@@ -104,6 +107,8 @@ pub struct Settings {
     pub drain_margin: Duration,
     /// How long whoever takes a release over waits, where that was said.
     pub quarantine: Option<Duration>,
+    /// How long a silent process counts as at work, where that was said.
+    pub deadline: Option<Duration>,
     /// The folder of journals, where chosen.
     pub state_dir: Option<PathBuf>,
     /// Where journals are kept, where that was said.
@@ -158,6 +163,7 @@ impl Settings {
             edges: edges.collect::<Result<_, _>>()?,
             drain_margin: span(variable::CUTOVER_DRAIN_MARGIN)?.unwrap_or(DRAIN_MARGIN),
             quarantine: span(variable::CUTOVER_QUARANTINE)?,
+            deadline: span(variable::CUTOVER_DEADLINE)?,
             state_dir: get(variable::CUTOVER_STATE_DIR).map(PathBuf::from),
             journal,
             environment,

@@ -328,3 +328,72 @@ async fn a_persons_act_survives_the_death_of_a_runner_that_was_giving_way_to_it(
     assert_eq!(bench.vercel.production("front"), Some(earlier), "a person's act stays");
     assert_eq!(bench.vercel.auto_assigns("front"), Some(false), "and stays pinned");
 }
+
+/// Releases a newer content, during which somebody pins what the project `docs` serves when `phase` begins; the run is cancelled there, or not.
+async fn pinned_in(bench: &mut Bench, id: &str, phase: Phase, cancelled: bool) -> (Ending, Runner) {
+    let vercel = bench.vercel.clone();
+    let runner = Runner::hearing(bench, id, bench.wire(), move |kind| {
+        let now = matches!(kind, EventKind::PhaseStarted { phase: seen } if *seen == phase);
+        assert!(!now || vercel.person_pins("docs"));
+        now && cancelled
+    });
+    let moves = newer(bench, &runner);
+    (go(bench, &runner, moves).await, runner)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_set_during_a_release_stays_and_is_told() {
+    let mut bench = released().await;
+    assert_eq!(bench.vercel.auto_assigns("docs"), Some(true));
+    let (ending, runner) = pinned_in(&mut bench, "r-2", Phase::Watch, false).await;
+    assert_eq!(ending.outcome, Outcome::Finished, "{:?}", ending.failure);
+    tokio::task::yield_now().await;
+    let told = notices(&runner, "drift::setting");
+    assert!(told.len() == 1 && told[0].contains("docs: autoAssignCustomDomains is false and was true"), "{told:?}");
+    assert_eq!((bench.vercel.auto_assigns("docs"), bench.vercel.auto_assigns("front")), (Some(false), Some(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_set_during_a_release_that_goes_back_stays_and_what_the_release_changed_does_not() {
+    let mut bench = released().await;
+    let (ending, runner) = pinned_in(&mut bench, "r-2", Phase::Watch, true).await;
+    assert_eq!((ending.outcome, ending.serving), (Outcome::Cancelled, Serving::Before), "{:?}", ending.failure);
+    tokio::task::yield_now().await;
+    assert_eq!(notices(&runner, "drift::setting").len(), 1);
+    assert_eq!((bench.vercel.auto_assigns("docs"), bench.vercel.auto_assigns("front")), (Some(false), Some(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_set_before_traffic_moves_ends_the_release_and_stays() {
+    for phase in [Phase::Prepare, Phase::Verify] {
+        let mut bench = released().await;
+        let (ending, _) = pinned_in(&mut bench, "r-2", phase, false).await;
+        assert_eq!((ending.outcome, ending.serving), (Outcome::RolledBack, Serving::Before), "{phase:?}: {:?}", ending.failure);
+        let failure = ending.failure.unwrap();
+        assert!(failure.text.contains("autoAssignCustomDomains is off and was on: somebody has pinned what serves"), "{failure}");
+        assert_eq!(bench.vercel.auto_assigns("docs"), Some(false), "{phase:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_set_before_a_recovery_stays() {
+    let mut bench = released().await;
+    let before = [bench.vercel.production("front"), bench.vercel.production("docs")];
+    let runner = Runner::new(&bench, "r-2", bench.wire());
+    let heard = runner.heard.clone();
+    let watching = async {
+        while !heard.lock().unwrap().iter().any(|kind| matches!(kind, EventKind::PhaseStarted { phase: Phase::Watch })) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let moves = newer(&mut bench, &runner);
+    tokio::select! {
+        biased;
+        () = watching => {}
+        ending = go(&bench, &runner, moves) => panic!("{ending:?}"),
+    }
+    assert!(bench.vercel.person_pins("docs"));
+    bench.recover().await;
+    assert_eq!([bench.vercel.production("front"), bench.vercel.production("docs")], before);
+    assert_eq!((bench.vercel.auto_assigns("docs"), bench.vercel.auto_assigns("front")), (Some(false), Some(true)));
+}

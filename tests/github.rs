@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use cutover::clock::Clock;
 use cutover::event::{EventKind, Events, Outcome, Serving, Side};
-use cutover::github::{GitHub, GitHubError, Pull, Repository, Section, Stamp, StickyOutcome, choose_for_push};
+use cutover::github::{
+    CommitState, CommitStatus, GitHub, GitHubError, Pull, Repository, Section, Stamp, StatusOutcome, StickyOutcome, choose_for_push,
+};
 use cutover::http::{Answer, Body, Call, Platform, Transport, Wire, WireError};
 use cutover::id::{Chance, Name, ReleaseId};
 use cutover::mask::Masker;
@@ -144,9 +146,13 @@ impl State {
             }
             ("POST", ["statuses", sha]) => {
                 assert!(body["description"].as_str().unwrap().chars().count() <= 140);
-                self.statuses
-                    .push(json!({"sha": sha, "state": body["state"], "description": body["description"], "context": body["context"]}));
+                let mut status = body.clone();
+                status["sha"] = json!(sha);
+                self.statuses.push(status);
                 (201, json!({"id": 1}))
+            }
+            ("GET", ["commits", sha, "statuses"]) => {
+                (200, json!(self.statuses.iter().rev().filter(|status| status["sha"] == *sha).collect::<Vec<_>>()))
             }
             ("POST", ["deployments"]) => {
                 assert_eq!((&body["auto_merge"], &body["required_contexts"]), (&json!(false), &json!([])));
@@ -451,6 +457,59 @@ async fn what_served_before_is_retired_only_when_the_new_release_serves() {
         let newest = |id| hub.deployment_statuses.iter().rev().find(|(of, _)| *of == id).unwrap().1["state"].clone();
         assert_eq!(newest(39), state);
         assert_eq!(newest(38), "success", "not ours");
+    }
+}
+
+impl Hub {
+    /// A status of the release's context, as the run with this address has set it.
+    fn status_of_run(&self, run: &str, state: &str) {
+        let url = format!("https://github.example/acme/autoswe/actions/runs/{run}");
+        let status = json!({"sha": HEAD, "state": state, "target_url": url, "description": "", "context": "CUTOVER/autoswe/production"});
+        self.state().statuses.push(status);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_word_of_an_older_run_overwrites_no_newer_one() {
+    for (newer, stays) in [("813/attempts/1", true), ("812/attempts/2", true), ("811/attempts/9", false), ("812", false)] {
+        let mut bench = bench(Some(12));
+        let release = ReleaseId::from_text("r-20260304-050617-abcdef");
+        bench.reporter.begin().await;
+        bench.reporter.release_started(&release).await;
+        // Cancelled, and slow to end: meanwhile another run has said its last word.
+        bench.hub.status_of_run(newer, "success");
+        bench.reporter.finish(&report(Outcome::RolledBack, &release), MOMENT_LIMIT).await;
+        let (statuses, _) = bench.states();
+        let last = if stays { "success" } else { "failure" };
+        assert_eq!(statuses.last().map(String::as_str), Some(last), "{newer}: {statuses:?}");
+        let told = bench.notices().iter().any(|notice| notice.starts_with("github::outdated: A later run has set the status"));
+        assert_eq!(told, stays, "{newer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_a_newer_release_has_retired_stays_retired() {
+    for (newest, last) in [("inactive", "inactive"), ("in_progress", "success")] {
+        let mut bench = bench(Some(12));
+        let release = ReleaseId::from_text("r-20260304-050617-abcdef");
+        bench.reporter.release_started(&release).await;
+        let id = bench.hub.state().deployments[0]["id"].as_u64().unwrap();
+        bench.hub.state().deployment_statuses.push((id, json!({"state": newest})));
+        bench.reporter.finish(&report(Outcome::Finished, &release), MOMENT_LIMIT).await;
+        let (_, deployments) = bench.states();
+        assert_eq!(deployments.last(), Some(&format!("{id} {last}")), "{deployments:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_whose_answer_was_lost_is_sent_again_only_where_it_is_not_there() {
+    for (fault, sent) in [(Fault::LostAfter, 1), (Fault::LostBefore, 1), (Fault::Status(502), 1)] {
+        let hub = Hub::default();
+        hub.fault("set_status", fault);
+        let status =
+            CommitStatus { state: CommitState::Success, target_url: None, description: "fine".to_owned(), context: "c".to_owned() };
+        assert_eq!(hub.client().set_status(HEAD, &status).await.unwrap(), StatusOutcome::Set, "{fault:?}");
+        assert_eq!(hub.state().statuses.len(), sent, "{fault:?}");
     }
 }
 

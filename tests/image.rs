@@ -318,7 +318,7 @@ fn saved(path: &Path, layer: &[u8]) {
 }
 
 /// The files of an OCI layout with one layer, an index inside the index, and an attestation beside the image.
-fn layout(layer: &[u8], layer_type: &str) -> (Vec<(String, Vec<u8>)>, String) {
+pub(crate) fn layout(layer: &[u8], layer_type: &str) -> (Vec<(String, Vec<u8>)>, String) {
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -345,11 +345,11 @@ fn layout(layer: &[u8], layer_type: &str) -> (Vec<(String, Vec<u8>)>, String) {
     (files, digest(manifest.as_bytes()))
 }
 
-fn write_layout(path: &Path, files: &[(String, Vec<u8>)]) {
+pub(crate) fn write_layout(path: &Path, files: &[(String, Vec<u8>)]) {
     tar_of(path, &files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect::<Vec<_>>());
 }
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(content).unwrap();
     gzip.finish().unwrap()

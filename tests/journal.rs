@@ -81,6 +81,7 @@ fn begun() -> Entry {
         },
         settings: BTreeMap::new(),
         reach: Reach::default(),
+        needs: None,
         checks: Vec::new(),
         after: None,
         carried: false,

@@ -195,7 +195,7 @@ fn history_tells_people_and_programs_the_same() {
 
 impl Sandbox {
     /// Makes the product's folder a clone of the sandbox's repository, as far as git knows.
-    fn clone_of_github(&self) {
+    pub(crate) fn clone_of_github(&self) {
         for words in
             [&["init", "--quiet", "--initial-branch", "main"][..], &["remote", "add", "origin", "git@github.com:rehearsal/product.git"]]
         {
@@ -205,7 +205,7 @@ impl Sandbox {
     }
 
     /// Runs a command with the token for GitHub.
-    fn with_token(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn with_token(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(arguments);
         command.envs(self.variables.iter().filter(|(name, _)| name == "GITHUB_TOKEN").cloned());
         output(command)
@@ -241,6 +241,20 @@ fn a_clone_of_a_repository_on_github_reads_the_journal_there() {
     // What was said goes before what is seen.
     let own = sandbox.run(&[&WEB[..], &["--journal", "file"]].concat());
     assert_eq!((code(&own), sandbox.journal().exists()), (0, true), "{}", told(&own));
+}
+
+#[test]
+fn what_github_refuses_is_told_with_operation_and_request() {
+    let sandbox = Sandbox::begin();
+    sandbox.clone_of_github();
+    let mut release = sandbox.command(&WEB);
+    release.env("GITHUB_TOKEN", "ghp_ofSomebodyElse000000000000000000000000");
+    let refused = output(release);
+    let text = told(&refused);
+    assert_eq!(code(&refused), 5, "{text}");
+    let last = text.lines().find(|line| line.contains("refs/cutover/small/production")).unwrap_or_else(|| panic!("{text}"));
+    let (said, id) = last.split_once(" (request ").unwrap_or_else(|| panic!("{text}"));
+    assert!(said.contains("get_ref") && id.len() > 4, "{text}");
 }
 
 impl Sandbox {
@@ -305,10 +319,10 @@ fn somebody_who_may_be_at_work_is_left_alone() {
     release.envs(sandbox.variables.iter().filter(|(name, _)| name == "GITHUB_TOKEN").cloned());
     let mut release = release.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     until(&mut release, "watch");
-    kill(Pid::from_raw(i32::try_from(release.id()).unwrap()), Signal::SIGKILL).unwrap();
-    release.wait().unwrap();
+    let id = Pid::from_raw(i32::try_from(release.id()).unwrap());
+    kill(id, Signal::SIGSTOP).unwrap();
     let serves = sandbox.web();
-    // Its owner is a process on some machine, which nobody can be asked about, and its deadline has not passed.
+    // Its owner is a process that nobody can be asked about, and its deadline has not passed.
     let elsewhere = tempfile::tempdir().unwrap();
     let every = output(sandbox.job(elsewhere.path(), 2, "schedule", &["recover"]));
     assert_eq!(code(&every), 0, "{}", told(&every));
@@ -318,10 +332,12 @@ fn somebody_who_may_be_at_work_is_left_alone() {
     let named = output(sandbox.job(elsewhere.path(), 2, "workflow_dispatch", &["recover", "production"]));
     assert_eq!(code(&named), 5, "{}", told(&named));
     assert_eq!(sandbox.web(), serves);
+    kill(id, Signal::SIGKILL).unwrap();
+    release.wait().unwrap();
 }
 
 /// A product whose front end is made by a gate with variables that differ per environment, in a repository of its own.
-fn made_by_a_gate() -> Product {
+pub(crate) fn made_by_a_gate() -> Product {
     let product = Product::new();
     product.replace(
         "cutover.yml",
@@ -351,14 +367,14 @@ fn made_by_a_gate() -> Product {
     product
 }
 
-fn git(folder: &Path, words: &[&str]) -> String {
+pub(crate) fn git(folder: &Path, words: &[&str]) -> String {
     let identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
     let output = Command::new("git").args(identity).args(words).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{words:?}: {}", told(&output));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn commit(folder: &Path) -> String {
+pub(crate) fn commit(folder: &Path) -> String {
     git(folder, &["add", "--all"]);
     git(folder, &["commit", "--quiet", "--message", "change"]);
     git(folder, &["rev-parse", "HEAD"])

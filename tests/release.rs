@@ -214,6 +214,37 @@ async fn a_release_that_is_spread_for_too_long_goes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_that_is_cancelled_in_prepare_leaves_no_record_in_flys_list() {
+    for kind in KINDS {
+        let bench = Bench::of(kind).await;
+        let prepare = |kind: &EventKind| matches!(kind, EventKind::PhaseStarted { phase: Phase::Prepare });
+        let runner = Runner::hearing(&bench, "r-1", bench.wire(), prepare);
+        let ending = bench.run(&runner).await;
+        assert_eq!(ending.outcome, Outcome::Cancelled, "{kind:?}: {:?}", ending.failure);
+        let writes = bench.writes();
+        assert!(!writes.iter().any(|write| write.contains("create_release") || write.contains("create_machine")), "{kind:?}: {writes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_the_way_back_every_target_serves_before_anything_is_removed() {
+    let bench = Bench::new().await;
+    let runner = Runner::hearing(&bench, "r-1", bench.wire(), |kind| matches!(kind, EventKind::PhaseStarted { phase: Phase::Watch }));
+    let ending = bench.run(&runner).await;
+    assert_eq!((ending.outcome, ending.serving), (Outcome::Cancelled, Serving::Before), "{:?}", ending.failure);
+    let writes = bench.writes();
+    let places = |part: &str| writes.iter().enumerate().filter(|(_, write)| write.contains(part)).map(|(at, _)| at).collect::<Vec<_>>();
+    let moves = [places(".rollback["), places(".uncordon_machine[")].concat();
+    let removals = [places(".delete_deployment["), places(".destroy_machine["), places(".stop_machine[")].concat();
+    assert!(moves.len() >= 3 && !removals.is_empty(), "{writes:#?}");
+    assert!(moves.iter().max() < removals.iter().min(), "{writes:#?}");
+    // What does not need each other goes together: no site waits for the end of the other one's job.
+    let all = bench.world.ground().tape.entries();
+    let asked: Vec<u64> = all.iter().filter(|entry| entry.boundary.contains(".rollback[")).map(|entry| entry.at_ms).collect();
+    assert!(asked.len() == 2 && asked[0].abs_diff(asked[1]) < 200, "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_release_ends_where_it_began() {
     for phase in [Phase::Prepare, Phase::Verify, Phase::CutOver, Phase::Watch] {
         let bench = Bench::new().await;

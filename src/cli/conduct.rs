@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::arguments::Forward;
 use super::ask::Ask;
 use super::build::{self, Artifacts};
-use super::earlier::{self, Source};
+use super::earlier::{self, Shipments, Source};
 use super::stage::{Means, Stage};
 use super::{gates, hold, journal, preflight, recover, targets, turn};
 use crate::event::{EventKind, Level, Outcome, Serving};
@@ -180,11 +180,11 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
     }
     drop(all);
     let read = opened.journal.sequence();
-    turn::release(stage, &context, &mut opened, async |journal| {
+    turn::release(stage, &context, &mut opened, async |journal, context| {
         // Gates and builds take their time: a person may have decided otherwise meanwhile, or a newer commit may serve by now.
         not_held(environment, journal)?;
         if journal.sequence() != read && !options.forward.older {
-            not_superseded(stage, &context, journal).await?;
+            not_superseded(stage, context, journal).await?;
         }
         let all = targets::through(stage, &recover::guarded(stage, journal), environment, &options.only).map_err(unusable)?;
         moves(stage, environment, all, &artifacts, false).await
@@ -227,7 +227,20 @@ enum Way<'a> {
     From { environment: &'a Name, release: Option<&'a str> },
 }
 
+impl Way<'_> {
+    /// Returns the other environment that it takes from, if it does.
+    const fn from(&self) -> Option<&Name> {
+        match self {
+            Self::Back { .. } => None,
+            Self::From { environment, .. } => Some(environment),
+        }
+    }
+}
+
 /// A release of what an earlier release shipped.
+///
+/// Which one that is, is decided in its turn: while it waited, or made files again, somebody else may have released, and the one before what
+/// serves is another one then. What was made ready is used again as long as the choice stays.
 async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, options: &Options) -> Result<Conclusion, Stop> {
     let mut opened = journal::open(stage, environment, false).await?;
     match way {
@@ -240,39 +253,45 @@ async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, optio
         (Way::Back { .. }, DriftPolicy::Refuse) => DriftPolicy::Override,
         (_, policy) => policy,
     };
-    recover::first(stage, &context, &mut opened, Patience::default()).await?;
-    let earlier = match way {
-        Way::Back { to } => chosen(environment, &opened.journal, *to, State::previous)?,
-        Way::From { environment, release } => {
-            let other = journal::beside(stage, &stage.manifest.product, environment).await?;
-            chosen(environment, &other, *release, State::serving)?
-        }
-    };
-    context.commit.clone_from(&earlier.commit);
-    context.reason = reason(stage, way, &earlier, options);
-    let text = format!("{}, of {}, commit {}.", context.reason, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
-    stage.events.notice(Level::Note, "earlier::release", text);
-    let all = targets::through(stage, &recover::guarded(stage, &opened.journal), environment, &[]).map_err(unusable)?;
-    preflight::run(stage, &context, &all, &opened.journal, true).await?;
-    let from = match way {
-        Way::Back { .. } => None,
-        Way::From { environment, .. } => Some(*environment),
-    };
-    let shipments = earlier::shipments(stage, &context, &Source { closed: &earlier, from }, &all).await?;
-    let from = from.is_some();
-    let shipments = &shipments;
-    turn::release(stage, &context, &mut opened, async |journal| {
-        if from {
+    let mut ready: Option<(Closed, Shipments)> = None;
+    turn::release(stage, &context, &mut opened, async |journal, context| {
+        if matches!(way, Way::From { .. }) {
             not_held(environment, journal)?;
         }
+        let earlier = meant(stage, environment, way, journal).await?;
+        context.commit.clone_from(&earlier.commit);
+        context.reason = reason(stage, way, &earlier, options);
         let all = targets::through(stage, &recover::guarded(stage, journal), environment, &[]).map_err(unusable)?;
+        if ready.as_ref().is_none_or(|(known, _)| known.release != earlier.release) {
+            if ready.is_some() {
+                let text = format!("Somebody else has released {environment} meanwhile, so another release is the one that is meant now.");
+                stage.events.notice(Level::Warning, "earlier::another", text);
+            }
+            let text = format!("{}, of {}, commit {}.", context.reason, earlier.at.strftime("%Y-%m-%d %H:%M UTC"), short(&earlier.commit));
+            stage.events.notice(Level::Note, "earlier::release", text);
+            preflight::run(stage, context, &all, journal, true).await?;
+            let source = Source { closed: &earlier, from: way.from() };
+            let shipments = earlier::shipments(stage, context, &source, &all).await?;
+            ready = Some((earlier, shipments));
+        }
         let moves = all.into_iter().filter_map(|target| {
-            let shipment = shipments.by_target.get(target.name())?.clone();
+            let shipment = ready.as_ref()?.1.by_target.get(target.name())?.clone();
             Some(move_of(stage, environment, target, shipment))
         });
         Ok(moves.collect())
     })
     .await
+}
+
+/// Returns the release whose artifacts are meant, by the newest word of the journal that has it.
+async fn meant(stage: &Stage, environment: &Name, way: &Way<'_>, journal: &Journal) -> Result<Closed, Stop> {
+    match way {
+        Way::Back { to } => chosen(environment, journal, *to, State::previous),
+        Way::From { environment, release } => {
+            let other = journal::beside(stage, &stage.manifest.product, environment).await?;
+            chosen(environment, &other, *release, State::serving)
+        }
+    }
 }
 
 /// Returns the finished release that is meant: by its id, or the usual one.

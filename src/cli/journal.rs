@@ -114,7 +114,12 @@ impl Place {
 }
 
 async fn handle(means: &Means, store: Box<dyn Store>, owner: Owner) -> Result<Journal, StoreError> {
-    let terms = if means.on_embedded() { Terms::REHEARSED } else { Terms::default() };
+    let terms = match means.settings.deadline {
+        // On real platforms nobody may say that a runner is dead which is not.
+        _ if !means.on_embedded() => Terms::default(),
+        Some(deadline) => Terms::REHEARSED.alive_for(deadline),
+        None => Terms::REHEARSED,
+    };
     Journal::open_on(store, owner, means.clock, terms).await
 }
 

@@ -13,6 +13,7 @@ use crate::http::{Network, Transport};
 use crate::id::{Chance, Name, ReleaseId};
 use crate::manifest::{Check, CheckRequest, Manifest};
 use crate::mask::{Masker, Secret};
+use crate::process::Identity;
 use crate::release::journal::{Owner, OwnerJob};
 use crate::release::{Context, DriftPolicy, Timing};
 use crate::settings::Settings;
@@ -93,12 +94,13 @@ impl Means {
                         runner: self.settings.environment.get(crate::settings::variable::RUNNER_NAME).cloned(),
                         id: None,
                     }),
+                    process: None,
                 }
             }
             None => {
                 let user = self.settings.environment.get("USER").map_or("someone", String::as_str);
                 let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                Owner::process(format!("{user}@{host}/{}", std::process::id()))
+                Owner { process: Identity::own(), ..Owner::process(format!("{user}@{host}/{}", std::process::id())) }
             }
         }
     }

@@ -206,6 +206,7 @@ impl Runner {
                     runner: None,
                     id: None,
                 }),
+                process: None,
             },
         }
     }

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::GitHubError;
+use super::error::RequestId;
 use super::service::{Operation, Service, Unsendable};
 use crate::clock::Clock;
 use crate::http::{Repeat, SendError, Transport};
@@ -200,7 +201,17 @@ impl GitHub {
 impl Page {
     /// Decodes the answer; a failure says that the call itself has succeeded.
     pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, GitHubError> {
-        serde_json::from_slice(&self.body).map_err(|error| GitHubError::Unreadable { operation: self.operation, reason: error.to_string() })
+        serde_json::from_slice(&self.body).map_err(|error| GitHubError::Unreadable {
+            operation: self.operation,
+            reason: error.to_string(),
+            request_id: RequestId::of(&self.headers),
+        })
+    }
+
+    /// Returns the conflict that a successful answer means.
+    pub(super) fn conflict(&self, message: &str) -> GitHubError {
+        let (message, request_id) = (message.to_owned(), RequestId::of(&self.headers));
+        GitHubError::Conflict { operation: self.operation, message, request_id }
     }
 
     /// Returns the address of the next page (<https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api>).

@@ -5,7 +5,7 @@ use http::Method;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::lookup;
-use super::statuses::shorten;
+use super::statuses::{StatusOutcome, shorten};
 use super::{GitHub, GitHubError};
 use crate::id::ReleaseId;
 
@@ -158,9 +158,7 @@ impl GitHub {
             production_environment: request.production,
         };
         match self.change("create_deployment", Method::POST, "/deployments", Some(&body)).await {
-            Ok(page) if page.status == http::StatusCode::ACCEPTED => {
-                Err(GitHubError::Conflict { operation: "create_deployment", message: "GitHub merged the base branch instead".to_owned() })
-            }
+            Ok(page) if page.status == http::StatusCode::ACCEPTED => Err(page.conflict("GitHub merged the base branch instead")),
             Ok(page) => match page.decode::<Deployment>() {
                 Ok(deployment) => Ok(deployment),
                 Err(unreadable) => lookup::found(async || self.own_deployment(request).await).await?.ok_or(unreadable),
@@ -183,6 +181,22 @@ impl GitHub {
     pub async fn deployments(&self, environment: &str) -> Result<Vec<Deployment>, GitHubError> {
         let environment: String = url::form_urlencoded::byte_serialize(environment.as_bytes()).collect();
         self.get("list_deployments", &format!("/deployments?environment={environment}&per_page=100")).await
+    }
+
+    /// Gives a deployment a status, unless it was retired: then a newer release's word is the newest, and it stays. GitHub has no
+    /// compare-and-set for it, so the newest is read right before; what is left is a retirement that lands between that read and this write.
+    pub async fn settle_deployment(&self, deployment: u64, status: &DeploymentStatus) -> Result<StatusOutcome, GitHubError> {
+        if self.newest_state(deployment).await?.as_deref() == Some("inactive") {
+            return Ok(StatusOutcome::Outdated);
+        }
+        self.set_deployment_status(deployment, status).await.map(|()| StatusOutcome::Set)
+    }
+
+    /// Returns the newest state of a deployment, which decides; `None` while it has none.
+    async fn newest_state(&self, deployment: u64) -> Result<Option<String>, GitHubError> {
+        let statuses: Vec<StatusAnswer> =
+            self.get("list_deployment_statuses", &format!("/deployments/{deployment}/statuses?per_page=1")).await?;
+        Ok(statuses.into_iter().next().map(|status| status.state))
     }
 
     /// Gives a deployment a status. Sent twice it has no further effect, since the newest decides.
@@ -208,10 +222,9 @@ impl GitHub {
         let ours = |deployment: &Deployment| deployment.mark.as_ref().is_some_and(|mark| mark.product == product);
         let earlier = self.deployments(environment).await?;
         for deployment in earlier.iter().filter(|it| it.id < current.id && ours(it)).take(MAX_EARLIER) {
-            let statuses: Vec<StatusAnswer> =
-                self.get("list_deployment_statuses", &format!("/deployments/{}/statuses?per_page=1", deployment.id)).await?;
             // A failed one stays as it is: it never served.
-            if statuses.first().is_some_and(|status| matches!(status.state.as_str(), "success" | "in_progress" | "queued" | "pending")) {
+            let state = self.newest_state(deployment.id).await?;
+            if state.is_some_and(|state| matches!(state.as_str(), "success" | "in_progress" | "queued" | "pending")) {
                 let description = format!("replaced by deployment {}", current.id);
                 let status = DeploymentStatus { state: DeploymentState::Inactive, description, log_url: None, environment_url: None };
                 self.set_deployment_status(deployment.id, &status).await?;

@@ -9,6 +9,7 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
+use super::error::RequestId;
 use super::{GitHub, GitHubError};
 
 /// How many commits one page of a listing has at most.
@@ -272,7 +273,11 @@ impl GitHub {
         let blob: BlobAnswer = self.get("get_blob", &format!("/git/blobs/{}", entry.sha)).await?;
         // It comes in lines (<https://docs.github.com/rest/git/blobs>).
         let encoded: String = blob.content.split_whitespace().collect();
-        let unreadable = |reason: base64::DecodeError| GitHubError::Unreadable { operation: "get_blob", reason: reason.to_string() };
+        let unreadable = |reason: base64::DecodeError| GitHubError::Unreadable {
+            operation: "get_blob",
+            reason: reason.to_string(),
+            request_id: RequestId::default(),
+        };
         STANDARD.decode(encoded).map(Some).map_err(unreadable)
     }
 }

@@ -4,6 +4,7 @@
 //! own section and leaves the others; a section written by a later run is never overwritten by an earlier one.
 
 use super::client::TokenKind;
+use super::error::RequestId;
 use super::lookup;
 use super::{Comment, GitHub, GitHubError};
 use crate::id::Name;
@@ -22,6 +23,17 @@ pub struct Stamp {
     pub run_id: u64,
     /// Its attempt.
     pub attempt: u32,
+}
+
+impl Stamp {
+    /// Returns the run whose page an address is: `…/actions/runs/7/attempts/2`; the first attempt where it names none.
+    pub fn in_address(address: &str) -> Option<Self> {
+        let (_, rest) = address.split_once("/actions/runs/")?;
+        let mut parts = rest.split(['/', '?', '#']);
+        let run_id = parts.next()?.parse().ok()?;
+        let attempt = if parts.next() == Some("attempts") { parts.next()?.parse().ok()? } else { 1 };
+        Some(Self { run_id, attempt })
+    }
 }
 
 /// What one scope has to say.
@@ -102,7 +114,7 @@ impl GitHub {
     /// Makes the earliest of the product's comments hold the newest sections of all with ours, and removes the rest.
     async fn settle(&self, product: &Name, found: &[Comment], section: &Section) -> Result<StickyOutcome, GitHubError> {
         let (Some(keep), sections) = (found.first(), newest(product, found)) else {
-            return Err(GitHubError::NotFound { operation: "update_comment" });
+            return Err(GitHubError::NotFound { operation: "update_comment", request_id: RequestId::default() });
         };
         let same = sections.iter().find(|it| it.scope == section.scope);
         let outdated = same.map(|it| it.stamp).filter(|stamp| *stamp > section.stamp);

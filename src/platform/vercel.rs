@@ -10,7 +10,7 @@
 //! | [`endpoints`], `scope`, `client`, `wire`, `api` | where, in whose name, how a call leaves, what is said, which calls |
 //! | [`files`] | what is uploaded |
 //! | `stamp`, `hints`, `content` | what marks a deployment as ours, how it is found again, its identity by content |
-//! | `observing`, `preflight`, `preparing`, `creating`, `hooking`, `following`, `serving`, `job`, `pruning` | the verbs |
+//! | `observing`, `preflight`, `preparing`, `creating`, `hooking`, `following`, `serving`, `job`, `restoring`, `pruning` | the verbs |
 //!
 //! Deployments that had production traffic are never removed when a release finishes: they are what the vendor can roll back to. Source of
 //! every protocol fact: the Vercel reference by its sections, the published OpenAPI document, the vendor's client.
@@ -29,6 +29,7 @@ mod observing;
 mod preflight;
 mod preparing;
 mod pruning;
+mod restoring;
 mod scope;
 mod serving;
 mod stamp;
@@ -165,6 +166,8 @@ struct Memory {
     moved_to: Option<String>,
     /// When a move was last asked for.
     asked: Option<Instant>,
+    /// What this process's moves have done to the setting that a release disturbs.
+    disturbed: restoring::Disturbed,
     /// When a deployment was last made.
     made: Option<Instant>,
 }

@@ -204,7 +204,8 @@ fn since_planned(planned: &Planned, now: &Observed) -> Vec<String> {
         observed.serving.iter().map(|weighted| weighted.revision.digest.to_string()).collect()
     };
     if content(&planned.before) == content(now) {
-        return Vec::new();
+        // Preparing by a vendor's own build may need a setting off: there it is our own hand.
+        return if planned.target.reach().builds { Vec::new() } else { pins(&planned.before.settings, &now.settings) };
     }
     match planned.before.single() {
         Some(before) if !now.serving.is_empty() => {

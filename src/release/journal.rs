@@ -20,6 +20,7 @@ use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
 use crate::platform::{Artifact, Capabilities, Observed, Reach, Revision, Settings};
+use crate::process::Identity;
 
 /// The format of records that this version writes; one that it does not know makes it stop and touch nothing.
 pub const FORMAT: u32 = 1;
@@ -58,12 +59,15 @@ pub struct Owner {
     /// The job that it is, by which GitHub can say whether it is over; `None` outside Actions.
     #[serde(default)]
     pub job: Option<OwnerJob>,
+    /// The process that it is, by which the same machine can say whether it is over; `None` in Actions, and where the system cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Identity>,
 }
 
 impl Owner {
     /// Returns an owner that GitHub knows nothing of: a process on some machine.
     pub fn process(id: impl Into<String>) -> Self {
-        Self { id: id.into(), url: String::new(), job: None }
+        Self { id: id.into(), url: String::new(), job: None, process: None }
     }
 }
 
@@ -171,6 +175,10 @@ pub struct TargetRecord {
     pub settings: Settings,
     /// How it is reached without the manifest.
     pub reach: Reach,
+    /// The targets that must serve before it, and go back after it; `None` in records of versions that did not write it: then all go back one by
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Vec<Name>>,
     /// How it was judged; a later release asks unchanged ones of what served first.
     #[serde(default)]
     pub checks: Vec<Check>,

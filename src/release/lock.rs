@@ -1,7 +1,8 @@
 //! The lock: one release per environment, whose owner is a job that GitHub knows, or a process until its deadline.
 //!
 //! Holding the lock is being the owner of the open release in the journal; there is no second thing that could disagree with it. Waiters
-//! write nothing. Taking over needs a reason ([`Standing::Over`]), or a deadline that has passed; that nobody answers is no reason.
+//! write nothing. Taking over needs a reason ([`Standing::Over`]; a process of this very machine that is gone), or a deadline that has passed;
+//! that nobody answers is no reason.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,8 +16,6 @@ use super::store::StoreError;
 use crate::event::Level;
 use crate::shutdown;
 
-/// How much two machines' clocks may differ before a deadline counts as passed too early.
-const CLOCKS: Duration = Duration::from_secs(120);
 /// How often a waiter says that it still waits.
 const SAID: Duration = Duration::from_secs(60);
 
@@ -157,11 +156,18 @@ async fn abandoned(context: &Context, journal: &Journal, census: &dyn Census, op
     if open.stuck {
         return Some(Abandoned { because: "its owner gave up and said so".to_owned(), quarantine: late });
     }
+    if let (Some(process), Some(own)) = (&open.owner.process, &journal.owner().process)
+        && own.sees_that_is_gone(process)
+    {
+        // As with the kernel's lock: only its last requests may still land.
+        return Some(Abandoned { because: format!("its process {} on this machine has ended", process.pid), quarantine: late });
+    }
     match census.standing(&open.owner).await {
         Standing::Over { because } => Some(Abandoned { because, quarantine: whole }),
         Standing::AtWork => None,
         Standing::Unknown { reason } => {
-            let passed = open.until.saturating_add(CLOCKS).is_ok_and(|until| until < context.transport.clock().now());
+            let passed =
+                open.until.saturating_add(journal.ownership().terms().clocks).is_ok_and(|until| until < context.transport.clock().now());
             passed.then(|| Abandoned { because: format!("its deadline {} has passed, and {reason}", open.until), quarantine: whole })
         }
     }

@@ -33,17 +33,40 @@ pub struct Terms {
     pub close: Duration,
     /// How old the last look may be when a change of the way back is sent while the journal cannot be read; T of what whoever takes over waits.
     pub term: Duration,
+    /// For how long a writer counts as alive after its last record where nobody can say: longer than any wait of a release between two
+    /// records. It is pushed back by a record of its own when less than a quarter of it is left.
+    pub alive: Duration,
+    /// How much two machines' clocks may differ before a deadline counts as passed too early.
+    pub clocks: Duration,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { look: Duration::from_secs(120), close: Duration::from_secs(15), term: Duration::from_secs(300) }
+        Self {
+            look: Duration::from_secs(120),
+            close: Duration::from_secs(15),
+            term: Duration::from_secs(300),
+            alive: Duration::from_secs(60 * 60),
+            clocks: Duration::from_secs(120),
+        }
     }
 }
 
 impl Terms {
     /// For embedded platforms, on which nothing is far away and a person waits.
-    pub const REHEARSED: Self = Self { look: Duration::from_secs(4), close: Duration::from_secs(2), term: Duration::from_secs(10) };
+    pub const REHEARSED: Self = Self {
+        look: Duration::from_secs(4),
+        close: Duration::from_secs(2),
+        term: Duration::from_secs(10),
+        alive: Duration::from_secs(60 * 60),
+        clocks: Duration::from_secs(120),
+    };
+
+    /// The same with another time for which a silent writer counts as alive, of processes that all read this machine's clock.
+    #[must_use]
+    pub const fn alive_for(self, alive: Duration) -> Self {
+        Self { alive, clocks: Duration::ZERO, ..self }
+    }
 }
 
 #[derive(Debug)]

@@ -146,6 +146,7 @@ impl Planned {
             capabilities: self.target.capabilities(),
             settings: self.before.settings.clone(),
             reach: self.target.reach(),
+            needs: Some(self.needs.clone()),
             checks: self.checks.clone(),
             after: if self.carried { self.after.clone() } else { None },
             carried: self.carried,

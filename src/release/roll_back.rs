@@ -1,11 +1,14 @@
-//! Roll back: what served before serves again, on every target, in reverse order.
+//! Roll back: what served before serves again, on every target, in reverse order of what needs what.
 //!
-//! Works from the journal's record alone, so that a runner that finds somebody else's unfinished release does the same. It is not ended by
+//! Every target is on its side before anything is removed on any. Works from the journal's record alone, so that a runner that finds somebody else's unfinished release does the same. It is not ended by
 //! the signal that caused it: only a second one ends it, and then the journal still says where we are.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
 use super::journal::{Entry, Journal, Open, Stage, TargetRecord};
@@ -124,16 +127,56 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// Takes every moved target back, in reverse order; returns what would not go.
+    /// Takes every moved target back, in reverse order, and removes what the release left there; returns what would not go.
+    ///
+    /// Users come first: nothing is removed, and no edge's lag waited out, while another target may still be on the other side. A target goes
+    /// once everything that needs it has gone, or would not; what does not depend on each other goes together, as it came.
     async fn all(&self) -> Vec<Failure> {
-        let mut failures = Vec::new();
-        for record in self.open.begun.targets.iter().rev().filter(|record| !record.carried) {
-            let result = match self.targets.get(&record.name) {
-                Some(target) => take_back(self.context, self.open, record, target, self.shutdown).await,
-                None => Err(Failure::said(Phase::RollBack, Some(&record.name), "this run has no access to it")),
-            };
-            failures.extend(result.err());
+        let moved: Vec<&TargetRecord> = self.open.begun.targets.iter().filter(|record| !record.carried).collect();
+        let (mut failures, mut back, mut done) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut waiting: Vec<One<'_>> = Vec::new();
+        for record in moved.iter().rev() {
+            if let Some(target) = self.targets.get(&record.name) {
+                waiting.push(One { way: self, record, target, began: Instant::now() });
+            } else {
+                failures.push(Failure::said(Phase::RollBack, Some(&record.name), "this run has no access to it"));
+                done.insert(&record.name);
+            }
         }
+        let mut going = FuturesUnordered::new();
+        loop {
+            let (next, left): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| may_go_back(one.record, &moved, &done));
+            waiting = left;
+            for one in next {
+                going.push(async move {
+                    let result = one.insist(async |scope| one.take_back(scope).await).await;
+                    (one, result)
+                });
+            }
+            let Some((one, result)) = going.next().await else { break };
+            done.insert(&one.record.name);
+            match result {
+                Ok(()) => back.push(one),
+                Err(failure) => {
+                    one.tell(Some(&failure));
+                    failures.push(failure);
+                }
+            }
+        }
+        let tidied = back.iter().map(async |one| {
+            let again = Cell::new(false);
+            let work = async |scope: &Scope| {
+                // What would not be removed may serve by a change that came late: then it goes back once more.
+                if again.replace(true) {
+                    one.take_back(scope).await?;
+                }
+                one.tidy(scope).await
+            };
+            let result = one.insist(work).await;
+            one.tell(result.as_ref().err());
+            result
+        });
+        failures.extend(join_all(tidied).await.into_iter().filter_map(Result::err));
         failures
     }
 
@@ -179,59 +222,97 @@ fn until_now(run: &Shutdown) -> Urgent {
     Urgent { shutdown, watcher }
 }
 
-/// Takes one target back, trying again until its limit is over.
-async fn take_back(context: &Context, open: &Open, record: &TargetRecord, target: &AnyTarget, shutdown: &Shutdown) -> Result<(), Failure> {
-    let began = Instant::now();
-    let deadline = began + context.timing.back_limit;
-    let mut scope = context.scope(Phase::RollBack, shutdown);
-    scope.release = open.begun.release.clone();
-    let result = loop {
-        let error = match once(&scope, open, record, target).await {
-            Ok(()) => break Ok(()),
-            Err(error) => error,
-        };
-        let pointless = error.cancelled() || matches!(error.kind, PlatformErrorKind::Withheld(_));
-        if pointless || Instant::now() + RETRY > deadline {
-            break Err(Failure::on(Phase::RollBack, target.name(), &error));
-        }
-        scope.step(target.name(), format!("would not go back yet, trying again: {error}"));
-        tokio::time::sleep(RETRY).await;
-    };
-    let failure = result.as_ref().err().map(|failure: &Failure| failure.text.clone());
-    let (name, duration) = (target.name().clone(), began.elapsed());
-    context.events.emit(EventKind::TargetFinished { target: name, phase: Phase::RollBack, duration, failure });
-    result
+/// Returns whether nothing that came after a target, and needs it or may need it, is still on its way back.
+fn may_go_back(record: &TargetRecord, moved: &[&TargetRecord], done: &BTreeSet<&Name>) -> bool {
+    let after = moved.iter().skip_while(|other| other.name != record.name).skip(1);
+    let mut needing = after.filter(|other| other.needs.as_ref().is_none_or(|needs| needs.contains(&record.name)));
+    needing.all(|other| done.contains(&other.name))
 }
 
-async fn once(scope: &Scope, open: &Open, record: &TargetRecord, target: &AnyTarget) -> Result<(), PlatformError> {
-    let mut traffic_may_have_moved = open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::RollingBack);
-    if traffic_may_have_moved {
-        let ours = record.before.serving.iter().map(|weighted| weighted.revision.clone()).chain(record.after.clone());
-        let scope = Scope { expected: Some(ours.collect()), ..scope.clone() };
-        let served = match (record.before_revision(), &record.after) {
-            (Some(before), _) => target.serve(&scope, before).await.map(drop),
-            (None, Some(after)) => target.unserve(&scope, after).await.map(drop),
+/// One target on its way back.
+#[derive(Clone, Copy)]
+struct One<'a> {
+    way: &'a Way<'a>,
+    record: &'a TargetRecord,
+    target: &'a AnyTarget,
+    began: Instant,
+}
+
+impl One<'_> {
+    /// Does something to the target, trying again until its limit is over.
+    async fn insist(&self, work: impl AsyncFn(&Scope) -> Result<(), PlatformError>) -> Result<(), Failure> {
+        let (context, target) = (self.way.context, self.target);
+        let deadline = Instant::now() + context.timing.back_limit;
+        let mut scope = context.scope(Phase::RollBack, self.way.shutdown);
+        scope.release = self.way.open.begun.release.clone();
+        loop {
+            let error = match work(&scope).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let pointless = error.cancelled() || matches!(error.kind, PlatformErrorKind::Withheld(_));
+            if pointless || Instant::now() + RETRY > deadline {
+                return Err(Failure::on(Phase::RollBack, target.name(), &error));
+            }
+            scope.step(target.name(), format!("would not go back yet, trying again: {error}"));
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Gives users what served before, where they may get something else.
+    async fn take_back(&self, scope: &Scope) -> Result<(), PlatformError> {
+        if !self.traffic_may_have_moved() {
+            return Ok(());
+        }
+        let scope = Scope { expected: Some(self.ours().cloned().collect()), ..scope.clone() };
+        let served = match (self.record.before_revision(), &self.record.after) {
+            (Some(before), _) => self.target.serve(&scope, before).await.map(drop),
+            (None, Some(after)) => self.target.unserve(&scope, after).await.map(drop),
             (None, None) => Ok(()),
         };
         match served {
-            // What somebody has put there since is theirs to take away: neither what serves nor its settings are touched.
+            // What somebody has put there since is theirs to take away.
             Err(error) if matches!(error.kind, PlatformErrorKind::Foreign(_)) => {
-                let text = format!("{} is left as it is: {}", target.name(), error.kind);
+                let text = format!("{} is left as it is: {}", self.target.name(), error.kind);
                 scope.events.notice(Level::Warning, "release::foreign", text);
-                traffic_may_have_moved = false;
+                Ok(())
             }
-            other => other?,
+            other => other,
         }
     }
-    let observed = target.observe(scope).await?;
-    let before = record.before_revision();
-    let untouched = observed.serving.iter().all(|weighted| before.is_some_and(|before| before.same_content(&weighted.revision)));
-    // Where traffic was never ours to move and something else serves, somebody else moved it, and pinned it by the same act.
-    if traffic_may_have_moved || untouched {
-        target.restore(scope, &record.settings).await?;
+
+    /// Returns what served before, and what the release was to serve.
+    fn ours(&self) -> impl Iterator<Item = &Revision> {
+        self.record.before.serving.iter().map(|weighted| &weighted.revision).chain(&self.record.after)
     }
-    target.release_holds(scope).await;
-    target.prune(scope, &left_by(&observed, &open.begun.release, record.after.as_ref())).await
+
+    /// Puts settings back and removes what the release left on a target that serves what it served.
+    async fn tidy(&self, scope: &Scope) -> Result<(), PlatformError> {
+        let (record, target) = (self.record, self.target);
+        let observed = target.observe(scope).await?;
+        let before = record.before_revision();
+        let untouched = observed.serving.iter().all(|weighted| before.is_some_and(|before| before.same_content(&weighted.revision)));
+        let release = Some(self.way.open.begun.release.as_str());
+        let known = |revision: &Revision| revision.release.as_deref() == release || self.ours().any(|ours| ours.same_content(revision));
+        let theirs = observed.serving.iter().any(|weighted| !known(&weighted.revision));
+        // Where something else serves somebody else moved it, and pinned it by the same act.
+        if untouched || (self.traffic_may_have_moved() && !theirs) {
+            target.restore(scope, &record.settings).await?;
+        }
+        target.release_holds(scope).await;
+        target.prune(scope, &left_by(&observed, &self.way.open.begun.release, record.after.as_ref())).await
+    }
+
+    fn traffic_may_have_moved(&self) -> bool {
+        let open = self.way.open;
+        open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::RollingBack)
+    }
+
+    fn tell(&self, failure: Option<&Failure>) {
+        let (target, duration) = (self.target.name().clone(), self.began.elapsed());
+        let failure = failure.map(|failure| failure.text.clone());
+        self.way.context.events.emit(EventKind::TargetFinished { target, phase: Phase::RollBack, duration, failure });
+    }
 }
 
 /// Returns what a release left on a target that now serves something else: what its stamps say, and what it had prepared.

@@ -17,7 +17,7 @@ use super::ending::{Ending, Tone};
 use crate::event::{Events, Level, Outcome};
 use crate::github::{
     CommitState, CommitStatus, Deployment, DeploymentRequest, DeploymentState, DeploymentStatus, GitHub, GitHubError, Mark, Section, Stamp,
-    StickyOutcome,
+    StatusOutcome, StickyOutcome,
 };
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -172,7 +172,10 @@ impl GitHubReporter {
             context: format!("cutover/{}/{scope}", self.context.product),
         };
         let result = self.github.set_status(&self.context.commit, &status).await;
-        self.judge(Area::Status, result);
+        if self.judge(Area::Status, result) == Some(StatusOutcome::Outdated) {
+            let text = format!("A later run has set the status {} of {}; it stays.", status.context, self.context.commit);
+            self.events.notice(Level::Note, "github::outdated", text);
+        }
     }
 
     async fn deploy(&mut self, release: &ReleaseId) {
@@ -217,14 +220,22 @@ impl GitHubReporter {
     }
 
     async fn deployment_status(&mut self, state: DeploymentState, description: &str, environment_url: Option<String>) {
-        let Some(deployment) = &self.deployment else { return };
+        let Some(deployment) = self.deployment.as_ref().map(|deployment| deployment.id) else { return };
         if self.silent.contains(&Area::Deployment) {
             return;
         }
         let log_url = Some(self.context.run_url.clone());
         let status = DeploymentStatus { state, description: self.masker.text(description).into_owned(), log_url, environment_url };
-        let result = self.github.set_deployment_status(deployment.id, &status).await;
-        self.judge(Area::Deployment, result);
+        // It was made just now, or found by its own mark: only its end can come late.
+        let result = if state == DeploymentState::InProgress {
+            self.github.set_deployment_status(deployment, &status).await.map(|()| StatusOutcome::Set)
+        } else {
+            self.github.settle_deployment(deployment, &status).await
+        };
+        if self.judge(Area::Deployment, result) == Some(StatusOutcome::Outdated) {
+            let text = format!("A newer release has retired the deployment {deployment}; it stays so.");
+            self.events.notice(Level::Note, "github::outdated", text);
+        }
     }
 
     async fn comment(&mut self, report: &Report) {

@@ -79,12 +79,14 @@ impl Sandbox {
 
     /// Begins a sandbox of a product.
     pub(crate) fn of(product: Product) -> Self {
+        let state = tempfile::tempdir().unwrap();
         let mut command = cutover(&["sandbox", product.path().to_str().unwrap(), "--earlier", "--quiet", "--format", "json"]);
+        command.arg("--tape").arg(state.path().join("tape"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let text: String = lines.by_ref().map_while(Result::ok).take_while(|line| line != "}").collect::<Vec<_>>().join("\n") + "}";
         let variables: std::collections::BTreeMap<String, String> = serde_json::from_str(&text).unwrap();
-        Self { child, variables: variables.into_iter().collect(), state: tempfile::tempdir().unwrap(), product }
+        Self { child, variables: variables.into_iter().collect(), state, product }
     }
 
     /// Returns a command in the product's folder, pointed at the sandbox, without a token for GitHub.
@@ -106,10 +108,25 @@ impl Sandbox {
     }
 }
 
+impl Sandbox {
+    /// Ends the platforms; returns everything that they were asked, in order.
+    pub(crate) fn tape(&mut self) -> Vec<serde_json::Value> {
+        self.end();
+        let text = std::fs::read_to_string(self.state.path().join("tape")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn end(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT);
+            let _ = self.child.wait();
+        }
+    }
+}
+
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT);
-        let _ = self.child.wait();
+        self.end();
     }
 }
 

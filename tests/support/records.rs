@@ -45,6 +45,7 @@ pub(crate) fn begun() -> Entry {
         },
         settings: BTreeMap::new(),
         reach: Reach::default(),
+        needs: None,
         checks: Vec::new(),
         after: None,
         carried: false,

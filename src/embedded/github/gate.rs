@@ -42,11 +42,11 @@ pub(super) async fn gate(State(github): State<GitHub>, mut request: Request, nex
         return (StatusCode::FORBIDDEN, message).into_response();
     }
     let Some(text) = token(request.headers()) else {
-        return Refusal::new(StatusCode::UNAUTHORIZED, "Requires authentication").into_response();
+        return numbered(Refusal::new(StatusCode::UNAUTHORIZED, "Requires authentication").into_response(), &github);
     };
     github.make_room(&text, request.uri());
     let Some(known) = github.state().tokens.get(&text).cloned() else {
-        return Refusal::new(StatusCode::UNAUTHORIZED, "Bad credentials").into_response();
+        return numbered(Refusal::new(StatusCode::UNAUTHORIZED, "Bad credentials").into_response(), &github);
     };
     let free = request.uri().path() == "/rate_limit";
     let standing = github.spend(&text, known.kind, u64::from(!free));
@@ -81,14 +81,22 @@ fn creates_content(method: &Method, path: &str) -> bool {
     method == Method::POST && ["/comments", "/deployments", "/statuses"].iter().any(|tail| path.ends_with(tail))
 }
 
-fn marked(mut response: Response, standing: Standing, github: &GitHub) -> Response {
+/// Gives an answer its id, which every answer has (seen).
+fn numbered(mut response: Response, github: &GitHub) -> Response {
+    if let Ok(id) = HeaderValue::from_str(&github.ground().chance.word(20)) {
+        response.headers_mut().insert(HeaderName::from_static("x-github-request-id"), id);
+    }
+    response
+}
+
+fn marked(response: Response, standing: Standing, github: &GitHub) -> Response {
+    let mut response = numbered(response, github);
     let headers = [
         ("x-ratelimit-limit", standing.limit.to_string()),
         ("x-ratelimit-remaining", standing.limit.saturating_sub(standing.used).to_string()),
         ("x-ratelimit-used", standing.used.min(standing.limit).to_string()),
         ("x-ratelimit-reset", standing.reset.to_string()),
         ("x-ratelimit-resource", "core".to_owned()),
-        ("x-github-request-id", github.ground().chance.word(20)),
         ("x-github-media-type", "github.v3; format=json".to_owned()),
         ("x-github-api-version-selected", "2022-11-28".to_owned()),
     ];

@@ -46,6 +46,7 @@ impl FlyTarget {
         let first = slots.iter().all(|slot| slot.old.is_none());
         let strategy = self.strategy();
         if strategy != Strategy::Bluegreen && !first {
+            self.unless_cancelled(scope, "create_release")?;
             self.begin_record(scope, &image).await;
             return Ok(self.in_place(scope, &slots, &image, &gets));
         }
@@ -126,6 +127,8 @@ impl FlyTarget {
         let release = scope.release.as_str();
         let found: Vec<Option<&Machine>> =
             (0..slots.len()).map(|ordinal| own(fleet, scope, &rendering::intent(release, ordinal))).collect();
+        // A run that ends makes nothing more, not even what only people see.
+        self.unless_cancelled(scope, "create_machine")?;
         let record = if found.iter().all(Option::is_some) { None } else { self.begin_record(scope, image).await };
         let rendering =
             Rendering { settings: &self.settings, scope, release, revision: revision.as_str(), image, gets, record: record.as_ref() };

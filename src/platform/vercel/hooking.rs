@@ -106,7 +106,7 @@ impl VercelTarget {
 }
 
 /// Returns when the release began, in milliseconds since 1970, from its id; `None` for an id that does not say.
-fn began_ms(scope: &Scope) -> Option<i64> {
+pub(super) fn began_ms(scope: &Scope) -> Option<i64> {
     let text = scope.release.as_str().get(2..17)?;
     let at = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", text).ok()?;
     Some(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond() - SLACK_MS)

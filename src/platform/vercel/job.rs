@@ -49,7 +49,7 @@ impl VercelTarget {
         let began = Instant::now();
         let limit = self.settings.job_deadline;
         let mut succeeded_at = None;
-        let mut pause = Self::longer(Duration::ZERO);
+        let mut pause = Self::longer(scope, Duration::ZERO);
         loop {
             let project = self.project().await?;
             match look(&project, id, known) {
@@ -82,7 +82,7 @@ impl VercelTarget {
                 return Err(self.error("serve", PlatformErrorKind::TimedOut { what, limit }));
             }
             self.pause(scope, pause).await?;
-            pause = Self::longer(pause);
+            pause = Self::longer(scope, pause);
         }
     }
 

@@ -1,22 +1,15 @@
 //! What serves, what is under way, what was left, and the setting that a release disturbs.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-use serde_json::Value;
-use tokio::time::Instant;
 
 use super::api::ListQuery;
 use super::stamp;
 use super::wire::{Deployment, Production, Progress, Project};
-use super::{READ_LAG, VercelSource, VercelTarget};
-use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope, Settings, Unfinished, Weighted};
+use super::{VercelSource, VercelTarget};
+use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope, Unfinished, Weighted};
 
 /// The setting that promotion turns on and rollback turns off (vercel.md 6.3).
 pub(super) const AUTO_ASSIGN: &str = "autoAssignCustomDomains";
-
-/// The pause between two looks whether the setting has come to be.
-const RESTORE_PAUSE: Duration = Duration::from_secs(1);
 
 impl VercelTarget {
     pub(super) async fn observed(&self, scope: &Scope) -> Result<Observed, PlatformError> {
@@ -119,28 +112,5 @@ impl VercelTarget {
             }
         }
         Ok(hosts)
-    }
-
-    /// Puts back the setting as it was saved; already so is done.
-    pub(super) async fn restore_settings(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
-        let Some(wanted) = settings.get(AUTO_ASSIGN).and_then(Value::as_bool) else { return Ok(()) };
-        let project = self.project().await?;
-        if project.auto_assign_custom_domains == Some(wanted) {
-            return Ok(());
-        }
-        scope.step(&self.settings.target, format!("{AUTO_ASSIGN} goes back to {wanted}"));
-        // An answer alone is not believed: whoever finds the setting off takes it for somebody's pin.
-        let until = Instant::now() + READ_LAG;
-        loop {
-            self.client.set_auto_assign(&project.id, wanted).await?;
-            if self.project().await?.auto_assign_custom_domains == Some(wanted) {
-                return Ok(());
-            }
-            if Instant::now() >= until {
-                let what = format!("{AUTO_ASSIGN} is read as {wanted}");
-                return Err(self.error("update_project", PlatformErrorKind::TimedOut { what, limit: READ_LAG }));
-            }
-            self.pause(scope, RESTORE_PAUSE).await?;
-        }
     }
 }

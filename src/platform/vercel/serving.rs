@@ -15,6 +15,8 @@ use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scop
 const MOVES: usize = 4;
 /// The shortest and the longest pause between two looks at a job.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+/// The shortest pause between two looks on the way back: users may see two sides, and a runner that is cancelled has ten seconds.
+const SOON: Duration = Duration::from_millis(80);
 
 impl VercelTarget {
     /// Reads before each change: what serves already is left alone, a job under way is waited out whoever began it.
@@ -77,11 +79,6 @@ impl VercelTarget {
             .error("serve", PlatformErrorKind::Foreign(format!("{} is in production, which this release did not find there", now.label))))
     }
 
-    fn has_moved(&self, id: &str) {
-        let mut memory = self.memory();
-        (memory.moved, memory.moved_to) = (Some(Instant::now()), Some(id.to_owned()));
-    }
-
     /// Observes production that was seen to be `id`; what shows another is looked at again for as long as reads may lag.
     async fn observed_serving(&self, scope: &Scope, id: &str) -> Result<Observed, PlatformError> {
         let until = Instant::now() + READ_LAG;
@@ -115,7 +112,7 @@ impl VercelTarget {
     pub(super) async fn settled(&self, scope: &Scope) -> Result<Project, PlatformError> {
         let began = Instant::now();
         let limit = self.settings.job_deadline;
-        let mut pause = LOOKS.0;
+        let mut pause = Self::longer(scope, Duration::ZERO);
         let mut told = false;
         loop {
             let project = self.project().await?;
@@ -129,7 +126,7 @@ impl VercelTarget {
                 return Err(self.error("serve", PlatformErrorKind::TimedOut { what, limit }));
             }
             self.pause(scope, pause).await?;
-            pause = (pause * 2).min(LOOKS.1);
+            pause = Self::longer(scope, pause);
         }
     }
 
@@ -168,6 +165,7 @@ impl VercelTarget {
     /// Asks for the move and follows it. `Ok` means that a look decides what is next, not that it has happened.
     async fn move_to(&self, scope: &Scope, project: &Project, verb: Verb, id: &str) -> Result<(), PlatformError> {
         let known = project.last_alias_request.as_ref();
+        self.about_to_move(scope, project, verb);
         scope.step(&self.settings.target, format!("asks for the {} to {id}", verb.in_words()));
         self.memory().asked = Some(Instant::now());
         match scope.changes.during(self.client.request_move(verb, &project.id, id)).await {
@@ -190,6 +188,7 @@ impl VercelTarget {
             Err(error) if verb == Verb::RollBack && matches!(error.kind, PlatformErrorKind::Refused(_)) => {
                 // Plans limit how far back a rollback reaches; a promotion of the same deployment rebuilds nothing either.
                 scope.step(&self.settings.target, format!("the rollback is refused, asking for the promotion: {}", error.kind));
+                self.about_to_move(scope, project, Verb::Promote);
                 match scope.changes.during(self.client.request_move(Verb::Promote, &project.id, id)).await {
                     Ok(Moved::Requested) => self.follow_move(scope, Verb::Promote, id, known, true).await,
                     _ => Err(error),
@@ -200,7 +199,7 @@ impl VercelTarget {
     }
 
     /// Returns the next pause between looks.
-    pub(super) fn longer(pause: Duration) -> Duration {
-        (pause * 3 / 2).clamp(LOOKS.0, LOOKS.1)
+    pub(super) fn longer(scope: &Scope, pause: Duration) -> Duration {
+        if scope.phase == Phase::RollBack { (pause * 5 / 4).clamp(SOON, LOOKS.1) } else { (pause * 3 / 2).clamp(LOOKS.0, LOOKS.1) }
     }
 }

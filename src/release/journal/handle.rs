@@ -1,18 +1,10 @@
 //! A run's hold of an environment's journal.
 
-use std::time::Duration;
-
 use super::{Entry, FORMAT, Owner, Record, State};
 use crate::clock::Clock;
 use crate::id::Chance;
 use crate::release::ownership::{Ownership, Terms};
 use crate::release::store::{Store, StoreError};
-
-/// For how long a writer counts as alive after its last record where nobody can say: longer than any wait of a release between two records.
-pub(super) const DEADLINE: Duration = Duration::from_secs(60 * 60);
-
-/// How near the deadline must be before it is pushed back by a record of its own.
-pub(super) const RENEW_BELOW: Duration = Duration::from_secs(15 * 60);
 
 /// An environment's journal as one run knows it: read, and ready for appends.
 #[derive(Debug)]
@@ -130,7 +122,7 @@ impl Journal {
     /// Appends a record that pushes the deadline back, if it is near; else does nothing.
     pub async fn renew_if_near(&mut self, chance: &Chance) -> Result<(), StoreError> {
         let until = self.state().open.as_ref().filter(|open| open.owner.id == self.owner.id).map(|open| open.until);
-        let soon = self.clock.now().saturating_add(RENEW_BELOW).unwrap_or(jiff::Timestamp::MAX);
+        let soon = self.clock.now().saturating_add(self.ownership.terms().alive / 4).unwrap_or(jiff::Timestamp::MAX);
         if until.is_some_and(|until| until < soon) { self.append(Entry::Renewed, chance).await } else { Ok(()) }
     }
 
@@ -142,7 +134,7 @@ impl Journal {
             nonce: chance.word(16),
             at,
             owner: self.owner.clone(),
-            until: at.saturating_add(DEADLINE).unwrap_or(jiff::Timestamp::MAX),
+            until: at.saturating_add(self.ownership.terms().alive).unwrap_or(jiff::Timestamp::MAX),
             entry,
             state: State::default(),
         };
