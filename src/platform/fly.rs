@@ -5,25 +5,31 @@
 //! becomes the new revision in place, under a lease and against its expected version. Either way back is the same convergence with another
 //! revision (see [`serving`]). Source of every protocol fact: the Fly reference, tagged by its sections.
 
+pub mod addresses;
 mod api;
 mod client;
 mod content;
+pub mod cost;
 mod differing;
 pub mod endpoints;
 mod fleet;
 mod health;
 mod hints;
+pub mod inspect;
 mod leasing;
+pub mod live;
 pub mod machine_config;
 mod observing;
 mod preflight;
 mod preparing;
+pub mod prices;
 mod pruning;
 mod rendering;
 mod serving;
 mod stamp;
 pub mod token;
 pub mod toml;
+pub mod updates;
 mod watching;
 pub mod wire;
 
