@@ -74,8 +74,8 @@ fn tell(file: &Path, faulty: &FlyTomlError) -> u8 {
     let mut stderr = anstream::stderr();
     for (word, finding) in all {
         let Finding { line, column, source_line, width, .. } = finding;
-        let before: String = source_line.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        let caret = format!("{before}{}", "^".repeat(*width));
+        let before: String = source_line.chars().take(column - 1).collect();
+        let caret = format!("{}{}", " ".repeat(plain(&before).chars().count()), "^".repeat(*width));
         // There is nowhere left to say that standard error is gone.
         let _ = writeln!(stderr, "{word}: {}:{} [{}]", file.display(), plain(&finding.to_string()), finding.code);
         let _ = writeln!(stderr, "{line:>5} | {}\n      | {caret}", plain(source_line));

@@ -7,7 +7,7 @@ use super::document::{FlyConfig, MachineConfigSource, Strategy};
 use super::finding::Findings;
 use super::reader::Reader;
 use super::services;
-use super::tree::Node;
+use super::tree::{Node, Value};
 use super::words::split_words;
 
 /// The longest that Fly lets a machine take to end (fly.md 14).
@@ -90,7 +90,7 @@ fn commands(config: &FlyConfig, top: &Reader<'_>) {
     for (name, line) in &config.processes {
         if let Err(error) = split_words(line) {
             match top.get("processes").map(|entry| &entry.node.value) {
-                Some(super::tree::Value::Table(_)) => {
+                Some(Value::Table(_)) => {
                     if let Some(table) = top.table("processes") {
                         table.fault("fly-toml::command", name, error.to_string());
                     }
@@ -108,12 +108,14 @@ fn selections(config: &FlyConfig, top: &Reader<'_>) {
             top.fault("fly-toml::unknown-group", section, format!("names process group `{name}`, which is not in [processes]"));
         }
     };
-    let http = config.http_service.iter().map(|service| ("http_service", &service.processes));
-    let services = config.services.iter().map(|service| ("services", &service.processes));
-    for (section, processes) in http.chain(services) {
-        known(section, processes);
+    let http = config.http_service.iter().filter_map(|service| Some((top.table("http_service")?, &service.processes)));
+    let services = services::declared(top).into_iter().zip(config.services.iter().map(|service| &service.processes));
+    for (table, processes) in http.chain(services) {
         if !config.processes.is_empty() && processes.is_empty() {
-            top.fault("fly-toml::missing", section, "every service must name its `processes` when there is a [processes] section");
+            table.fault("fly-toml::missing", "processes", "is needed: every service names its groups when there is a [processes] section");
+        }
+        for name in processes.iter().filter(|name| !groups.contains(&name.as_str())) {
+            table.fault("fly-toml::unknown-group", "processes", format!("names process group `{name}`, which is not in [processes]"));
         }
     }
     config.checks.values().for_each(|check| known("checks", &check.processes));
@@ -128,7 +130,10 @@ fn check_ports(config: &FlyConfig, top: &Reader<'_>, group: &str) {
     for (name, check) in config.checks_of(group) {
         if check.port.is_none() && !http {
             let message = format!("check `{name}` needs a port: process group `{group}` has no http_service to take it from");
-            top.fault("fly-toml::check", "checks", message);
+            match top.get("checks").map(|entry| &entry.node.value) {
+                Some(Value::Table(_)) => top.table("checks").into_iter().for_each(|table| table.fault("fly-toml::check", name, &*message)),
+                _ => top.fault("fly-toml::check", "checks", message),
+            }
         }
     }
 }
