@@ -134,6 +134,7 @@ impl Context {
             shutdown: shutdown.clone(),
             changes: self.changes.clone(),
             turn: crate::platform::Turn::default(),
+            expected: None,
         }
     }
 

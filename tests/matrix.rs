@@ -1,6 +1,6 @@
 //! The failure matrix: everything is broken at every point, and the world ends on one side.
 //!
-//! How many cases are played is in `MATRIX_CASES` (for each of the stages; 60 unless it says otherwise); a failing case prints the one line that
+//! How many cases are played is in `MATRIX_CASES` (for each of the 16 stages; 625 unless it says otherwise); a failing case prints the one line that
 //! holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cutover::drill::case::played;
-use cutover::drill::explore::Stage;
-use cutover::drill::explore::plan::choose;
+use cutover::drill::explore::campaign::explore;
+use cutover::drill::explore::{Stage, in_parallel};
 use cutover::drill::explore::tally::Tally;
 use cutover::drill::fixture::{FIXTURES, Fixture};
 use cutover::drill::judge::{Invariant, judge};
@@ -35,26 +35,20 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
     if let Ok(line) = std::env::var("SCHEDULE") {
         return replay(&line);
     }
-    let share = std::env::var("MATRIX_CASES").map_or(60, |cases| cases.parse().unwrap());
-    let (mut tally, mut asked, mut again, mut alike) = (Tally::default(), BTreeSet::new(), 0, 0);
+    let share = std::env::var("MATRIX_CASES").map_or(625, |cases| cases.parse().unwrap());
+    let (mut tally, mut again, mut exhausted) = (Tally::default(), Vec::new(), 0);
     for stage in stages() {
-        let operation = |boundary: &String| boundary.split(['[', '#']).next().unwrap_or_default().to_owned();
-        asked.extend(stage.boundaries.iter().map(operation));
-        let summaries = stage.play_all(&choose(&stage, share, 1)).unwrap();
-        // What was seen once must be seen again: the same end and the same findings; whether to the last request is counted and told.
-        for summary in summaries.iter().step_by(25) {
-            let twice = stage.play(&summary.schedule).unwrap();
-            let told = format!("{} is not the same twice", summary.schedule);
-            assert_eq!((twice.ending, twice.stays, &twice.findings), (summary.ending, summary.stays, &summary.findings), "{told}");
-            again += 1;
-            alike += usize::from(twice.digest == summary.digest);
-        }
-        for summary in summaries {
+        let explored = explore(&stage, share, 1, &mut |summary| {
+            if tally.counted % 100 == 0 {
+                again.push((summary.schedule.to_string(), summary.digest.clone()));
+            }
             tally.add(summary);
-        }
+        });
+        exhausted += usize::from(explored.unwrap().exhausted);
     }
     eprintln!(
-        "{} faulted releases, {} distinct (journal state x operation x fault x ending); {} in which not everything came to pass; {again} played twice, {alike} alike to the last request",
+        "{} faulted releases, {} distinct (journal state x operation x fault x ending); {} in which not everything came to pass; \
+         on {exhausted} of 16 stages every kind of request on every way back was broken",
         tally.counted,
         tally.cells.len(),
         tally.missed
@@ -72,10 +66,58 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
         .collect();
     assert!(failed.is_empty(), "{} of {} cases do not hold:\n{}", failed.len(), tally.counted, failed.join("\n"));
     assert!(tally.counted > share * 8, "only {} cases counted", tally.counted);
-    if share >= 60 {
-        let never: Vec<_> = asked.difference(&tally.struck).collect();
+    the_same_in_another_process(&again);
+    if share >= 200 {
+        let never: Vec<_> = operations().into_iter().filter(|operation| !tally.struck.contains(operation)).collect();
         assert!(never.is_empty(), "operations that were never broken: {never:?}");
     }
+}
+
+/// Plays cases once more in a new process: to the last request, the same must come of them.
+fn the_same_in_another_process(cases: &[(String, String)]) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let lines: Vec<&str> = cases.iter().map(|(line, _)| line.as_str()).collect();
+    std::fs::write(file.path(), lines.join("\n")).unwrap();
+    let mut other = std::process::Command::new(std::env::current_exe().unwrap());
+    other.args(["--exact", "digests_of_cases", "--nocapture"]).env("MATRIX_AGAIN", file.path());
+    let output = other.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).unwrap();
+    let digests: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("digest ")).collect();
+    assert_eq!(digests.len(), cases.len());
+    let other: Vec<&str> = cases.iter().zip(&digests).filter(|((_, was), is)| was != *is).map(|((line, _), _)| line.as_str()).collect();
+    assert!(other.is_empty(), "{} of {} cases are not the same twice:\n{}", other.len(), cases.len(), other.join("\n"));
+}
+
+/// What [`the_same_in_another_process`] starts; without its file there is nothing to do.
+#[test]
+#[expect(clippy::print_stdout, reason = "the process that asked for it reads it")]
+fn digests_of_cases() {
+    let Ok(file) = std::env::var("MATRIX_AGAIN") else { return };
+    let lines = std::fs::read_to_string(file).unwrap();
+    let schedules: Vec<Schedule> = lines.lines().map(|line| line.parse().unwrap()).collect();
+    let digests = in_parallel(&schedules, |schedule| {
+        let blueprint = Arc::new(Fixture::called(&schedule.product).unwrap().blueprint().unwrap());
+        Ok(played(&blueprint, schedule)?.tape_digest())
+    });
+    for digest in digests.unwrap() {
+        println!("\ndigest {digest}");
+    }
+}
+
+/// Returns every operation of the platforms' protocols that a release of the matrix's products can need, read from the code that sends them.
+fn operations() -> BTreeSet<String> {
+    let mut operations = BTreeSet::new();
+    for platform in ["fly", "vercel"] {
+        let folder = format!("{}/src/platform/{platform}/api", env!("CARGO_MANIFEST_DIR"));
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let called = text.split("\", Method::").filter_map(|before| before.rsplit('"').next()).filter(|name| word(name));
+            operations.extend(called.map(|name| format!("{platform}.{name}")));
+        }
+    }
+    operations
 }
 
 /// Plays one case and tells what it was judged by.

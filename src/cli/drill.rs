@@ -7,7 +7,7 @@ use super::arguments::{Drilled, Rehearse};
 use super::run::manifest;
 use super::{Ended, Failure, Format, manifest_in, pretty, put, rehearse};
 use crate::drill::blueprint::Blueprint;
-use crate::drill::explore::plan::choose;
+use crate::drill::explore::campaign::explore;
 use crate::drill::explore::tally::Tally;
 use crate::drill::explore::{Stage, Summary};
 use crate::drill::page::Page;
@@ -60,7 +60,8 @@ fn play(stage: &Stage, share: usize, drilled: &Drilled, quiet: bool) -> Result<V
         // Nowhere is left to say that standard error is gone.
         let _ = writeln!(out, "Playing {share} cases of `{}`...", stage.calm);
     }
-    let mut summaries = stage.play_all(&choose(stage, share, drilled.seed)).map_err(unplayable)?;
+    let mut summaries = Vec::new();
+    explore(stage, share, drilled.seed, &mut |summary| summaries.push(summary)).map_err(unplayable)?;
     let failing = summaries.iter_mut().filter(|summary| summary.fired && !summary.findings.is_empty()).take(SHRUNK);
     for summary in failing {
         let least = shrink(stage, &summary.schedule).map_err(unplayable)?;

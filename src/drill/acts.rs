@@ -22,7 +22,7 @@ impl Platforms {
 
     /// Lets a person change what a target serves; returns which one and when, unless the platform refused it.
     pub(super) fn person(&self, blueprint: &Blueprint, about: Option<&str>) -> Option<(Name, Duration)> {
-        let is_it = |part: &&Part| about.is_some_and(|about| thing(part) == about || part.host() == about);
+        let is_it = |part: &&Part| about.is_some_and(|about| part.thing() == about || part.host() == about);
         let part = blueprint.parts.iter().find(is_it).or_else(|| blueprint.parts.first())?;
         let done = match &part.seed {
             Seed::App { app, .. } => {
@@ -44,12 +44,5 @@ fn app(part: &Part) -> Option<&str> {
     match &part.seed {
         Seed::App { app, .. } => Some(app),
         Seed::Project { .. } => None,
-    }
-}
-
-fn thing(part: &Part) -> &str {
-    match &part.seed {
-        Seed::App { app, .. } => app,
-        Seed::Project { project, .. } => project,
     }
 }

@@ -182,6 +182,14 @@ impl Blueprint {
 }
 
 impl Part {
+    /// Returns the app or the project.
+    pub fn thing(&self) -> &str {
+        match &self.seed {
+            Seed::App { app, .. } => app,
+            Seed::Project { project, .. } => project,
+        }
+    }
+
     /// Returns the public host name that its users know.
     pub fn host(&self) -> String {
         match &self.seed {

@@ -1,5 +1,6 @@
 //! The matrix: which schedules are played, and what they came to together.
 
+pub mod campaign;
 pub mod catalogue;
 pub mod plan;
 pub mod tally;
@@ -43,7 +44,7 @@ pub struct Summary {
     pub stays: bool,
     /// The newest record that was known when the first thing went wrong.
     pub state: &'static str,
-    /// Requests, by name, in order of their first coming.
+    /// Requests from the first thing that went wrong on, by name, in order of their first coming.
     pub met: Vec<String>,
     /// From the beginning of what went wrong to a consistent world.
     pub until_consistent: Option<Duration>,
@@ -119,8 +120,9 @@ fn take<'t, T>(next: &AtomicUsize, things: &'t [T]) -> Option<(usize, &'t T)> {
 
 fn summary(reference: &Reference, case: &Case, findings: Vec<Finding>) -> Summary {
     let mut seen = BTreeSet::new();
-    let met = case.met.iter().filter(|met| seen.insert(&met.boundary)).map(|met| met.boundary.clone()).collect();
     let (began, state) = when_it_began(case);
+    let after = case.met.iter().filter(|met| met.at >= began);
+    let met = after.filter(|met| seen.insert(&met.boundary)).map(|met| met.boundary.clone()).collect();
     Summary {
         schedule: case.schedule.clone(),
         fired: case.fired(),

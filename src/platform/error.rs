@@ -35,6 +35,9 @@ pub enum PlatformErrorKind {
     /// It is not there, or the credential cannot see it.
     #[error("not found ({0})")]
     NotFound(String),
+    /// Somebody else has made it serve something that is not ours to replace: nothing was changed.
+    #[error("somebody else changed what serves: {0}")]
+    Foreign(String),
     /// Somebody else holds it, or it has changed meanwhile.
     #[error("conflict: {0}")]
     Conflict(String),

@@ -35,6 +35,8 @@ pub struct Scope {
     pub changes: Changes,
     /// When such calls may begin.
     pub turn: Turn,
+    /// What a target that is told to serve something may serve until then: anything else is somebody's act, and stays. `None` asks nothing.
+    pub expected: Option<Vec<Revision>>,
 }
 
 impl Scope {

@@ -132,7 +132,8 @@ impl Release<'_> {
         let Some(revision) = &planned.after else {
             return (planned, Err(Failure::said(Phase::CutOver, Some(name), "there is no prepared revision to serve")));
         };
-        let scope = crate::platform::Scope { turn, ..self.context.scope(Phase::CutOver, stop) };
+        let expected = Some(planned.before.serving.iter().map(|weighted| weighted.revision.clone()).collect());
+        let scope = crate::platform::Scope { turn, expected, ..self.context.scope(Phase::CutOver, stop) };
         let observed = match planned.target.serve(&scope, revision).await {
             Ok(observed) => observed,
             Err(error) => return (planned, Err(self.refused(Phase::CutOver, planned, &error))),

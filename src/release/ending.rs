@@ -105,7 +105,7 @@ impl Release<'_> {
             _ => None,
         };
         let serves = self.seen(meant, async || match tokio::time::timeout(OBSERVE_LIMIT, target.observe(&scope)).await {
-            Ok(Ok(observed)) => side(&observed, before.as_ref(), after.as_ref(), outcome),
+            Ok(Ok(observed)) => side(&observed, (before.as_ref(), planned.placeholder.as_ref()), after.as_ref(), outcome),
             Ok(Err(_)) | Err(_) => Side::Unknown,
         });
         let serves = serves.await;
@@ -179,8 +179,8 @@ const READ_LAG: Duration = Duration::from_secs(6);
 /// How long the last look at a target may take.
 const OBSERVE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Returns which side a target serves; of two equal sides the one that the outcome means.
-fn side(observed: &Observed, before: Option<&Revision>, after: Option<&Revision>, outcome: Outcome) -> Side {
+/// Returns which side a target serves; of two equal sides the one that the outcome means. A placeholder in the place of nothing is what was before.
+fn side(observed: &Observed, (before, placeholder): (Option<&Revision>, Option<&Revision>), after: Option<&Revision>, outcome: Outcome) -> Side {
     let forward = matches!(outcome, Outcome::Finished | Outcome::Carried);
     let equals = |revision: Option<&Revision>| match (observed.serving.as_slice(), revision) {
         ([], None) => true,
@@ -188,7 +188,7 @@ fn side(observed: &Observed, before: Option<&Revision>, after: Option<&Revision>
         (serving, Some(revision)) => serving.iter().all(|weighted| weighted.revision.same_content(revision)),
     };
     let is_after = after.is_some() && equals(after);
-    match (equals(before), is_after) {
+    match (equals(before) || (placeholder.is_some() && equals(placeholder)), is_after) {
         (true, true) => {
             if forward {
                 Side::After

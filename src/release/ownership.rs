@@ -59,8 +59,10 @@ struct Inner {
 struct Known {
     /// Identities that the newest record may have while the environment is ours.
     ours: Vec<Option<HeadId>>,
-    /// When it was last seen to be ours.
+    /// When it was last seen to be ours: the moment before the journal was asked.
     at: Option<Moment>,
+    /// When the journal was last read or written, whosever it was: the moment before it was asked.
+    asked: Option<Moment>,
     /// Who took over, once anybody did.
     lost_to: Option<String>,
     /// Whether the way back is being gone: it is fenced by [`Terms::term`] and not by a fresh look.
@@ -90,13 +92,14 @@ impl Ownership {
         self.inner.terms
     }
 
-    /// Notes that the newest record was read or written, and what it is.
-    pub(super) fn seen(&self, ours: Vec<Option<HeadId>>, head: Option<&Record>) {
-        let now = self.inner.clock.moment();
+    /// Notes that the newest record was read or written, what it is, and the moment before that was asked: what came while the answer was on
+    /// its way, or while this process stood still, the answer cannot know.
+    pub(super) fn seen(&self, ours: Vec<Option<HeadId>>, head: Option<&Record>, asked: Moment) {
         let mine = head.is_some_and(|head| self.is_ours(head));
         let mut known = self.known();
         known.ours = ours;
-        known.at = mine.then_some(now);
+        known.asked = Some(asked);
+        known.at = mine.then_some(asked);
         if mine {
             known.lost_to = None;
         }
@@ -166,10 +169,9 @@ impl Ownership {
 
     /// Says that what follows tidies up after closed releases: as long as no release is open, that is anybody's to do.
     pub(super) fn tidying(&self, head: Option<&Record>) {
-        let now = self.inner.clock.moment();
         let mut known = self.known();
         known.tidying = true;
-        known.at = head.is_none_or(|head| head.state.open.is_none()).then_some(now);
+        known.at = known.asked.filter(|_| head.is_none_or(|head| head.state.open.is_none()));
     }
 
     /// Returns whether a newest record means that the environment is this run's.

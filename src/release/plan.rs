@@ -48,6 +48,8 @@ pub struct Planned {
     pub checks: Vec<Check>,
     /// What it serves.
     pub before: Observed,
+    /// What this release makes it serve where it serves nothing and could not go back to that; it counts as what was before.
+    pub placeholder: Option<Revision>,
     /// Whether it stays as it is.
     pub carried: bool,
     /// What it shall serve, as far as known: for a carried target what it serves.
@@ -204,7 +206,7 @@ async fn decide(scope: &crate::platform::Scope, each: Move, before: Observed) ->
             (serves, there.then(|| shipped.revision.clone()))
         }
     };
-    Ok(Planned { target, shipment, needs, checks, before, carried, after })
+    Ok(Planned { target, shipment, needs, checks, before, placeholder: None, carried, after })
 }
 
 /// Puts targets into the order of cutting over.

@@ -105,7 +105,9 @@ impl Release<'_> {
     async fn placeholders(&mut self) -> Result<BTreeMap<Name, Revision>, Failure> {
         let mut placeholders = BTreeMap::new();
         // A placeholder changes what users get, and is no part of the moment in which the targets do.
-        let scope = Scope { changes: Changes::default(), ..self.context.scope(Phase::Prepare, &self.context.shutdown) };
+        let expected = Some(Vec::new());
+        let scope = Scope { changes: Changes::default(), expected, ..self.context.scope(Phase::Prepare, &self.context.shutdown) };
+        let doubts = self.context.transport.doubts();
         for planned in self.plan.targets.iter_mut().filter(|planned| !planned.carried && planned.before.serving.is_empty()) {
             if planned.target.capabilities().unserve {
                 continue;
@@ -122,7 +124,22 @@ impl Release<'_> {
             );
             placeholders.insert(name, revision);
         }
+        if self.context.transport.doubts() > doubts {
+            self.outwait_placeholder().await?;
+        }
         Ok(placeholders)
+    }
+
+    /// A move to the placeholder whose answer was lost may still arrive, and would then take the place of the release: it is waited out.
+    async fn outwait_placeholder(&self) -> Result<(), Failure> {
+        let late = self.context.timing.late;
+        let text = format!("An answer was lost while the placeholder began to serve: for {} s what was sent may still arrive.", late.as_secs());
+        self.context.events.notice(Level::Note, "release::placeholder-doubt", text);
+        tokio::select! {
+            biased;
+            () = self.context.shutdown.at_least(Urgency::Drain) => Err(Failure::cancellation(Phase::Prepare)),
+            () = tokio::time::sleep(late) => Ok(()),
+        }
     }
 }
 
@@ -139,6 +156,7 @@ async fn place(scope: &Scope, planned: &mut Planned) -> Result<Revision, Platfor
     let digest = crate::platform::RevisionDigest::of(page.as_bytes()).as_str().to_owned();
     let artifact = Artifact::Directory { path: folder.path().to_owned(), digest };
     let revision = target.prepare(scope, &artifact, &planned.before, &[]).await?;
+    planned.placeholder = Some(revision.clone());
     planned.before = target.serve(scope, &revision).await?;
     Ok(revision)
 }

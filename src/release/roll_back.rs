@@ -204,12 +204,23 @@ async fn take_back(context: &Context, open: &Open, record: &TargetRecord, target
 }
 
 async fn once(scope: &Scope, open: &Open, record: &TargetRecord, target: &AnyTarget) -> Result<(), PlatformError> {
-    let traffic_may_have_moved = open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::RollingBack);
+    let mut traffic_may_have_moved = open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::RollingBack);
     if traffic_may_have_moved {
-        match (record.before_revision(), &record.after) {
-            (Some(before), _) => drop(target.serve(scope, before).await?),
-            (None, Some(after)) => drop(target.unserve(scope, after).await?),
-            (None, None) => {}
+        let ours = record.before.serving.iter().map(|weighted| weighted.revision.clone()).chain(record.after.clone());
+        let scope = Scope { expected: Some(ours.collect()), ..scope.clone() };
+        let served = match (record.before_revision(), &record.after) {
+            (Some(before), _) => target.serve(&scope, before).await.map(drop),
+            (None, Some(after)) => target.unserve(&scope, after).await.map(drop),
+            (None, None) => Ok(()),
+        };
+        match served {
+            // What somebody has put there since is theirs to take away: neither what serves nor its settings are touched.
+            Err(error) if matches!(error.kind, PlatformErrorKind::Foreign(_)) => {
+                let text = format!("{} is left as it is: {}", target.name(), error.kind);
+                scope.events.notice(Level::Warning, "release::foreign", text);
+                traffic_may_have_moved = false;
+            }
+            other => other?,
         }
     }
     let observed = target.observe(scope).await?;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::catalogue::{company, faults, incidents, is_read};
 use super::{Stage, Summary};
-use crate::drill::keeper::JOURNAL;
 use crate::drill::line::PUBLIC;
 use crate::drill::schedule::{Act, Keeping, Schedule, When};
 use crate::embedded::fault::{Answer, Effect, Rule};
@@ -47,13 +46,14 @@ impl Stage {
         moves.flat_map(|boundary| [5, 40, 90, 1200].into_iter().filter_map(move |seconds| late(boundary, seconds))).collect()
     }
 
-    /// Returns what can go wrong at requests that were first met because something had gone wrong: on the way back, above all.
+    /// Returns what else can go wrong once something has: everything at every request that came after it, on the way back above all, each kind of
+    /// request once for every state of the journal that the first thing came in.
     pub fn on_the_way_back(&self, summaries: &[Summary], known: &mut BTreeSet<String>) -> Vec<Schedule> {
         let mut found = Vec::new();
         for summary in summaries.iter().filter(|summary| summary.fired && summary.findings.is_empty()) {
             for boundary in &summary.met {
                 let base = base(boundary);
-                if !base.starts_with(PUBLIC) && !base.starts_with(JOURNAL) && known.insert(kind(summary, boundary)) {
+                if !base.starts_with(PUBLIC) && known.insert(kind(summary, boundary)) {
                     found.extend(self.worse(&summary.schedule, boundary));
                 }
             }
@@ -85,17 +85,6 @@ impl Stage {
     pub fn writes(&self) -> impl Iterator<Item = &String> {
         self.boundaries.iter().filter(|boundary| !is_read(boundary))
     }
-}
-
-/// Returns at most `count` schedules that together touch as much of a stage as they can: of every kind some, spread over all requests, and
-/// the rest by chance.
-pub fn choose(stage: &Stage, count: usize, seed: u64) -> Vec<Schedule> {
-    let by_chance = count / 8;
-    let mut chosen = spread(stage.late_deaths(), count / 8);
-    chosen.extend(spread(stage.with_company(), count / 8));
-    chosen.extend(spread(stage.singles(), count.saturating_sub(chosen.len() + by_chance)));
-    chosen.extend(stage.random(&stage.boundaries, seed, count.saturating_sub(chosen.len())));
-    chosen
 }
 
 /// Returns at most `count` of `all`, in steps that meet every boundary and every fault: the step shares no factor with either's number.

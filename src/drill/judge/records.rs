@@ -15,7 +15,7 @@ use crate::release::journal::Stage;
 use crate::release::ownership::Terms;
 
 /// Operations that change what users get.
-const VISIBLE: [&str; 5] = ["uncordon_machine", "cordon_machine", "update_machine", "promote", "roll_back"];
+pub(super) const VISIBLE: [&str; 5] = ["uncordon_machine", "cordon_machine", "update_machine", "promote", "roll_back"];
 
 pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
     intent_first(case, findings);

@@ -1,12 +1,16 @@
 //! What must hold when everything is over.
 
+use std::time::Duration;
+
 use super::{Findings, Invariant, Reference, Stand};
-use crate::drill::blueprint::{Blueprint, Seed};
+use crate::drill::blueprint::{Blueprint, Part, Seed};
 use crate::drill::case::Case;
+use crate::drill::explore::catalogue::is_read;
+use crate::id::Name;
 
 pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
     one_side(blueprint, reference, case, findings);
-    nothing_left(blueprint, case, findings);
+    nothing_left(blueprint, reference, case, findings);
     for (name, seen) in &case.rest.targets {
         let was = case.before.targets.get(name).map(|seen| &seen.settings);
         findings.expect(was == Some(&seen.settings), Invariant::SettingsBack, || format!("{name}: {:?}, was {was:?}", seen.settings));
@@ -31,8 +35,8 @@ fn one_side(blueprint: &Blueprint, reference: &Reference, case: &Case, findings:
         let records: Vec<_> = case.records.iter().map(|record| record.entry.as_str()).collect();
         format!("all should be {wanted:?}: {stands:?}; {}; {}", serves.join(", "), records.join(" "))
     });
-    let cutting = case.ledger.iter().find(|record| record.entry == "cutting").map_or(std::time::Duration::MAX, |record| record.at);
-    for (name, at) in case.touched.iter().filter(|(_, at)| *at < cutting) {
+    let cutting = case.ledger.iter().find(|record| record.entry == "cutting").map_or(Duration::MAX, |record| record.at);
+    for (name, at) in case.touched.iter().filter(|(name, at)| *at < cutting && could_be_seen(blueprint, case, name, *at)) {
         let now = case.rest.targets.get(name).map(|seen| seen.serves.clone()).unwrap_or_default();
         let run_over = reference.stand(&case.before, name, &now) != Stand::Torn;
         findings.expect(!run_over, Invariant::ForeignHands, || format!("what a person did to {name} at {at:?} was run over: {now:?}"));
@@ -42,13 +46,24 @@ fn one_side(blueprint: &Blueprint, reference: &Reference, case: &Case, findings:
         .expect(open.is_none(), Invariant::Live, || format!("the release is still open: {:?}", open.map(|open| (open.stage, open.stuck))));
 }
 
+/// Returns whether the target was read between a person's act and the next move of its traffic: no platform's move has a precondition, so an
+/// act that falls between the last look and the move is run over, and no client can help it.
+fn could_be_seen(blueprint: &Blueprint, case: &Case, name: &Name, acted: Duration) -> bool {
+    let thing = blueprint.parts.iter().find(|part| part.name == *name).map(Part::thing);
+    let acted = u64::try_from(acted.as_millis()).unwrap_or(u64::MAX);
+    let after = case.tape.iter().filter(|entry| entry.target.as_deref() == thing && entry.at_ms >= acted);
+    let moves = |operation: &str| super::records::VISIBLE.contains(&operation);
+    after.take_while(|entry| !moves(&entry.operation)).any(|entry| entry.at_ms > acted && is_read(&entry.boundary))
+}
+
 /// What carries the stamp of a release that does not serve must be gone, and so must what served before a committed one where it cannot be
 /// gone back to.
-fn nothing_left(blueprint: &Blueprint, case: &Case, findings: &mut Findings) {
+fn nothing_left(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
     let finished = |release: &str| {
         let newest = case.records.last();
         newest.is_some_and(|record| record.state.closed.iter().any(|closed| closed.finished && closed.release.as_str() == release))
     };
+    let committed = case.committed();
     for part in &blueprint.parts {
         let (Some(seen), Some(was)) = (case.rest.targets.get(&part.name), case.before.targets.get(&part.name)) else { continue };
         let app = matches!(part.seed, Seed::App { .. });
@@ -56,12 +71,16 @@ fn nothing_left(blueprint: &Blueprint, case: &Case, findings: &mut Findings) {
             let ours = thing.stamp.as_deref();
             let left = match (app, ours) {
                 // A deployment that had production traffic is what its platform can go back to.
-                (false, Some(release)) => !finished(release),
+                // A first release's placeholder has served in the place of nothing, and is what its failure goes back to.
+                (false, Some(release)) => !finished(release) && reference.placeholder.get(&part.name) != Some(&thing.content),
                 (false, None) => false,
                 (true, Some(_)) => true,
-                (true, None) => case.committed() || was.things.get(id).is_none_or(|old| old.serves),
+                (true, None) => committed || was.things.get(id).is_none_or(|old| old.serves),
             };
-            let left = left && !(case.crashed() && ours.is_some_and(finished));
+            // A machine that died serves nobody, and is what it was; one that a person changed is theirs.
+            let died = case.crashed() && if committed { ours.is_some_and(finished) } else { was.things.contains_key(id) };
+            let theirs = ours.is_none() && case.touched.iter().any(|(touched, _)| *touched == part.name);
+            let left = left && !died && !theirs;
             findings.expect(!left, Invariant::NothingLeft, || format!("{}: {id} {thing:?}", part.name));
         }
     }

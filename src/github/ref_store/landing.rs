@@ -170,9 +170,14 @@ impl RefStore {
                 None => self.chain.github().create_ref(self.chain.reference(), &commit).await,
             };
             let refusal = match answer {
-                Ok(at) if at == commit => {
+                // A moved ref is believed: the next record stands on it, or finds out. Of a journal that never came to be nothing would tell.
+                Ok(at) if at == commit && base.is_some() => {
                     self.landed(None);
                     return Ok(());
+                }
+                Ok(at) if at == commit => {
+                    self.note(true, "the ref was said to be made".to_owned());
+                    None
                 }
                 Ok(at) => {
                     self.note(true, format!("the ref was said to be at {at}"));

@@ -1,17 +1,22 @@
 //! What serves, what is under way, what was left, and the setting that a release disturbs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::api::ListQuery;
 use super::stamp;
 use super::wire::{Deployment, Production, Progress, Project};
-use super::{VercelSource, VercelTarget};
+use super::{READ_LAG, VercelSource, VercelTarget};
 use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope, Settings, Unfinished, Weighted};
 
 /// The setting that promotion turns on and rollback turns off (vercel.md 6.3).
 pub(super) const AUTO_ASSIGN: &str = "autoAssignCustomDomains";
+
+/// The pause between two looks whether the setting has come to be.
+const RESTORE_PAUSE: Duration = Duration::from_secs(1);
 
 impl VercelTarget {
     pub(super) async fn observed(&self, scope: &Scope) -> Result<Observed, PlatformError> {
@@ -87,7 +92,7 @@ impl VercelTarget {
         Ok(serving)
     }
 
-    async fn revision_in_production(&self, project: &Project, production: &Production) -> Result<Revision, PlatformError> {
+    pub(super) async fn revision_in_production(&self, project: &Project, production: &Production) -> Result<Revision, PlatformError> {
         if let Some(meta) = &production.meta {
             return Ok(self.revision_of(&production.id, production.url.as_deref(), &project.id, meta));
         }
@@ -124,6 +129,18 @@ impl VercelTarget {
             return Ok(());
         }
         scope.step(&self.settings.target, format!("{AUTO_ASSIGN} goes back to {wanted}"));
-        self.client.set_auto_assign(&project.id, wanted).await
+        // An answer alone is not believed: whoever finds the setting off takes it for somebody's pin.
+        let until = Instant::now() + READ_LAG;
+        loop {
+            self.client.set_auto_assign(&project.id, wanted).await?;
+            if self.project().await?.auto_assign_custom_domains == Some(wanted) {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let what = format!("{AUTO_ASSIGN} is read as {wanted}");
+                return Err(self.error("update_project", PlatformErrorKind::TimedOut { what, limit: READ_LAG }));
+            }
+            self.pause(scope, RESTORE_PAUSE).await?;
+        }
     }
 }

@@ -12,6 +12,30 @@ use super::{READ_LAG, VercelSettings, VercelSource, VercelTarget};
 use crate::event::Phase;
 use crate::platform::{PlatformError, Revision, Scope};
 
+/// Why a deployment is not removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// It is not of this product and environment.
+    NotOurs,
+    /// It is the project's production.
+    Serves,
+    /// It has had production traffic, so the project can be rolled back to it.
+    CanServeAgain,
+    /// A hostname leads to it, which would answer nothing any more.
+    Leads,
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotOurs => "it is not of this product and environment",
+            Self::Serves => "it serves",
+            Self::CanServeAgain => "it can be rolled back to",
+            Self::Leads => "a production hostname leads to it",
+        })
+    }
+}
+
 impl VercelTarget {
     /// Removes exactly these deployments, as far as they are ours and nobody needs them.
     ///
@@ -47,8 +71,13 @@ impl VercelTarget {
             found = self.client.deployment(id).await?;
         }
         let Some(deployment) = found else { return Ok(None) };
-        let project = self.settled(scope).await?;
-        if let Some(why) = self.kept_because(scope, revision, &deployment, &project).await? {
+        let mut kept = self.kept_because(scope, revision, &deployment, &self.settled(scope).await?).await?;
+        if scope.phase == Phase::RollBack && matches!(kept, Some(Kept::Serves | Kept::Leads)) {
+            // It was taken out of production just now, and a read may lag behind that; what is left here nobody would come back for.
+            self.pause(scope, READ_LAG).await?;
+            kept = self.kept_because(scope, revision, &deployment, &self.settled(scope).await?).await?;
+        }
+        if let Some(why) = kept {
             scope.step(&self.settings.target, format!("{} stays: {why}", revision.label));
             return Ok(None);
         }
@@ -69,25 +98,25 @@ impl VercelTarget {
         revision: &Revision,
         deployment: &Deployment,
         project: &Project,
-    ) -> Result<Option<&'static str>, PlatformError> {
+    ) -> Result<Option<Kept>, PlatformError> {
         let id = deployment.id();
         let of_project = deployment.project_id.as_deref().is_none_or(|of| of == project.id);
         if !of_project || !(Self::is_stamped(scope, revision, deployment) || self.is_hooked(deployment)) {
-            return Ok(Some("it is not of this product and environment"));
+            return Ok(Some(Kept::NotOurs));
         }
         if project.serves(id) {
-            return Ok(Some("it serves"));
+            return Ok(Some(Kept::Serves));
         }
         if deployment.has_served() == Some(false) {
             return Ok(None);
         }
         let failed = scope.phase == Phase::RollBack && deployment.meta(stamp::RELEASE) == Some(scope.release.as_str());
         if !failed {
-            return Ok(Some("it can be rolled back to"));
+            return Ok(Some(Kept::CanServeAgain));
         }
         // Deleting it would leave a hostname that still leads to it without an answer.
         let leads = self.hosts(project).await?.iter().any(|(_, leads_to)| leads_to == id);
-        Ok(leads.then_some("a production hostname leads to it"))
+        Ok(leads.then_some(Kept::Leads))
     }
 
     fn is_stamped(scope: &Scope, revision: &Revision, deployment: &Deployment) -> bool {

@@ -33,6 +33,7 @@ impl VercelTarget {
                 }
                 return self.observed(scope).await;
             }
+            self.is_expected(scope, &project).await?;
             if scope.phase != Phase::RollBack {
                 self.may_go_on(scope)?;
             }
@@ -57,6 +58,22 @@ impl VercelTarget {
         }
         let what = format!("the move of production to {id}");
         Err(last.unwrap_or_else(|| self.error("serve", PlatformErrorKind::TimedOut { what, limit: self.settings.job_deadline })))
+    }
+
+    /// Makes sure that what is in production may be replaced: what was found there when the release last looked, or, on the way back, anything of
+    /// ours. A promotion has no precondition on Vercel's side, so a person's act between this look and the move is still run over.
+    async fn is_expected(&self, scope: &Scope, project: &Project) -> Result<(), PlatformError> {
+        let (Some(expected), Some(production)) = (&scope.expected, project.production()) else { return Ok(()) };
+        let known = |revision: &Revision| Hints::of(revision).is_some_and(|hints| hints.deployment_id == production.id);
+        if expected.iter().any(known) {
+            return Ok(());
+        }
+        let now = self.revision_in_production(project, production).await?;
+        let own = now.release.as_deref() == Some(scope.release.as_str());
+        if expected.iter().any(|revision| revision.same_content(&now)) || own {
+            return Ok(());
+        }
+        Err(self.error("serve", PlatformErrorKind::Foreign(format!("{} is in production, which this release did not find there", now.label))))
     }
 
     /// Returns whether what was read may be from before the move that was asked for last; then waits until it cannot be any more.

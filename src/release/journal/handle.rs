@@ -37,17 +37,19 @@ impl Journal {
 
     /// Reads the journal's head, on other terms than the usual ones.
     pub async fn open_on(mut store: Box<dyn Store>, owner: Owner, clock: Clock, terms: Terms) -> Result<Self, StoreError> {
+        let asked = clock.moment();
         let head = store.head().await?;
         let ownership = Ownership::new(store.watcher(), owner.clone(), clock, terms);
-        ownership.seen(store.ours(), head.as_ref());
+        ownership.seen(store.ours(), head.as_ref(), asked);
         Ok(Self { store, head, doubt: None, commit_sent: false, owner, clock, ownership, empty: State::default() })
     }
 
     /// Reads the head again: what others have written since is seen.
     pub async fn refresh(&mut self) -> Result<(), StoreError> {
         self.settle().await?;
+        let asked = self.clock.moment();
         self.head = self.store.head().await?;
-        self.ownership.seen(self.store.ours(), self.head.as_ref());
+        self.ownership.seen(self.store.ours(), self.head.as_ref(), asked);
         Ok(())
     }
 
@@ -164,10 +166,11 @@ impl Journal {
 
     async fn put(&mut self, record: Record) -> Result<(), StoreError> {
         self.ownership.doubt(self.store.ours());
+        let asked = self.clock.moment();
         let result = self.store.append(&record).await;
         match &result {
             Ok(()) => {
-                self.ownership.seen(self.store.ours(), Some(&record));
+                self.ownership.seen(self.store.ours(), Some(&record), asked);
                 self.head = Some(record);
             }
             Err(StoreError::Unknown { .. }) => {
