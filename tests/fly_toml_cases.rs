@@ -160,7 +160,7 @@ fn a_release_sends_what_inspect_shows_and_its_marks() {
         unmarked(&mut sent);
         let image = sent["image"].as_str().unwrap().to_owned();
         let group = sent["metadata"]["fly_process_group"].as_str().unwrap().to_owned();
-        let file = product.path().join("fly.toml");
+        let file = product.path().join("backend/fly.toml");
         let shown = output(cutover(&["inspect", file.to_str().unwrap(), "--image", &image, "--format", "json"]));
         let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
         assert_eq!(sent, shown["groups"][&group]);
@@ -178,7 +178,7 @@ fn what_cannot_be_inspected_is_said_with_what_to_try() {
         let output = output(command);
         (code(&output), told(&output))
     };
-    insta::assert_snapshot!(run(&["."]).0, @"0");
+    assert_eq!(run(&["."]).0, 0, "a folder has its fly.toml");
     let rows = [
         (vec!["absent.toml"], "error: absent.toml cannot be read"),
         (vec!["fly.toml", "--group", "app"], "error: there is no process group `app`\n  try: one of: web, worker"),
@@ -199,6 +199,67 @@ fn people_are_shown_what_they_look_for() {
         command.args(more).current_dir(root.join(name));
         String::from_utf8(output(command).stdout).unwrap()
     };
-    insta::assert_snapshot!(run("product-web-and-worker", &["--image", "registry.fly.io/tidy:1"]), @"");
-    insta::assert_snapshot!(run("live-volume-lacking", &["--image", "registry.fly.io/tidy:1", "--live", "live.json"]), @"");
+    insta::assert_snapshot!(run("product-web-and-worker", &["--image", "registry.fly.io/tidy:1"]), @r"
+    What Fly would be sent for tidy (all of it: --format json)
+
+    strategy   rolling (the file names none; a release uses bluegreen where it can)
+    url        https://tidy.fly.dev/
+    addresses  shared
+    cost       $12.26 a month (prices of 2026-08)
+                 2 × shared-cpu-1x 512 MB in sjc  $7.62
+                 1 × shared-cpu-2x 512 MB in sjc  $4.64
+                 not in it: traffic, snapshots, certificates
+
+    group app (default)
+      image    registry.fly.io/tidy:1
+      command  uvicorn main:app --port 8000
+      size     shared-cpu-1x 512 MB
+      services tcp 8000 at 80 http, 443 http+tls; checks: 1
+      env      FLY_PROCESS_GROUP, PRIMARY_REGION
+
+    group worker
+      image    registry.fly.io/tidy:1
+      command  python -m worker
+      size     shared-cpu-2x 512 MB
+      restart  always
+      env      FLY_PROCESS_GROUP, PRIMARY_REGION
+
+    release command (at most 300 s, in sjc)
+      image    registry.fly.io/tidy:1
+      command  alembic upgrade head
+      size     shared-cpu-2x 512 MB
+      restart  no
+      env      FLY_PROCESS_GROUP, PRIMARY_REGION, RELEASE_COMMAND
+    ");
+    insta::assert_snapshot!(run("live-volume-lacking", &["--image", "registry.fly.io/tidy:1", "--live", "live.json"]), @r"
+    What Fly would be sent for tidy (all of it: --format json)
+
+    strategy   rolling (the file names none; a release uses bluegreen where it can)
+    url        none
+    addresses  none
+    cost       $4.04 a month (prices of 2026-08)
+                 2 × shared-cpu-1x 256 MB in iad  $3.89
+                 1 GB of volumes  $0.15
+                 not in it: traffic, snapshots, certificates
+
+    group app (default)
+      image    registry.fly.io/tidy:1
+      size     shared-cpu-1x 256 MB
+      mounts   data at /data (a free volume)
+      env      FLY_PROCESS_GROUP
+
+    machine a of app in iad: replaced by a new one
+      image    registry.fly.io/tidy:1
+      size     shared-cpu-1x 256 MB
+      mounts   data at /data (vol_1)
+      env      FLY_PROCESS_GROUP
+
+    machine b of app in iad: replaced by a new one
+      image    registry.fly.io/tidy:1
+      size     shared-cpu-1x 256 MB
+      mounts   data at /data (a free volume)
+      env      FLY_PROCESS_GROUP
+
+    warning: live.machines.b: needs a free volume named `data` in iad, and there is none
+    ");
 }

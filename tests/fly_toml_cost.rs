@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use cutover::platform::fly::bill::holdings;
 use cutover::platform::fly::cost::{Holdings, MachineKind};
-use cutover::platform::fly::inspect::holdings;
 use cutover::platform::fly::live::Live;
 use cutover::platform::fly::prices;
 use cutover::platform::fly::toml::FlyConfig;
@@ -26,28 +26,26 @@ fn monthly(machines: &[(Value, &str)]) -> f64 {
 #[test]
 fn every_price_of_the_table_comes_out() {
     let rows = [
-        ("shared", 1, 256, 1.94),
-        ("shared", 1, 512, 3.19),
-        ("shared", 1, 1024, 5.70),
-        ("shared", 1, 2048, 10.70),
-        ("shared", 2, 512, 3.89),
-        ("shared", 2, 4096, 21.39),
-        ("shared", 4, 1024, 7.78),
-        ("shared", 4, 8192, 42.78),
-        ("shared", 6, 1536, 11.67),
-        ("shared", 8, 2048, 15.56),
-        ("shared", 8, 16384, 85.56),
-        ("performance", 1, 2048, 31.0),
-        ("performance", 1, 8192, 61.0),
-        ("performance", 2, 16384, 122.0),
-        ("performance", 10, 20480, 310.0),
-        ("performance", 16, 32768, 496.0),
-        ("performance", 16, 131_072, 976.0),
+        ("shared", 1, 256, "1.94"),
+        ("shared", 1, 512, "3.19"),
+        ("shared", 1, 1024, "5.70"),
+        ("shared", 1, 2048, "10.70"),
+        ("shared", 2, 512, "3.89"),
+        ("shared", 2, 4096, "21.39"),
+        ("shared", 4, 1024, "7.78"),
+        ("shared", 4, 8192, "42.78"),
+        ("shared", 6, 1536, "11.67"),
+        ("shared", 8, 2048, "15.56"),
+        ("shared", 8, 16384, "85.56"),
+        ("performance", 1, 2048, "31.00"),
+        ("performance", 1, 8192, "61.00"),
+        ("performance", 2, 16384, "122.00"),
+        ("performance", 10, 20480, "310.00"),
+        ("performance", 16, 32768, "496.00"),
+        ("performance", 16, 131_072, "976.00"),
     ];
     for (kind, cpus, memory, usd) in rows {
-        let got = monthly(&[(guest(kind, cpus, memory), "iad")]);
-        // Half cents fall to either side in the source's own table.
-        assert!((got - usd).abs() < 0.0101, "{kind} {cpus} × {memory} MB: {got}, not {usd}");
+        assert_eq!(format!("{:.2}", monthly(&[(guest(kind, cpus, memory), "iad")])), usd, "{kind} {cpus} × {memory} MB");
     }
 }
 
@@ -88,8 +86,8 @@ fn what_runs_is_priced_as_it_runs() {
     assert!(before.left_out.iter().any(|what| what.contains("1 machine stopped")), "{:?}", before.left_out);
     // What the file says of the size is what will run.
     let after = holdings(&parse("app = 'a'\n[[vm]]\nmemory = '1gb'"), Some(&live)).monthly();
-    assert_eq!(after.line(Some(&before)), "$6.14 a month, +$3.75 (prices of 2026-08)");
-    assert_eq!(before.line(Some(&after)), "$2.39 a month, −$3.75 (prices of 2026-08)");
+    assert_eq!(after.line(Some(&before)), "$6.15 a month, +$3.76 (prices of 2026-08)");
+    assert_eq!(before.line(Some(&after)), "$2.39 a month, −$3.76 (prices of 2026-08)");
     assert_eq!(before.line(Some(&before)), before.line(None));
 }
 

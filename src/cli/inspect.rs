@@ -151,7 +151,7 @@ fn describe(out: &mut String, machine: &MachineConfig) {
         let checks = service.get("checks").and_then(Value::as_array).map_or(0, Vec::len);
         let ports = list(service.get("ports"), ", ", &port);
         format!(
-            "{} {} at {}; {checks} checks",
+            "{} {} at {}; checks: {checks}",
             text(service, "protocol"),
             text(service, "internal_port"),
             if ports.is_empty() { "no port" } else { &ports }
@@ -166,6 +166,7 @@ fn describe(out: &mut String, machine: &MachineConfig) {
         format!("{} at {} ({volume})", text(mount, "name"), text(mount, "path"))
     };
     line("mounts", list(machine.get("mounts"), ", ", &mount));
+    line("restart", machine.get("restart").map(|restart| text(restart, "policy")).unwrap_or_default());
     let names = machine.get("env").and_then(Value::as_object);
     line("env", names.map(|names| names.keys().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default());
 }

@@ -7,6 +7,7 @@
 
 pub mod addresses;
 mod api;
+pub mod bill;
 mod client;
 mod content;
 pub mod cost;
@@ -239,7 +240,11 @@ impl Target for FlyTarget {
 
     async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError> {
         let fleet = self.fleet().await?;
-        let observed = observing::observed(scope, &fleet);
+        let mut observed = observing::observed(scope, &fleet);
+        // Settings that a journal names hold no fly.toml, and nothing to price.
+        if !self.settings.config.definition.is_null() {
+            observed.facts.insert("cost".to_owned(), bill::line(&self.settings.config, &fleet));
+        }
         self.memory().looked = Some((Instant::now(), fleet));
         Ok(observed)
     }

@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::addresses::IpKind;
-use super::cost::{Holdings, MonthlyCost};
-use super::hints::runs;
+use super::bill::holdings;
+use super::cost::MonthlyCost;
 use super::live::Live;
 use super::machine_config::{MachineConfig, release_command, render};
-use super::rendering::first_slots;
 use super::toml::{Finding, FlyConfig, Strategy};
 use super::updates::{Update, updates};
 
@@ -125,29 +124,4 @@ fn odd(config: &FlyConfig, live: &Live, updates: &[Update]) -> Vec<Warning> {
         at(&machine.id, format!("is of process group `{group}`, which fly.toml has no longer: it is sent nothing"))
     });
     problems.chain(orphans).collect()
-}
-
-/// Returns what is paid for: what runs, or what a first release makes.
-pub fn holdings(config: &FlyConfig, live: Option<&Live>) -> Holdings {
-    let mut holdings = Holdings::default();
-    let region = config.primary_region.as_deref().unwrap_or_default();
-    match live {
-        Some(live) => {
-            for (group, machine) in live.managed(config) {
-                let rendered = render(config, &group, "", Some(machine.config().unwrap_or(&MachineConfig::new())));
-                holdings.add(rendered.get("guest"), &machine.region, runs(&machine));
-            }
-            holdings.volume_gb = live.volumes.iter().filter(|volume| volume.stays()).filter_map(|volume| volume.size_gb).sum();
-        }
-        None => {
-            for slot in first_slots(config, region, true) {
-                let rendered = render(config, &slot.group, "", None);
-                holdings.add(rendered.get("guest"), &slot.region, true);
-                let volumes = config.mounts_of(&slot.group);
-                holdings.volume_gb += volumes.iter().map(|volume| volume.initial_size_gb.unwrap_or(1)).sum::<u32>();
-            }
-        }
-    }
-    holdings.dedicated_ipv4 = u32::from(IpKind::of(config) == IpKind::Dedicated);
-    holdings
 }

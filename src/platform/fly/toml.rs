@@ -1,7 +1,8 @@
 //! The user's own `fly.toml`, read whole and changed never.
 //!
-//! A pure function of the text: [`FlyConfig::parse`], or [`FlyConfig::parse_as`] for one written in JSON or YAML. The old forms that flyctl still accepts are accepted; unknown keys become warnings with
-//! a suggestion; faults are collected, each with its place. Bound to what the reference lists of flyctl at commit ad0172f.
+//! A pure function of the text: [`FlyConfig::parse`], or [`FlyConfig::parse_as`] for one written in JSON or YAML. The old forms that flyctl
+//! still accepts are accepted; unknown keys become warnings with a suggestion; faults are collected, each with its place. Bound to what the
+//! reference lists of flyctl at commit ad0172f.
 
 mod containers;
 mod document;
