@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use cutover::drill::case::played;
 use cutover::drill::explore::campaign::explore;
-use cutover::drill::explore::tally::Tally;
 use cutover::drill::explore::{Stage, in_parallel};
+use cutover::drill::explore::tally::Tally;
 use cutover::drill::fixture::{FIXTURES, Fixture};
 use cutover::drill::judge::{Invariant, judge};
 use cutover::drill::schedule::{Act, Beginning, Keeping, Schedule, When};

@@ -180,12 +180,7 @@ const READ_LAG: Duration = Duration::from_secs(6);
 const OBSERVE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Returns which side a target serves; of two equal sides the one that the outcome means. A placeholder in the place of nothing is what was before.
-fn side(
-    observed: &Observed,
-    (before, placeholder): (Option<&Revision>, Option<&Revision>),
-    after: Option<&Revision>,
-    outcome: Outcome,
-) -> Side {
+fn side(observed: &Observed, (before, placeholder): (Option<&Revision>, Option<&Revision>), after: Option<&Revision>, outcome: Outcome) -> Side {
     let forward = matches!(outcome, Outcome::Finished | Outcome::Carried);
     let equals = |revision: Option<&Revision>| match (observed.serving.as_slice(), revision) {
         ([], None) => true,

@@ -133,8 +133,7 @@ impl Release<'_> {
     /// A move to the placeholder whose answer was lost may still arrive, and would then take the place of the release: it is waited out.
     async fn outwait_placeholder(&self) -> Result<(), Failure> {
         let late = self.context.timing.late;
-        let text =
-            format!("An answer was lost while the placeholder began to serve: for {} s what was sent may still arrive.", late.as_secs());
+        let text = format!("An answer was lost while the placeholder began to serve: for {} s what was sent may still arrive.", late.as_secs());
         self.context.events.notice(Level::Note, "release::placeholder-doubt", text);
         tokio::select! {
             biased;

@@ -73,8 +73,7 @@ impl VercelTarget {
         if expected.iter().any(|revision| revision.same_content(&now)) || own {
             return Ok(());
         }
-        Err(self
-            .error("serve", PlatformErrorKind::Foreign(format!("{} is in production, which this release did not find there", now.label))))
+        Err(self.error("serve", PlatformErrorKind::Foreign(format!("{} is in production, which this release did not find there", now.label))))
     }
 
     /// Returns whether what was read may be from before the move that was asked for last; then waits until it cannot be any more.
