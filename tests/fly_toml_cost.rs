@@ -19,7 +19,9 @@ fn guest(cpu_kind: &str, cpus: u32, memory_mb: u32) -> Value {
 
 fn monthly(machines: &[(Value, &str)]) -> f64 {
     let mut holdings = Holdings::default();
-    machines.iter().for_each(|(guest, region)| holdings.add(Some(guest), region, true));
+    for (guest, region) in machines {
+        holdings.add(Some(guest), region, true);
+    }
     holdings.monthly().usd
 }
 

@@ -36,10 +36,13 @@ pub fn holdings(config: &FlyConfig, live: Option<&Live>) -> Holdings {
     holdings
 }
 
-/// Returns what the registered machines will cost a month with the sizes that `config` says, and how that differs from now. Volumes are
-/// counted where their mounts say how large they are.
+/// Returns what the registered machines will cost a month with the sizes that `config` says, and how that differs from now; where
+/// none runs, what those of a first release will. Volumes that are there are counted where their mounts say how large they are.
 pub(super) fn line(config: &FlyConfig, fleet: &Fleet) -> String {
     let live = Live { machines: fleet.registered().cloned().collect(), volumes: Vec::new() };
+    if live.machines.is_empty() {
+        return holdings(config, None).monthly().line(None);
+    }
     let (mut now, mut then) = (Holdings::default(), holdings(config, Some(&live)));
     now.dedicated_ipv4 = then.dedicated_ipv4;
     for (_, machine) in live.managed(config) {
