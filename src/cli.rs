@@ -10,6 +10,7 @@ mod earlier;
 mod gates;
 mod history;
 mod hold;
+mod inspect;
 mod journal;
 mod plan;
 mod preflight;
@@ -104,6 +105,7 @@ fn dispatch(cli: Cli) -> Ended {
     // What needs no runtime does not wait for one.
     match &cli.command {
         Command::Check => return check::run(&cli.manifest, cli.format),
+        Command::Inspect(arguments) => return inspect::run(arguments, cli.format),
         // Drills bring a runtime for every case, with a time of its own.
         Command::Rehearse(arguments) if arguments.drills => return drill::run(arguments, cli.format, cli.quiet),
         Command::Schema { of } => return schema(*of),
@@ -127,7 +129,7 @@ fn dispatch(cli: Cli) -> Ended {
 async fn command(cli: Cli) -> Ended {
     let base = run::Base { manifest: cli.manifest, journal: cli.journal, format: cli.format, quiet: cli.quiet };
     match cli.command {
-        Command::Check | Command::Schema { .. } | Command::Completions { .. } => Ok(exit::DONE),
+        Command::Check | Command::Inspect(_) | Command::Schema { .. } | Command::Completions { .. } => Ok(exit::DONE),
         Command::Plan { environment } => plan::run(base, environment).await,
         Command::Run { environment, dry_run, output, forward } => run::run(base, environment, dry_run, output, forward).await,
         Command::Gates { gates, environment, output } => run::gates(base, gates, environment, output).await,

@@ -167,7 +167,8 @@ fn what_the_file_does_not_say_survives_and_what_it_no_longer_says_goes() {
         "image": "new", "schedule": "daily", "dns": {"skip_registration": true}, "init": {},
         "guest": {"cpu_kind": "shared", "cpus": 4, "memory_mb": 2048}, "env": {"NEW": "1", "FLY_PROCESS_GROUP": "app"},
         "metadata": {"mine": "kept", "fly_process_group": "app", "fly_platform_version": "v2"},
-        "mounts": [{"volume": "vol_1", "path": "/new", "name": "data", "encrypted": true}],
+        // Another path keeps the volume's id and nothing else of the old mount, as flyctl does it (fly.md 14).
+        "mounts": [{"volume": "vol_1", "path": "/new", "name": "data"}],
     });
     assert_eq!(rendered, expected);
 }

@@ -12,6 +12,8 @@ mod faults;
 mod fixtures;
 mod fly;
 mod fly_toml;
+mod fly_toml_cases;
+mod fly_toml_cost;
 mod gates;
 mod github;
 mod graph;

@@ -17,6 +17,7 @@ Every day:
   plan         Show what a release would run and change, per target; nothing is changed
   run          Run gates, build, release and report, as the event that started this asks
   rehearse     Do all of that on built-in platforms: no account, no network, failures on demand
+  inspect      Show what Fly would be sent for a fly.toml, and what it costs; nothing is asked
 
 The parts of a run, for separate jobs:
   gates        Run the gates
@@ -82,6 +83,8 @@ pub enum Command {
         /// The environment; by default the one that the event or the branch chooses.
         environment: Option<Name>,
     },
+    /// Show what Fly would be sent for a fly.toml, and what it costs a month; nothing is asked, nothing is changed.
+    Inspect(Inspect),
     /// Run gates, build, release and report, as the event that started this asks.
     Run {
         /// The environment; by default the one that the event or the branch chooses.
@@ -359,6 +362,23 @@ pub enum RehearsedEvent {
     PullRequest,
     /// A person starting the workflow.
     WorkflowDispatch,
+}
+
+/// The arguments of `inspect`.
+#[derive(Debug, Clone, Args)]
+pub struct Inspect {
+    /// The file, or the folder of a fly.toml. Names that end in .json or .yaml are read as such.
+    #[arg(value_name = "FLY_TOML")]
+    pub file: PathBuf,
+    /// The image to run; by default the one that the file names.
+    #[arg(long, value_name = "REF")]
+    pub image: Option<String>,
+    /// Show only this process group.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// A JSON file {"machines": […], "volumes": […]} as the Machines API lists them: shows what each of these machines would be sent.
+    #[arg(long, value_name = "FILE")]
+    pub live: Option<PathBuf>,
 }
 
 /// The arguments of `sandbox`.

@@ -60,14 +60,18 @@ struct RepoProject {
 }
 
 impl Surroundings {
-    /// Returns what the `fly.toml` at `path` says; `None` when it is not there, a sentence when it is no TOML.
+    /// Returns what the `fly.toml` at `path` says, or the same in JSON or YAML; `None` when it is not there, a sentence when it is none of them.
     pub(super) fn fly_config(&self, path: &str) -> Result<Option<FlyConfig>, String> {
         let Some(text) = self.read(path)? else { return Ok(None) };
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            format!("`{path}` is not TOML: line {line}: {}", error.message())
-        })?;
-        let names = |value: Option<&toml::Value>| value.and_then(toml::Value::as_str).is_some_and(|text| !text.is_empty());
+        let table: serde_json::Value = match path.rsplit_once('.') {
+            Some((_, "json")) => serde_json::from_str(&text).map_err(|error| format!("`{path}` is not JSON: {error}"))?,
+            Some((_, "yaml")) => serde_yaml::from_str(&text).map_err(|error| format!("`{path}` is not YAML: {error}"))?,
+            _ => toml::from_str(&text).map_err(|error: toml::de::Error| {
+                let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+                format!("`{path}` is not TOML: line {line}: {}", error.message())
+            })?,
+        };
+        let names = |value: Option<&serde_json::Value>| value.and_then(serde_json::Value::as_str).is_some_and(|text| !text.is_empty());
         let image = table.get("build").and_then(|build| build.get("image"));
         Ok(Some(FlyConfig { names_app: names(table.get("app")), names_image: names(image) }))
     }

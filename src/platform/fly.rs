@@ -5,25 +5,32 @@
 //! becomes the new revision in place, under a lease and against its expected version. Either way back is the same convergence with another
 //! revision (see [`serving`]). Source of every protocol fact: the Fly reference, tagged by its sections.
 
+pub mod addresses;
 mod api;
+pub mod bill;
 mod client;
 mod content;
+pub mod cost;
 mod differing;
 pub mod endpoints;
 mod fleet;
 mod health;
 mod hints;
+pub mod inspect;
 mod leasing;
+pub mod live;
 pub mod machine_config;
 mod observing;
 mod preflight;
 mod preparing;
+pub mod prices;
 mod pruning;
 mod rendering;
 mod serving;
 mod stamp;
 pub mod token;
 pub mod toml;
+pub mod updates;
 mod watching;
 pub mod wire;
 
@@ -233,7 +240,11 @@ impl Target for FlyTarget {
 
     async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError> {
         let fleet = self.fleet().await?;
-        let observed = observing::observed(scope, &fleet);
+        let mut observed = observing::observed(scope, &fleet);
+        // Settings that a journal names hold no fly.toml, and nothing to price.
+        if !self.settings.config.definition.is_null() {
+            observed.facts.insert("cost".to_owned(), bill::line(&self.settings.config, &fleet));
+        }
         self.memory().looked = Some((Instant::now(), fleet));
         Ok(observed)
     }

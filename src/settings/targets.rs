@@ -10,7 +10,7 @@ use crate::id::Name;
 use crate::manifest::{
     FlyStrategy, FlyTarget as FlyManifest, Target as Named, TargetPlatform, VercelSource as ManifestSource, VercelTarget as VercelManifest,
 };
-use crate::platform::fly::toml::{FlyConfig, Strategy};
+use crate::platform::fly::toml::{FlyConfig, Form, Strategy};
 use crate::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
 use crate::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
 use crate::platform::{AnyTarget, Reach};
@@ -176,7 +176,8 @@ pub fn fly_config(root: &Path, name: &Name, fly: &FlyManifest) -> Result<FlyConf
     let path = root.join(&fly.config);
     let text =
         std::fs::read_to_string(&path).map_err(|error| Unusable::new(name, format!("{} cannot be read: {error}", fly.config.display())))?;
-    let mut config = FlyConfig::parse(&text).map_err(|error| Unusable::new(name, format!("{}: {error}", fly.config.display())))?;
+    let mut config =
+        FlyConfig::parse_as(&text, Form::of(&path)).map_err(|error| Unusable::new(name, format!("{}: {error}", fly.config.display())))?;
     let folder = path.parent().unwrap_or(root).to_owned();
     config
         .load_files(|file| std::fs::read(folder.join(file)))

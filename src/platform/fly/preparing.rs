@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::addresses::IpKind;
 use super::content::config_digest;
 use super::fleet::Fleet;
 use super::hints::{Hints, MachineHint, runs};
@@ -191,13 +192,13 @@ impl FlyTarget {
     /// Gives an app with services its addresses when it has none; a failure is told, since the app can serve inside its network all the same.
     async fn ensure_addresses(&self, scope: &Scope) {
         let config = &self.settings.config;
-        let services: Vec<_> = config.groups().into_iter().flat_map(|group| config.services_of(group)).collect();
-        if services.is_empty() {
+        let kind = IpKind::of(config);
+        if kind == IpKind::None {
             return;
         }
         let app = &self.settings.app;
         let warn = |text: String| scope.events.notice(Level::Warning, "fly::addresses", text);
-        if !services.iter().all(needs_only_shared) {
+        if kind == IpKind::Dedicated {
             warn(format!(
                 "{app} offers more than HTTP on ports 80 and 443 and needs an address of its own, which costs money; type `fly ips allocate-v4 -a {app}`"
             ));
@@ -245,16 +246,6 @@ fn new_config(rendering: &Rendering<'_>, slot: &Slot, intent: &str) -> MachineCo
     let mut config = rendering.config(slot, intent.to_owned());
     config.shift_remove("standbys");
     config
-}
-
-/// Returns whether a service needs nothing but the shared address: TCP, port 80 with `http`, port 443 with `http` and `tls`.
-fn needs_only_shared(service: &super::toml::Service) -> bool {
-    let shared = |port: &super::toml::Port| match (port.port, port.handlers.as_slice()) {
-        (Some(80), [one]) => one == "http",
-        (Some(443), [one, two]) => [one.as_str(), two.as_str()].contains(&"http") && [one.as_str(), two.as_str()].contains(&"tls"),
-        _ => false,
-    };
-    service.protocol == "tcp" && service.ports.iter().all(shared)
 }
 
 /// Returns the machine of this release with this intent.

@@ -18,36 +18,52 @@ pub fn preset(name: &str) -> Option<(&'static str, u32, u32)> {
     ["a10", "l40s", "a100-40gb", "a100-80gb"].contains(&name).then_some(("performance", 8, 16384))
 }
 
-/// Returns the size of a group's machines; `None` when `fly.toml` says none, and the machine keeps what it has.
-pub(super) fn guest(config: &FlyConfig, group: &str, has_machine: bool) -> Option<Value> {
-    let vm = config.vm_of(group);
-    let dedication = vm.and_then(|vm| vm.host_dedication_id.clone()).or_else(|| config.host_dedication_id.clone());
-    if vm.is_none() && (dedication.is_none() || has_machine) {
-        return None;
+/// Returns the dedicated host of a group's machines: the one of its `[[vm]]`, else the file's.
+pub fn dedication_of<'a>(config: &'a FlyConfig, group: &str) -> Option<&'a str> {
+    let own = config.vm_of(group).and_then(|vm| vm.host_dedication_id.as_deref()).filter(|id| !id.is_empty());
+    own.or(config.host_dedication_id.as_deref()).filter(|id| !id.trim().is_empty())
+}
+
+/// Returns the size of a group's machines. Where `fly.toml` says none, a machine keeps what it has, and a new one gets Fly's smallest.
+pub(super) fn guest(config: &FlyConfig, group: &str, existing: Option<&Value>, has_machine: bool) -> Option<Value> {
+    let dedication = dedication_of(config, group);
+    match (config.vm_of(group), existing.and_then(Value::as_object)) {
+        (Some(vm), _) => Some(of(vm, dedication)),
+        (None, Some(existing)) => {
+            let mut guest = existing.clone();
+            if let Some(id) = dedication {
+                guest.insert("host_dedication_id".to_owned(), id.into());
+            }
+            Some(Value::Object(guest))
+        }
+        (None, None) if has_machine && dedication.is_none() => None,
+        (None, None) => Some(of(&Vm::default(), dedication)),
     }
-    Some(of(vm.unwrap_or(&Vm::default()), dedication))
 }
 
 /// Returns a size: the preset (`shared-cpu-1x`, or `performance-8x` with a GPU), then `memory`, then every explicit field.
-pub(super) fn of(vm: &Vm, dedication: Option<String>) -> Value {
-    let default = if vm.gpu_kind.is_some() { "performance-8x" } else { "shared-cpu-1x" };
+pub(super) fn of(vm: &Vm, dedication: Option<&str>) -> Value {
+    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let count = |number: Option<u32>| number.filter(|number| *number > 0);
+    let gpu_kind = said(&vm.gpu_kind);
+    let default = if gpu_kind.is_some() { "performance-8x" } else { "shared-cpu-1x" };
     let (kind, cpus, memory) = vm.size.as_deref().and_then(preset).or_else(|| preset(default)).unwrap_or(("shared", 1, 256));
     let mut guest = Map::new();
     let mut insert = |key: &str, value: Value| guest.insert(key.to_owned(), value);
-    insert("cpu_kind", vm.cpu_kind.clone().unwrap_or_else(|| kind.to_owned()).into());
-    insert("cpus", vm.cpus.unwrap_or(cpus).into());
-    insert("memory_mb", vm.memory_mb.or(vm.memory).unwrap_or(memory).into());
-    if let Some(most) = vm.max_memory_mb {
+    insert("cpu_kind", said(&vm.cpu_kind).unwrap_or_else(|| kind.to_owned()).into());
+    insert("cpus", count(vm.cpus).unwrap_or(cpus).into());
+    insert("memory_mb", count(vm.memory_mb).or(vm.memory).unwrap_or(memory).into());
+    if let Some(most) = count(vm.max_memory_mb) {
         insert("max_memory_mb", most.into());
     }
-    if let Some(gpus) = vm.gpus.or(vm.gpu_kind.as_ref().map(|_| 1)) {
+    if let Some(gpus) = count(vm.gpus).or(gpu_kind.as_ref().map(|_| 1)) {
         insert("gpus", gpus.into());
     }
-    if let Some(kind) = &vm.gpu_kind {
-        insert("gpu_kind", kind.clone().into());
+    if let Some(kind) = gpu_kind {
+        insert("gpu_kind", kind.into());
     }
-    if let Some(persist) = &vm.persist_rootfs {
-        insert("persist_rootfs", persist.clone().into());
+    if let Some(persist) = said(&vm.persist_rootfs) {
+        insert("persist_rootfs", persist.into());
     }
     if !vm.kernel_args.is_empty() {
         insert("kernel_args", vm.kernel_args.clone().into());

@@ -33,7 +33,7 @@ pub(super) fn checks(config: &FlyConfig, group: &str) -> Option<Value> {
 
 fn service(service: &Service) -> Value {
     let mut value = Map::new();
-    insert(&mut value, "protocol", Some(service.protocol.clone()));
+    insert(&mut value, "protocol", Some(service.protocol.clone()).filter(|protocol| !protocol.is_empty()));
     insert(&mut value, "internal_port", service.internal_port);
     // What flyctl writes: off is false, stop is true, suspend is its name.
     let autostop = service.autostop.as_deref().map(|mode| match mode {
@@ -74,9 +74,9 @@ fn port(port: &Port) -> Value {
 
 fn concurrency(limits: &Concurrency) -> Value {
     let mut value = Map::new();
-    insert(&mut value, "type", limits.kind.clone());
-    insert(&mut value, "soft_limit", limits.soft_limit);
-    insert(&mut value, "hard_limit", limits.hard_limit);
+    insert(&mut value, "type", limits.kind.clone().filter(|kind| !kind.is_empty()));
+    insert(&mut value, "soft_limit", limits.soft_limit.filter(|limit| *limit > 0));
+    insert(&mut value, "hard_limit", limits.hard_limit.filter(|limit| *limit > 0));
     Value::Object(value)
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::containers::image_container;
 use super::services::{Check, HttpService, MachineCheck, Service};
-use super::{Finding, FlyTomlError, finding, sections, services, tree, validate};
+use super::{Finding, FlyTomlError, Form, finding, sections, services, tree, validate};
 
 /// How an app's machines move to a new release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -103,8 +104,13 @@ pub struct FlyConfig {
 impl FlyConfig {
     /// Reads a `fly.toml`. All faults are reported at once.
     pub fn parse(text: &str) -> Result<Self, FlyTomlError> {
+        Self::parse_as(text, Form::Toml)
+    }
+
+    /// Reads a file in one of the forms that flyctl takes. All faults are reported at once.
+    pub fn parse_as(text: &str, form: Form) -> Result<Self, FlyTomlError> {
         let findings = finding::Findings::new(text);
-        let root = tree::parse(text, &findings);
+        let root = tree::parse(text, form, &findings);
         let mut config = sections::read(&root, &findings);
         services::read(&root, &findings, &mut config);
         validate::check(&config, &root, &findings);
@@ -178,8 +184,30 @@ impl FlyConfig {
         secure.or_else(|| plain.iter().min().map(|port| format!("http://{app}.fly.dev:{port}/")))
     }
 
-    /// Reads the files that `[[files]]` takes from disk, through `read`; the first failure names its path.
+    /// Returns the files that a machine gets: one a path, a later entry in the place of an earlier one, and none where the later one has no
+    /// source (fly.md 14). Every group gets all of them.
+    pub fn merged_files(&self) -> Vec<&FileEntry> {
+        let mut files: Vec<&FileEntry> = Vec::new();
+        for file in &self.files {
+            match files.iter().position(|earlier| earlier.guest_path == file.guest_path) {
+                None => files.push(file),
+                Some(at) if file.source == FileSource::Nothing => drop(files.remove(at)),
+                Some(at) => files[at] = file,
+            }
+        }
+        files
+    }
+
+    /// Reads the files that `[[files]]` and `machine_config` take from disk, through `read`; the first failure names its path.
     pub fn load_files(&mut self, read: impl Fn(&str) -> std::io::Result<Vec<u8>>) -> Result<(), (String, std::io::Error)> {
+        if let Some(MachineConfigSource::File(path)) = &self.experimental.machine_config {
+            let unusable = |error| (path.clone(), error);
+            let bytes = read(path).map_err(unusable)?;
+            let config: serde_json::Map<_, _> = serde_json::from_slice(&bytes).map_err(|error| unusable(error.into()))?;
+            image_container(&config, self.experimental.container.as_deref())
+                .map_err(|error| unusable(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
+            self.experimental.machine_config = Some(MachineConfigSource::Inline(config));
+        }
         for file in &mut self.files {
             if let FileSource::Local(path) = &file.source {
                 let bytes = read(path).map_err(|error| (path.clone(), error))?;
@@ -201,6 +229,10 @@ pub struct Build {
     pub target: Option<String>,
     /// The ignore file.
     pub ignorefile: Option<String>,
+    /// A buildpack builder; not used.
+    pub builder: Option<String>,
+    /// One of flyctl's own recipes; not used.
+    pub builtin: Option<String>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
 }
@@ -233,10 +265,19 @@ pub struct Experimental {
     pub entrypoint: Option<Vec<String>>,
     /// Replaces both.
     pub exec: Option<Vec<String>>,
-    /// A machine config to begin with: inline JSON or a file's path.
-    pub machine_config: Option<String>,
-    /// Which container gets the image.
+    /// A machine config to begin with.
+    pub machine_config: Option<MachineConfigSource>,
+    /// Which of its containers gets the image; `app` or the first one unless set.
     pub container: Option<String>,
+}
+
+/// Where a machine config to begin with comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineConfigSource {
+    /// A file with JSON on this machine, relative to `fly.toml`.
+    File(String),
+    /// This.
+    Inline(serde_json::Map<String, serde_json::Value>),
 }
 
 /// `[[mounts]]`.

@@ -21,6 +21,29 @@ pub(super) enum Bare {
     SecondsWarned,
 }
 
+/// A table that goes to Fly as it is written.
+#[derive(Debug)]
+pub(super) struct Shaping<'a> {
+    table: Reader<'a>,
+    kept: RefCell<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Shaping<'_> {
+    /// Keeps these keys, whatever they hold.
+    pub(super) fn known(&self, keys: &[&'static str]) {
+        for entry in keys.iter().filter_map(|key| self.table.get(key)) {
+            self.kept.borrow_mut().insert(entry.key.clone(), entry.node.value.json());
+        }
+    }
+
+    /// Keeps a table, or each table of a list, less what Fly does not know in it.
+    pub(super) fn nested(&self, key: &'static str, shape: &dyn Fn(&Shaping<'_>)) {
+        if let Some(value) = self.table.shaped(key, &|inner| shape(inner)) {
+            self.kept.borrow_mut().insert(key.to_owned(), value);
+        }
+    }
+}
+
 /// Reads one table.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
@@ -235,9 +258,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a table that goes to Fly as it is written.
-    pub(super) fn json(&self, key: &'static str) -> Option<serde_json::Value> {
-        self.get(key).map(|entry| entry.node.value.json())
+    /// Reads a table that goes to Fly as it is written, less the keys that Fly does not know: `shape` tells those that it does.
+    pub(super) fn shaped(&self, key: &'static str, shape: &dyn Fn(&Shaping<'a>)) -> Option<serde_json::Value> {
+        let entry = self.get(key)?;
+        let tables: Vec<Reader<'a>> = match &entry.node.value {
+            Value::List(_) => self.tables(key),
+            _ => vec![Reader::new(&entry.node, self.path_of(key), self.findings)],
+        };
+        let values = tables.into_iter().map(|table| {
+            let shaping = Shaping { table, kept: RefCell::default() };
+            shape(&shaping);
+            shaping.table.finish();
+            serde_json::Value::Object(shaping.kept.into_inner())
+        });
+        let mut values: Vec<serde_json::Value> = values.collect();
+        if matches!(entry.node.value, Value::List(_)) { Some(values.into()) } else { values.pop() }
     }
 
     /// Warns about every key that nobody asked for.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{Build, Deploy, FileEntry, FileSource, FlyConfig, Metrics, Mount, Restart, Static, Strategy, Vm};
+use super::document::{
+    Build, Deploy, FileEntry, FileSource, FlyConfig, MachineConfigSource, Metrics, Mount, Restart, Static, Strategy, Vm,
+};
 use super::finding::Findings;
 use super::reader::{Bare, Reader};
 use super::tree::Node;
@@ -38,7 +40,7 @@ pub(super) fn read(root: &Node, findings: &Findings) -> FlyConfig {
         files: top.tables("files").into_iter().filter_map(file).collect(),
         ..FlyConfig::default()
     };
-    config.experimental.machine_config = top.text("machine_config");
+    config.experimental.machine_config = machine_config(&top);
     config.experimental.container = top.text("container");
     if let Some(reader) = experimental {
         read_experimental(reader, &mut config);
@@ -77,10 +79,14 @@ fn processes(top: &Reader<'_>) -> BTreeMap<String, String> {
 }
 
 fn build(table: Reader<'_>) -> Build {
-    for key in ["builder", "buildpacks", "builtin", "settings", "compression", "compression_level"] {
+    for key in ["buildpacks", "settings"] {
         let _ = table.get(key);
     }
-    for key in ["builder", "builtin"] {
+    if table.text("compression").is_some_and(|name| !["gzip", "zstd"].contains(&name.as_str())) {
+        table.fault("fly-toml::compression", "compression", "must be gzip or zstd");
+    }
+    let _ = table.integer("compression_level", 0..=9);
+    for key in ["builder", "builtin", "compose"] {
         if table.all().iter().any(|entry| entry.key == key) {
             table.warn("fly-toml::builder", key, "is not used: the image is built from its Dockerfile");
         }
@@ -90,8 +96,11 @@ fn build(table: Reader<'_>) -> Build {
         dockerfile: table.text("dockerfile"),
         target: table.text("build-target").or_else(|| table.text("build_target")),
         ignorefile: table.text("ignorefile"),
+        builder: table.text("builder"),
+        builtin: table.text("builtin"),
         args: table.text_map("args").unwrap_or_default().into_iter().collect(),
     };
+    let _ = table.get("compose");
     table.finish();
     build
 }
@@ -131,7 +140,7 @@ fn read_experimental(table: Reader<'_>, config: &mut FlyConfig) {
     experimental.entrypoint = table.text_or_texts("entrypoint");
     experimental.exec = table.text_or_texts("exec");
     if experimental.machine_config.is_none() {
-        experimental.machine_config = table.text("machine_config");
+        experimental.machine_config = machine_config(&table);
     }
     if experimental.container.is_none() {
         experimental.container = table.text("container");
@@ -142,10 +151,25 @@ fn read_experimental(table: Reader<'_>, config: &mut FlyConfig) {
     if config.metrics.is_empty() && (port.is_some() || path.is_some()) {
         config.metrics.push(Metrics { port, path, ..Metrics::default() });
     }
-    for key in ["auto_rollback", "allowed_public_ports", "enable_consul", "enable_etcd", "lazy_load_images", "attached", "uses_gpus"] {
+    for key in
+        ["auto_rollback", "use_zstd", "allowed_public_ports", "enable_consul", "enable_etcd", "lazy_load_images", "attached", "uses_gpus"]
+    {
         let _ = table.get(key);
     }
     table.finish();
+}
+
+/// Reads where a machine config comes from: JSON that begins with a brace, else a file.
+fn machine_config(table: &Reader<'_>) -> Option<MachineConfigSource> {
+    let text = table.text("machine_config").filter(|text| !text.is_empty())?;
+    if !text.trim_start().starts_with('{') {
+        return Some(MachineConfigSource::File(text));
+    }
+    let config = serde_json::from_str(&text).map(MachineConfigSource::Inline);
+    if let Err(error) = &config {
+        table.fault("fly-toml::machine-config", "machine_config", format!("is no JSON object: {error}"));
+    }
+    config.ok()
 }
 
 fn mount(table: Reader<'_>) -> Mount {
@@ -243,10 +267,16 @@ fn vm(table: Reader<'_>) -> Vm {
         host_dedication_id: table.text("host_dedication_id"),
         processes: table.texts("processes").unwrap_or_default(),
     };
-    if let Some(size) = vm.size.as_deref()
-        && crate::platform::fly::machine_config::preset(size).is_none()
-    {
-        table.fault("fly-toml::vm-size", "size", format!("`{size}` is no size that Fly has"));
+    if let Some(size) = vm.size.as_deref().filter(|size| !size.is_empty()) {
+        if crate::platform::fly::machine_config::preset(size).is_none() {
+            table.fault("fly-toml::vm-size", "size", format!("`{size}` is no size that Fly has"));
+        }
+        if !size.starts_with("shared") && !size.starts_with("performance") {
+            table.warn("fly-toml::gpu", "size", "is a GPU size, which Fly no longer offers");
+        }
+    }
+    if vm.memory == Some(0) {
+        table.fault("fly-toml::size", "memory", "cannot be zero");
     }
     table.finish();
     vm

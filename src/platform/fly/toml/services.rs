@@ -41,7 +41,7 @@ impl HttpService {
 /// `[[services]]`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Service {
-    /// `tcp` or `udp`.
+    /// `tcp` or `udp`; empty where the file does not say it, which is TCP.
     pub protocol: String,
     /// The port in the machine.
     pub internal_port: Option<u16>,
@@ -151,7 +151,7 @@ pub struct MachineCheck {
 pub(super) fn read(root: &Node, findings: &Findings, config: &mut FlyConfig) {
     let top = Reader::new(root, String::new(), findings);
     config.http_service = top.table("http_service").map(http_service);
-    config.services = top.tables("services").into_iter().map(service).collect();
+    config.services = declared(&top).into_iter().map(service).collect();
     config.machine_checks = machine_checks(&top);
     let list = top.get("checks").is_some_and(|entry| matches!(entry.node.value, Value::List(_)));
     if list {
@@ -172,6 +172,11 @@ pub(super) fn read(root: &Node, findings: &Findings, config: &mut FlyConfig) {
     }
 }
 
+/// Returns the service tables that say anything: flyctl drops the others.
+pub(super) fn declared<'a>(top: &Reader<'a>) -> Vec<Reader<'a>> {
+    top.tables("services").into_iter().filter(|table| !table.is_empty()).collect()
+}
+
 fn http_service(table: Reader<'_>) -> HttpService {
     let mut service = common(&table);
     service.checks =
@@ -179,8 +184,8 @@ fn http_service(table: Reader<'_>) -> HttpService {
     let http = HttpService {
         service,
         force_https: table.flag("force_https").unwrap_or(false),
-        http_options: table.json("http_options"),
-        tls_options: table.json("tls_options"),
+        http_options: http_options(&table),
+        tls_options: tls_options(&table),
         processes: table.texts("processes").unwrap_or_default(),
     };
     table.finish();
@@ -192,10 +197,10 @@ fn service(table: Reader<'_>) -> Service {
     let tcp = table.tables("tcp_checks").into_iter().map(|check| service_check(check, CheckKind::Tcp, Bare::Milliseconds));
     let http = table.tables("http_checks").into_iter().map(|check| service_check(check, CheckKind::Http, Bare::Milliseconds));
     service.checks = tcp.chain(http).collect();
-    service.protocol = table.text("protocol").unwrap_or_else(|| "tcp".to_owned());
+    service.protocol = table.text("protocol").unwrap_or_default();
     service.ports = table.tables("ports").into_iter().map(port).collect();
     service.processes = table.texts("processes").unwrap_or_default();
-    if !["tcp", "udp"].contains(&service.protocol.as_str()) {
+    if !["", "tcp", "udp"].contains(&service.protocol.as_str()) {
         table.fault("fly-toml::protocol", "protocol", "must be tcp or udp");
     }
     if service.ports.is_empty() {
@@ -258,18 +263,42 @@ fn port(table: Reader<'_>) -> Port {
         end_port: table.port("end_port"),
         handlers: table.texts("handlers").unwrap_or_default(),
         force_https: table.flag("force_https").unwrap_or(false),
-        http_options: table.json("http_options"),
-        tls_options: table.json("tls_options"),
-        proxy_proto_options: table.json("proxy_proto_options"),
+        http_options: http_options(&table),
+        tls_options: tls_options(&table),
+        proxy_proto_options: proxy_proto_options(&table),
     };
     table.finish();
     port
+}
+
+fn http_options(table: &Reader<'_>) -> Option<serde_json::Value> {
+    table.shaped("http_options", &|options| {
+        options.known(&["compress", "h2_backend", "idle_timeout", "headers_read_timeout"]);
+        options.nested("response", &|response| response.known(&["headers", "pristine"]));
+        options.nested("replay_cache", &|cache| cache.known(&["path_prefix", "ttl_seconds", "type", "name", "allow_bypass"]));
+    })
+}
+
+fn tls_options(table: &Reader<'_>) -> Option<serde_json::Value> {
+    table.shaped("tls_options", &|options| options.known(&["alpn", "versions", "default_self_signed"]))
+}
+
+fn proxy_proto_options(table: &Reader<'_>) -> Option<serde_json::Value> {
+    table.shaped("proxy_proto_options", &|options| options.known(&["version"]))
 }
 
 fn service_check(table: Reader<'_>, kind: CheckKind, bare: Bare) -> Check {
     // Old files carry a key that Fly dropped long ago.
     let _ = table.get("restart_limit");
     let check = check(&table, kind, bare);
+    // Fly moves such values into its limits by itself, without a word (fly.md 12).
+    let limits = [("interval", check.interval), ("timeout", check.timeout)];
+    for (key, _) in limits.iter().filter(|(_, given)| given.is_some_and(|given| given < Duration::from_secs(1))) {
+        table.warn("fly-toml::check", key, "is shorter than 1s; Fly makes it 1s");
+    }
+    for (key, _) in limits.iter().filter(|(_, given)| given.is_some_and(|given| given > Duration::from_secs(60))) {
+        table.warn("fly-toml::check", key, "is longer than 1m; Fly makes it 1m");
+    }
     table.finish();
     check
 }

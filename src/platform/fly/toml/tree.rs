@@ -1,10 +1,35 @@
 //! The file as a tree that remembers where everything stands.
 
 use std::ops::Range;
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
 use super::finding::Findings;
+use super::yaml::{parse_json, parse_yaml};
+
+/// In which language a file is written; flyctl decides by its name (fly.md 13).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    /// TOML: every name that the others do not claim.
+    #[default]
+    Toml,
+    /// JSON: names that end in `.json`.
+    Json,
+    /// YAML: names that end in `.yaml`, not `.yml`.
+    Yaml,
+}
+
+impl Form {
+    /// Returns the form of the file at `path`.
+    pub fn of(path: &Path) -> Self {
+        match path.extension().and_then(std::ffi::OsStr::to_str) {
+            Some("json") => Self::Json,
+            Some("yaml") => Self::Yaml,
+            _ => Self::Toml,
+        }
+    }
+}
 
 /// A value and where it stands, in bytes from the beginning of the file.
 #[derive(Debug, Clone)]
@@ -72,8 +97,17 @@ impl Value {
     }
 }
 
+/// Parses a file in its form.
+pub(super) fn parse(text: &str, form: Form, findings: &Findings) -> Node {
+    match form {
+        Form::Toml => parse_toml(text, findings),
+        Form::Json => parse_json(text, findings),
+        Form::Yaml => parse_yaml(text, findings),
+    }
+}
+
 /// Parses TOML; every fault that the parser can recover from is found in one pass.
-pub(super) fn parse(text: &str, findings: &Findings) -> Node {
+fn parse_toml(text: &str, findings: &Findings) -> Node {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         findings.fault("fly-toml::syntax", "", &error.span().unwrap_or(0..0), error.message());
