@@ -234,14 +234,14 @@ async fn on_the_way_back_every_target_serves_before_anything_is_removed() {
     assert_eq!((ending.outcome, ending.serving), (Outcome::Cancelled, Serving::Before), "{:?}", ending.failure);
     let writes = bench.writes();
     let places = |part: &str| writes.iter().enumerate().filter(|(_, write)| write.contains(part)).map(|(at, _)| at).collect::<Vec<_>>();
-    let moves = [places(".rollback["), places(".uncordon_machine[")].concat();
+    let moves = [places(".roll_back["), places(".uncordon_machine[")].concat();
     let removals = [places(".delete_deployment["), places(".destroy_machine["), places(".stop_machine[")].concat();
     assert!(moves.len() >= 3 && !removals.is_empty(), "{writes:#?}");
     assert!(moves.iter().max() < removals.iter().min(), "{writes:#?}");
     // What does not need each other goes together: no site waits for the end of the other one's job.
     let all = bench.world.ground().tape.entries();
-    let asked: Vec<u64> = all.iter().filter(|entry| entry.boundary.contains(".rollback[")).map(|entry| entry.at_ms).collect();
-    assert!(asked.len() == 2 && asked[0].abs_diff(asked[1]) < 200, "{asked:?}");
+    let asked: Vec<u64> = all.iter().filter(|entry| entry.boundary.contains(".roll_back[")).map(|entry| entry.at_ms).collect();
+    assert!(asked.len() == 2 && asked[0].abs_diff(asked[1]) < 200, "{asked:?}: {writes:#?}");
 }
 
 #[tokio::test(start_paused = true)]
