@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
 
 use super::hints::Hints;
 use super::preflight::Hook;
@@ -11,6 +12,9 @@ use super::wire::{Deployment, Project};
 use super::{READ_LAG, VercelSettings, VercelSource, VercelTarget};
 use crate::event::Phase;
 use crate::platform::{PlatformError, Revision, Scope};
+
+/// The pause between two looks whether production has left a deployment.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a deployment is not removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +76,10 @@ impl VercelTarget {
         }
         let Some(deployment) = found else { return Ok(None) };
         let mut kept = self.kept_because(scope, revision, &deployment, &self.settled(scope).await?).await?;
-        if scope.phase == Phase::RollBack && matches!(kept, Some(Kept::Serves | Kept::Leads)) {
-            // It was taken out of production just now, and a read may lag behind that; what is left here nobody would come back for.
-            self.pause(scope, READ_LAG).await?;
+        // It was taken out of production just now, and a read may lag behind that; what is left here nobody would come back for.
+        let until = Instant::now() + READ_LAG;
+        while scope.phase == Phase::RollBack && matches!(kept, Some(Kept::Serves | Kept::Leads)) && Instant::now() < until {
+            self.pause(scope, LOOK_PAUSE).await?;
             kept = self.kept_because(scope, revision, &deployment, &self.settled(scope).await?).await?;
         }
         if let Some(why) = kept {
