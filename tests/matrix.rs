@@ -5,9 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
+use cutover::drill::blueprint::Blueprint;
 use cutover::drill::case::played;
 use cutover::drill::explore::campaign::explore;
 use cutover::drill::explore::tally::Tally;
@@ -16,9 +17,18 @@ use cutover::drill::fixture::{FIXTURES, Fixture};
 use cutover::drill::judge::{Invariant, judge};
 use cutover::drill::schedule::{Act, Beginning, Keeping, Schedule, When};
 
+/// Returns a product, made once in a process, in a folder that is the same for every process: its path is in the journals.
+fn blueprint(fixture: &'static str) -> Arc<Blueprint> {
+    static MADE: Mutex<BTreeMap<&str, Arc<Blueprint>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap();
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("matrix");
+    let make = || Arc::new(Fixture::called(fixture).unwrap().blueprint(&folder).unwrap());
+    made.entry(fixture).or_insert_with(make).clone()
+}
+
 fn stage_of(fixture: &str, beginning: Beginning, keeping: Keeping) -> Stage {
-    let blueprint = Arc::new(Fixture::called(fixture).unwrap().blueprint().unwrap());
-    Stage::set(blueprint, beginning, keeping, 1).unwrap()
+    let known = FIXTURES.iter().find(|known| known.name == fixture).unwrap();
+    Stage::set(blueprint(known.name), beginning, keeping, 1).unwrap()
 }
 
 fn stages() -> impl Iterator<Item = Stage> {
@@ -96,10 +106,8 @@ fn digests_of_cases() {
     let Ok(file) = std::env::var("MATRIX_AGAIN") else { return };
     let lines = std::fs::read_to_string(file).unwrap();
     let schedules: Vec<Schedule> = lines.lines().map(|line| line.parse().unwrap()).collect();
-    let digests = in_parallel(&schedules, |schedule| {
-        let blueprint = Arc::new(Fixture::called(&schedule.product).unwrap().blueprint().unwrap());
-        Ok(played(&blueprint, schedule)?.tape_digest())
-    });
+    let blueprints: BTreeMap<&str, Arc<Blueprint>> = FIXTURES.iter().map(|fixture| (fixture.name, blueprint(fixture.name))).collect();
+    let digests = in_parallel(&schedules, |schedule| Ok(played(&blueprints[schedule.product.as_str()], schedule)?.tape_digest()));
     for digest in digests.unwrap() {
         println!("\ndigest {digest}");
     }
@@ -129,6 +137,10 @@ fn replay(line: &str) {
     let case = played(&stage.blueprint, &schedule).unwrap();
     for met in &case.met {
         eprintln!("{:>10.3} {} {}", met.at.as_secs_f64(), met.sender, met.boundary);
+    }
+    if let Some(file) = std::env::var_os("TAPE") {
+        let lines: Vec<String> = case.tape.iter().map(|entry| serde_json::to_string(entry).unwrap()).collect();
+        std::fs::write(file, lines.join("\n")).unwrap();
     }
     for (runner, event) in &case.events {
         eprintln!("{runner} {:?} {:?}", event.elapsed, event.kind);

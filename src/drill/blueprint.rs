@@ -49,8 +49,9 @@ pub struct Blueprint {
     root: PathBuf,
     /// What its checks sign with.
     pub secrets: BTreeMap<String, SecretString>,
-    /// Holds the stand-ins for directories.
-    _folder: tempfile::TempDir,
+    /// Holds the stand-ins for directories, where nobody else does.
+    #[expect(dead_code, reason = "removed with this")]
+    folder: Option<tempfile::TempDir>,
 }
 
 /// One target.
@@ -123,13 +124,20 @@ impl Blueprint {
     /// Returns what a manifest says of an environment. Targets that this version cannot release are left out.
     pub fn of(called: &str, loaded: &Loaded, environment: &Name) -> Result<Self, Undrillable> {
         let folder = tempfile::Builder::new().prefix("cutover-drill-").tempdir()?;
+        let blueprint = Self::of_in(called, loaded, environment, folder.path())?;
+        Ok(Self { folder: Some(folder), ..blueprint })
+    }
+
+    /// As [`Blueprint::of`], with the stand-ins for directories in a folder that stays. Its path is part of what a journal keeps: processes that
+    /// are to play a case alike to the last byte are given the same one.
+    pub fn of_in(called: &str, loaded: &Loaded, environment: &Name, folder: &Path) -> Result<Self, Undrillable> {
         let settings = Settings::from_environment(variables(&loaded.manifest))?;
         let view = loaded.manifest.in_environment(environment).unwrap_or_else(|| loaded.manifest.clone());
         let means = Means { root: &loaded.root, settings: &settings, rehearsal: false };
         let mut parts = Vec::new();
         for (name, target) in &view.targets {
             if !matches!(target.platform, TargetPlatform::Render(_)) {
-                parts.push(part(&means, folder.path(), name, target)?);
+                parts.push(part(&means, folder, name, target)?);
             }
         }
         let Some(of) = view.environments.get(environment).filter(|_| !parts.is_empty()) else {
@@ -148,7 +156,7 @@ impl Blueprint {
             root: loaded.root.clone(),
             settings,
             secrets,
-            _folder: folder,
+            folder: None,
         })
     }
 

@@ -1,6 +1,7 @@
 //! The products that the matrix breaks: small, so that a case is cheap, and together of every kind that a release can meet.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::blueprint::{Blueprint, Undrillable};
 use crate::id::Name;
@@ -48,25 +49,26 @@ impl Fixture {
         FIXTURES.into_iter().find(|fixture| fixture.name == name).ok_or_else(|| Unfit::Unknown(name.to_owned()))
     }
 
-    /// Returns it ready to be drilled.
-    pub fn blueprint(&self) -> Result<Blueprint, Unfit> {
-        let folder = tempfile::Builder::new().prefix("cutover-fixture-").tempdir()?;
+    /// Returns it ready to be drilled, with its files in a folder that stays: of the same folder the same is made.
+    pub fn blueprint(&self, folder: &Path) -> Result<Blueprint, Unfit> {
+        let folder = folder.join(self.name);
+        std::fs::create_dir_all(&folder)?;
         for (app, strategy) in self.apps {
-            std::fs::create_dir_all(folder.path().join(app))?;
-            std::fs::write(folder.path().join(app).join("fly.toml"), toml(app, strategy))?;
-            std::fs::write(folder.path().join(app).join("Dockerfile"), "FROM scratch\n")?;
+            std::fs::create_dir_all(folder.join(app))?;
+            std::fs::write(folder.join(app).join("fly.toml"), toml(app, strategy))?;
+            std::fs::write(folder.join(app).join("Dockerfile"), "FROM scratch\n")?;
         }
         for (project, _) in self.projects {
-            std::fs::create_dir_all(folder.path().join(project))?;
-            std::fs::write(folder.path().join(project).join("index.html"), "<!doctype html>\n")?;
+            std::fs::create_dir_all(folder.join(project))?;
+            std::fs::write(folder.join(project).join("index.html"), "<!doctype html>\n")?;
         }
-        std::fs::write(folder.path().join(manifest::FILE_NAME), self.manifest())?;
+        std::fs::write(folder.join(manifest::FILE_NAME), self.manifest())?;
         let faults = |faults: manifest::Faults| {
             Unfit::Manifest(faults.faults.iter().map(|fault| fault.message.clone()).collect::<Vec<_>>().join("; "))
         };
-        let loaded = manifest::load(folder.path()).map_err(faults)?;
+        let loaded = manifest::load(&folder).map_err(faults)?;
         let production = Name::parse("production").ok_or_else(|| Unfit::Unknown("production".to_owned()))?;
-        Ok(Blueprint::of(self.name, &loaded, &production)?)
+        Ok(Blueprint::of_in(self.name, &loaded, &production, &folder.join("stand-ins"))?)
     }
 
     fn manifest(&self) -> String {
