@@ -11,7 +11,7 @@
 //! | [`life`], [`line`], [`keeper`], [`runner`] | a simulated process: its life, its wire, its journal, its work |
 //! | [`director`], `acts` | lets incidents happen at their boundaries; what a person or a failing machine does |
 //! | [`case`](mod@case) | a schedule played to its end |
-//! | [`judge`](mod@judge) | the invariants |
+//! | [`judge`](mod@judge), [`sabotage`] | the invariants, and how the tests break each on purpose |
 //! | [`explore`], [`shrink`](mod@shrink) | which cases are played, what they came to together, the least that still fails |
 //! | [`page`] | what was found, as a table |
 
@@ -28,6 +28,7 @@ pub mod life;
 pub mod line;
 pub mod page;
 pub mod runner;
+pub mod sabotage;
 pub mod schedule;
 pub mod shrink;
 pub mod truth;

@@ -4,9 +4,10 @@
 //! without a signal. No guarantee rests on a handler being run: GitHub sends SIGINT, SIGTERM 7.5 s later, and 2.5 s after that ends the tree.
 
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How urgently work is to end.
@@ -32,36 +33,54 @@ impl Level {
 }
 
 /// A level that is only ever raised; cheap to clone, and clones share the level.
-#[derive(Debug, Clone)]
-pub struct Shutdown(std::sync::Arc<watch::Sender<Level>>);
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown(Arc<Inner>);
 
-impl Default for Shutdown {
+/// Who waits is woken in the order of coming, so that the same run ends in the same way; tokio's watch channel wakes by chance.
+#[derive(Debug)]
+struct Inner {
+    level: Mutex<Level>,
+    raised: Notify,
+}
+
+impl Default for Inner {
     fn default() -> Self {
-        Self(std::sync::Arc::new(watch::Sender::new(Level::None)))
+        Self { level: Mutex::new(Level::None), raised: Notify::new() }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Level> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shutdown {
     /// Returns the present level.
     pub fn level(&self) -> Level {
-        *self.0.borrow()
+        *self.0.lock()
     }
 
     /// Raises the level; lowering is ignored.
     pub fn raise(&self, level: Level) {
-        self.0.send_if_modified(|now| {
-            level > *now && {
-                *now = level;
-                true
-            }
-        });
+        let mut now = self.0.lock();
+        if level > *now {
+            *now = level;
+            drop(now);
+            self.0.raised.notify_waiters();
+        }
     }
 
     /// Waits until the level is at least `level`; returns at once if it is already.
     pub async fn at_least(&self, level: Level) {
-        let mut receiver = self.0.subscribe();
-        // The sender lives in `self`, so this cannot fail while we wait.
-        let _ = receiver.wait_for(|now| *now >= level).await;
+        loop {
+            // Taken before the look: what is raised in between is seen.
+            let raised = self.0.raised.notified();
+            if self.level() >= level {
+                return;
+            }
+            raised.await;
+        }
     }
 
     /// Begins to map SIGINT and SIGTERM to levels: the first to [`Level::Drain`], the second, of either kind, to [`Level::Now`].

@@ -16,6 +16,7 @@ use super::keeper::{Acknowledged, Ledger};
 use super::life::{Being, Life};
 use super::line::Line;
 use super::runner::{Errand, Runner, Word, github};
+use super::sabotage::{Cue, Sabotage, Sabotaged};
 use super::schedule::{Act, Keeping, Schedule};
 use super::truth::Truth;
 use crate::clock::Shift;
@@ -121,11 +122,16 @@ struct Play {
 
 /// Plays a schedule. Must run on a current-thread runtime with paused time. Errors: no temporary folder, or a disk that is full.
 pub async fn play(blueprint: &Arc<Blueprint>, schedule: &Schedule) -> std::io::Result<Case> {
+    play_sabotaged(blueprint, schedule, &Arc::default()).await
+}
+
+async fn play_sabotaged(blueprint: &Arc<Blueprint>, schedule: &Schedule, sabotage: &Arc<Sabotage>) -> std::io::Result<Case> {
     let arena = Arc::new(Arena::raise(blueprint.clone(), schedule).await?);
     let ground = arena.platforms.world.ground().clone();
     let (sender, mut orders) = unbounded_channel();
     let director = Arc::new(Director::new(ground.clone(), sender, &schedule.incidents));
-    ground.witness.call(director.clone());
+    let platforms = &arena.platforms;
+    ground.witness.call(Arc::new(Sabotaged { director: director.clone(), platforms: platforms.clone(), sabotage: sabotage.clone() }));
     let rules: Vec<u64> = schedule.rules.iter().map(|rule| ground.faults.set(rule.clone())).collect();
     let schedule = schedule.clone();
     let mut play =
@@ -155,6 +161,7 @@ pub async fn play(blueprint: &Arc<Blueprint>, schedule: &Schedule) -> std::io::R
     director.curtain();
     let struck = rules.iter().map(|rule| ground.faults.fired(*rule)).collect();
     ground.faults.clear();
+    sabotage.comes(platforms, &Cue::Curtain).await;
     let mut recoveries = Vec::new();
     recoveries.extend(play.recover(&mut finishes).await);
     let late = latest(&play.schedule);
@@ -163,8 +170,10 @@ pub async fn play(blueprint: &Arc<Blueprint>, schedule: &Schedule) -> std::io::R
         recoveries.extend(play.recover(&mut finishes).await);
     }
     tokio::time::sleep(REST).await;
+    sabotage.comes(platforms, &Cue::LastRecovery).await;
     recoveries.extend(play.recover(&mut finishes).await);
     tokio::time::sleep(REST).await;
+    sabotage.comes(platforms, &Cue::Rest).await;
     let case = play.over(finishes, recoveries, struck).await.map(|case| Case { touched, ..case });
     ground.witness.dismiss();
     arena.platforms.world.end().await;
@@ -321,6 +330,11 @@ fn latest(schedule: &Schedule) -> Duration {
 
 /// Plays a schedule on a runtime of its own, with a time of its own; blocks.
 pub fn played(blueprint: &Arc<Blueprint>, schedule: &Schedule) -> std::io::Result<Case> {
+    played_sabotaged(blueprint, schedule, &Arc::default())
+}
+
+/// As [`played`], in a world that does on purpose what must never be.
+pub fn played_sabotaged(blueprint: &Arc<Blueprint>, schedule: &Schedule, sabotage: &Arc<Sabotage>) -> std::io::Result<Case> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    runtime.block_on(play(blueprint, schedule))
+    runtime.block_on(play_sabotaged(blueprint, schedule, sabotage))
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::{Findings, Invariant, Reference, Stand};
 use crate::drill::blueprint::Blueprint;
 use crate::drill::case::{Case, Ended};
@@ -59,21 +62,39 @@ fn fencing(case: &Case, findings: &mut Findings) {
     }
 }
 
-/// Counts the machines that were made for each intent: where no answer came late and nothing was done twice on purpose, it is one.
+/// Counts what was made for each intent, and how often each record stands in the journal: where no answer came late and nothing was done twice
+/// on purpose, it is one.
 fn once(case: &Case, findings: &mut Findings) {
+    let mut stands: BTreeMap<String, usize> = BTreeMap::new();
+    for record in &case.records {
+        *stands.entry(format!("record {} ({})", record.nonce, record.entry.as_str())).or_default() += 1;
+    }
+    for (record, count) in stands {
+        findings.expect(count == 1, Invariant::Once, || format!("{record} stands {count} times in the journal"));
+    }
     if case.schedule.rules.iter().any(|rule| !matches!(rule.effect, Effect::None | Effect::Once)) {
         return;
     }
     let mut made: BTreeMap<String, usize> = BTreeMap::new();
-    for entry in case.tape.iter().filter(|entry| entry.operation == "create_machine") {
-        let intent = entry.request.json().and_then(|body| body["config"]["metadata"]["cutover_intent"].as_str());
-        let succeeded = entry.status.is_some_and(|status| status < 300);
-        if let Some(intent) = intent.filter(|_| succeeded) {
+    for entry in case.tape.iter().filter(|entry| entry.status.is_some_and(|status| status < 300)) {
+        if let Some(intent) = entry.request.json().and_then(|body| intent(&entry.operation, body)) {
             *made.entry(format!("{intent} of {}", entry.target.as_deref().unwrap_or_default())).or_default() += 1;
         }
     }
     for (intent, count) in made {
-        findings.expect(count == 1, Invariant::Once, || format!("{count} machines were made for {intent}"));
+        findings.expect(count == 1, Invariant::Once, || format!("{count} {intent}"));
+    }
+}
+
+/// Returns what a request that makes something is meant to make, by the marks that it carries.
+fn intent(operation: &str, body: &serde_json::Value) -> Option<String> {
+    match operation {
+        "create_machine" => Some(format!("machines were made for {}", body["config"]["metadata"]["cutover_intent"].as_str()?)),
+        "create_deployment" => {
+            let meta = &body["meta"];
+            Some(format!("deployments were made for {}, {}", meta["cutoverRelease"].as_str()?, meta["cutoverRevision"]))
+        }
+        _ => None,
     }
 }
 
@@ -102,15 +123,20 @@ fn truthful(reference: &Reference, case: &Case, ended: &Ended, findings: &mut Fi
 
 fn secrets(blueprint: &Blueprint, case: &Case, findings: &mut Findings) {
     let canaries = blueprint.canaries();
-    let Ok(search) = aho_corasick::AhoCorasick::new(&canaries) else { return };
+    let forms: Vec<(usize, String)> =
+        canaries.iter().enumerate().flat_map(|(index, canary)| forms(canary).into_iter().map(move |form| (index, form))).collect();
+    let Ok(search) = aho_corasick::AhoCorasick::new(forms.iter().map(|(_, form)| form)) else { return };
     let mut look = |place: &str, text: &str| {
         if let Some(found) = search.find(text) {
-            let canary = canaries.get(found.pattern().as_usize()).map(String::as_str).unwrap_or_default();
-            findings.add(Invariant::Secrets, format!("{canary} is in {place}"));
+            let canary = forms.get(found.pattern().as_usize()).and_then(|(index, _)| canaries.get(*index));
+            findings.add(Invariant::Secrets, format!("{} is in {place}", canary.map(String::as_str).unwrap_or_default()));
         }
     };
     for (_, event) in &case.events {
         look("an event", &format!("{:?}", event.kind));
+    }
+    for ended in case.ended.iter().chain(&case.recoveries) {
+        look("a runner's last word", &format!("{:?}", ended.word));
     }
     for record in &case.records {
         look("the journal", &serde_json::to_string(record).unwrap_or_default());
@@ -118,6 +144,18 @@ fn secrets(blueprint: &Blueprint, case: &Case, findings: &mut Findings) {
     for entry in &case.tape {
         look(&entry.boundary, &format!("{} {:?}", entry.path, entry.request));
     }
+}
+
+/// Returns a secret as it could stand somewhere: as it is, and in base64 whatever stands before and behind it.
+fn forms(secret: &str) -> Vec<String> {
+    let encoded = (0..3).map(|before| {
+        let text = BASE64.encode(format!("{}{secret}", " ".repeat(before)));
+        // The first letters depend on what stands before as well, the last ones on what follows.
+        let from = [0, 2, 3][before];
+        let whole = (before + secret.len()) * 8 / 6;
+        text[from.min(whole)..whole].to_owned()
+    });
+    std::iter::once(secret.to_owned()).chain(encoded).filter(|form| form.len() >= 8).collect()
 }
 
 /// Returns whether the schedule is one passing fault that no client has to take for an answer.

@@ -50,7 +50,7 @@ impl Inner {
     /// Routes `app` anew and wakes everyone who waits for a machine.
     pub(super) fn settle(self: &Arc<Self>, app: &str) {
         self.reroute(app);
-        self.changes.send_modify(|count| *count += 1);
+        self.changes.notify_waiters();
     }
 
     /// Runs `work` after `after` unless the world ends first.

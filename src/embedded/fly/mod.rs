@@ -43,7 +43,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use self::container::ContainerEngine;
 use self::responder::BehaviourRule;
@@ -101,8 +101,9 @@ struct Inner {
     registry: Registry,
     switches: Mutex<Switches>,
     state: Mutex<State>,
-    /// Counts changes of any machine: what waits look at.
-    changes: watch::Sender<u64>,
+    /// Told of every change of any machine. Who waits is woken in the order of coming, so that the same run gives the same tape; tokio's watch
+    /// channel wakes by chance.
+    changes: Notify,
     /// Held while routes are worked out and set, so that an older view never overwrites a newer one.
     routing: Mutex<BTreeMap<String, Arc<MachineBackend>>>,
     engine: Mutex<Option<Arc<ContainerEngine>>>,
@@ -137,7 +138,7 @@ impl Fly {
             registry: registry.clone(),
             switches: Mutex::new(switches),
             state: Mutex::default(),
-            changes: watch::Sender::new(0),
+            changes: Notify::new(),
             routing: Mutex::default(),
             engine: Mutex::default(),
         });
@@ -231,7 +232,7 @@ impl Inner {
             registry: self.registry.clone(),
             switches: Mutex::new(self.switches()),
             state: Mutex::new(lock(&self.state).clone()),
-            changes: watch::Sender::new(0),
+            changes: Notify::new(),
             routing: Mutex::default(),
             engine: Mutex::default(),
         }

@@ -99,12 +99,13 @@ impl Fly {
             ids.push(id);
         }
         inner.settle(earlier.app);
-        let mut changes = inner.changes.subscribe();
         let serving = async {
-            while !ids.iter().all(|id| inner.serves(earlier.app, id)) {
-                if changes.changed().await.is_err() {
+            loop {
+                let changed = inner.changes.notified();
+                if ids.iter().all(|id| inner.serves(earlier.app, id)) {
                     return;
                 }
+                changed.await;
             }
         };
         // Not serving in time is for the release that follows to find out: it observes before it acts.

@@ -26,17 +26,14 @@ struct Wanted {
 pub(super) async fn wait(State(fly): Fly, caller: Caller, Path((app, id)): Path<(String, String)>, RawQuery(query): RawQuery) -> Answer {
     let query: Vec<(String, String)> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     let (wanted, timeout) = read(&query)?;
-    // Taken before the first look: a change in between is seen.
-    let mut changes = fly.changes.subscribe();
     let waiting = async {
         loop {
-            changes.mark_unchanged();
+            // Taken before the look: a change in between is seen.
+            let changed = fly.changes.notified();
             if let Some(answer) = fly.look(&caller, &app, &id, |machine| judge(machine, &wanted))?? {
                 return Ok(Json(answer));
             }
-            if changes.changed().await.is_err() {
-                return Err(Problem::new(503, "shutting down"));
-            }
+            changed.await;
         }
     };
     tokio::time::timeout(timeout, waiting).await.unwrap_or_else(|_| {
