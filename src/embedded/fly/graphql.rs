@@ -37,6 +37,11 @@ const FIELDS: [(&str, &str); 14] = [
     ("app(", "app"),
 ];
 
+/// Returns the name of every operation that is known.
+pub(super) fn operations() -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().map(|(_, name)| *name)
+}
+
 /// Returns the operation that `query` asks for.
 pub(super) fn operation(query: &str) -> &'static str {
     // Fields may have an alias and spaces before their arguments; the names above are unambiguous without spaces.
@@ -200,7 +205,7 @@ impl Inner {
         for (key, value) in changes.into_iter().take(count) {
             secrets::write(owner, &key, value.as_deref(), now)?;
         }
-        owner.secrets_version += 1;
+        owner.secrets_changed(now.elapsed);
         let member = if name == "set_secrets" { "setSecrets" } else { "unsetSecrets" };
         // Null for an app that was never deployed.
         Ok(json!({ member: { "release": owner.releases.last().map(release) } }))

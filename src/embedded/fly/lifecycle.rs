@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::Inner;
 use super::config;
 use super::container::ContainerEngine;
-use super::machine::{Exit, Machine, MachineState};
-use super::responder::{self, Behaviour};
+use super::exit::{End, Exit, KILLED};
+use super::machine::{Machine, MachineState};
+use super::responder::{self, Behaviour, StartFailure};
 use super::state::{LogLine, Now};
-use super::switches::UnknownImage;
 use crate::embedded::ground::lock;
 
 /// What a replaced or stopped machine does next.
@@ -20,9 +20,6 @@ pub(super) enum Then {
     Stay(MachineState),
     Launch,
 }
-
-/// The code of a process that was killed: 128 + 9.
-const KILLED: i64 = 137;
 
 /// How soon a program that cannot run at all has exited.
 const CRASH_AFTER: Duration = Duration::from_millis(20);
@@ -62,17 +59,10 @@ impl Inner {
         self.ground.spawn_after(after, async move { work(me).await });
     }
 
-    /// Takes a new machine out of `creating`.
-    pub(super) fn place(self: &Arc<Self>, app: &str, id: &str, epoch: u64, then: Then, image_is_known: bool) {
-        let switches = self.switches();
+    /// Takes a new machine out of `creating`, after `hold` if it has to wait for something.
+    pub(super) fn place(self: &Arc<Self>, app: &str, id: &str, epoch: u64, then: Then, hold: Duration) {
         let (app, id) = (app.to_owned(), id.to_owned());
-        self.later(switches.pace.create, move |me| async move {
-            if then == Then::Launch && !image_is_known && switches.unknown_image == UnknownImage::LaunchFails {
-                me.launch_failed(&app, &id, epoch);
-                return;
-            }
-            me.proceed(&app, &id, epoch, then);
-        });
+        self.later(self.switches().pace.create + hold, move |me| async move { me.proceed(&app, &id, epoch, then) });
     }
 
     fn proceed(self: &Arc<Self>, app: &str, id: &str, epoch: u64, then: Then) {
@@ -84,14 +74,30 @@ impl Inner {
         }
     }
 
-    fn launch_failed(self: &Arc<Self>, app: &str, id: &str, epoch: u64) {
+    /// Returns why a machine cannot start at all, if it cannot.
+    fn start_failure(&self, app: &str, id: &str) -> Option<StartFailure> {
+        let state = lock(&self.state);
+        let machine = state.machine(app, id)?;
+        match machine.behaviour {
+            Behaviour::FailsToStart(why) => Some(why),
+            _ if !machine.pulled => Some(StartFailure::Image),
+            _ => None,
+        }
+    }
+
+    /// Ends a start that cannot succeed: a machine that has never run goes by `launch_failed` and is destroyed, another one stays `failed`.
+    ///
+    /// Source: fly.io/docs/machines/machine-states.
+    fn launch_failed(self: &Arc<Self>, app: &str, id: &str, epoch: u64, why: StartFailure) {
         let event = self.ulid();
-        let next = self.change_at(app, id, epoch, |machine, now| {
-            machine.state = MachineState::LaunchFailed;
-            machine.event(&event, now.wall, "launch", "failed", "flyd", None);
+        let first = self.change_at(app, id, epoch, |machine, now| {
+            machine.state = if machine.ran { MachineState::Failed } else { MachineState::LaunchFailed };
+            machine.event(&event, now.wall, if machine.ran { "start" } else { "launch" }, "failed", "flyd", None);
+            !machine.ran
         });
-        if next.is_some() {
-            self.log(app, id, "error", "failed to pull the image: manifest unknown");
+        let Some(first) = first else { return };
+        self.log(app, id, "error", why.words());
+        if first {
             let (app, id) = (app.to_owned(), id.to_owned());
             self.later(self.switches().pace.destroy, move |me| async move { me.vanish(&app, &id, epoch) });
         }
@@ -113,6 +119,10 @@ impl Inner {
     }
 
     async fn boot(self: Arc<Self>, app: String, id: String, epoch: u64) {
+        if let Some(why) = self.start_failure(&app, &id) {
+            self.launch_failed(&app, &id, epoch, why);
+            return;
+        }
         let contained = match self.engine_for(&app, &id) {
             None => None,
             Some(engine) => {
@@ -121,7 +131,7 @@ impl Inner {
                     Ok(ports) => Some((order, engine, ports)),
                     Err(error) => {
                         self.log(&app, &id, "error", &error.to_string());
-                        self.exited(&app, &id, epoch, 1);
+                        self.exited(&app, &id, epoch, End::Exits(1));
                         return;
                     }
                 }
@@ -131,6 +141,7 @@ impl Inner {
         let started = self.change_at(&app, &id, epoch, |machine, now| {
             machine.state = MachineState::Started;
             machine.started_at = Some(now.elapsed);
+            machine.ran = true;
             machine.container = contained.as_ref().map(|(_, _, ports)| ports.clone());
             machine.event(&event, now.wall, "start", "started", "flyd", None);
             machine.behaviour.clone()
@@ -151,40 +162,51 @@ impl Inner {
                     self.log(&app, &id, "info", &line);
                 }
                 engine.remove(&order.name).await;
-                self.exited(&app, &id, epoch, code);
+                self.exited(&app, &id, epoch, End::Exits(code));
             }
             (Some(behaviour), None) => {
                 self.examine(&app, &id, epoch);
+                self.watch_idle(&app, &id, epoch);
                 self.foretell(app, id, epoch, &behaviour);
             }
         }
     }
 
-    /// Plans the exit of a simulated program that does not run for ever.
+    /// Plans what a simulated program says, and its end if it has one.
     fn foretell(self: &Arc<Self>, app: String, id: String, epoch: u64, behaviour: &Behaviour) {
-        let (after, code) = match behaviour {
-            Behaviour::CrashesAtStart(code) => (CRASH_AFTER, *code),
-            Behaviour::DiesLater(after, code) | Behaviour::RunsOnce(after, code) => (*after, *code),
+        let (after, end) = match behaviour {
+            Behaviour::CrashesAtStart(code) => (CRASH_AFTER, End::Exits(*code)),
+            Behaviour::DiesLater(after, code) | Behaviour::RunsOnce(after, code) => (*after, End::Exits(*code)),
+            Behaviour::Does(job) => {
+                for line in &job.says {
+                    self.log(&app, &id, "info", line);
+                }
+                (job.takes, job.end)
+            }
             _ => return,
         };
-        self.later(after, move |me| async move {
-            me.log(&app, &id, "info", &format!("Main child exited normally with code: {code}"));
-            me.exited(&app, &id, epoch, code);
-        });
+        if end == End::Never {
+            return;
+        }
+        self.later(after, move |me| async move { me.exited(&app, &id, epoch, end) });
     }
 
     /// A process ended by itself: the restart policy decides.
-    pub(super) fn exited(self: &Arc<Self>, app: &str, id: &str, epoch: u64, code: i64) {
+    pub(super) fn exited(self: &Arc<Self>, app: &str, id: &str, epoch: u64, end: End) {
         let (event, shape, pace) = (self.ulid(), self.switches().exit_shape, self.switches().pace);
+        // Before the exit can be seen: who sees it reads the log at once.
+        if lock(&self.state).machine(app, id).is_some_and(|machine| machine.epoch == epoch) {
+            self.log(app, id, "info", &end.last_words());
+        }
         let outcome = self.change_at(app, id, epoch, |machine, now| {
             let (policy, tries) = config::restart(&machine.config);
             let restarting = match policy {
                 "always" => true,
                 "no" => false,
-                _ => code != 0 && machine.restarts < tries,
+                _ => end.code() != 0 && machine.restarts < tries,
             };
             machine.restarts += u32::from(restarting);
-            let request = machine.exit_request(Exit { code, requested: false, restarting }, now.wall, shape);
+            let request = Exit { end, requested: false, restarting }.request(machine, now.wall, shape);
             machine.event(&event, now.wall, "exit", "stopped", "flyd", Some(request));
             machine.container = None;
             machine.checks.clear();
@@ -221,6 +243,20 @@ impl Inner {
 
     /// Stops a machine; what does not run stays as it is. Source: fly.io/docs/machines/api (stopping a stopped machine succeeds).
     pub(super) fn stop(self: &Arc<Self>, app: &str, id: &str, signal: Option<&str>, timeout: Option<Duration>, then: Then) {
+        self.stop_by("user", app, id, signal, timeout, then);
+    }
+
+    /// Stops a machine on behalf of `source`. One that is destroyed at its end is so after a stop too. Source: the documentation of
+    /// `auto_destroy` ("when it exits").
+    pub(super) fn stop_by(
+        self: &Arc<Self>,
+        source: &str,
+        app: &str,
+        id: &str,
+        signal: Option<&str>,
+        timeout: Option<Duration>,
+        then: Then,
+    ) {
         let event = self.ulid();
         let order = self.change(app, id, |machine, now| {
             if !machine.state.runs() || machine.state == MachineState::Stopping {
@@ -229,7 +265,7 @@ impl Inner {
             let order = Quit::new(machine, signal, timeout, false, self.container_name(id, machine.epoch));
             machine.state = MachineState::Stopping;
             machine.epoch += 1;
-            machine.event(&event, now.wall, "stop", "stopping", "user", None);
+            machine.event(&event, now.wall, "stop", "stopping", source, None);
             Some((order, machine.epoch))
         });
         let Some((order, epoch)) = order.flatten() else { return };
@@ -238,6 +274,11 @@ impl Inner {
         self.ground.spawn(async move {
             let code = me.quit(&order).await;
             me.ended(&app, &id, epoch, code, MachineState::Stopped);
+            let ends = |machine: &Machine| config::auto_destroy(&machine.config) && then == Then::Stay(MachineState::Stopped);
+            if lock(&me.state).machine(&app, &id).is_some_and(ends) {
+                me.destroy(&app, &id);
+                return;
+            }
             me.proceed(&app, &id, epoch, then);
         });
     }
@@ -246,7 +287,8 @@ impl Inner {
     fn ended(self: &Arc<Self>, app: &str, id: &str, epoch: u64, code: i64, state: MachineState) {
         let (event, shape) = (self.ulid(), self.switches().exit_shape);
         self.change_at(app, id, epoch, |machine, now| {
-            let request = machine.exit_request(Exit { code, requested: true, restarting: false }, now.wall, shape);
+            let end = End::Exits(code);
+            let request = Exit { end, requested: true, restarting: false }.request(machine, now.wall, shape);
             machine.event(&event, now.wall, "exit", "stopped", "flyd", Some(request));
             machine.state = state;
             machine.container = None;
@@ -258,7 +300,7 @@ impl Inner {
 
     /// Replaces a machine's version: the old process ends by the old configuration, then the new one is launched or not.
     pub(super) fn replace(self: &Arc<Self>, app: &str, id: &str, new: Version, then: Then) {
-        let event = self.ulid();
+        let (event, hold) = (self.ulid(), new.hold);
         let order = self.change(app, id, |machine, now| {
             let running = machine.state.runs();
             let order = Quit::new(machine, None, None, false, self.container_name(id, machine.epoch));
@@ -266,6 +308,9 @@ impl Inner {
             machine.instance_id = new.instance_id;
             machine.config = new.config;
             machine.digest = new.digest;
+            machine.pulled = new.pulled;
+            machine.secrets = new.secrets;
+            machine.woken = false;
             machine.cordoned = new.cordoned.unwrap_or(machine.cordoned);
             machine.state = MachineState::Replacing;
             machine.epoch += 1;
@@ -283,7 +328,7 @@ impl Inner {
                 let code = me.quit(&order).await;
                 me.ended(&app, &id, epoch, code, MachineState::Replacing);
             }
-            tokio::time::sleep(me.switches().pace.replace).await;
+            tokio::time::sleep(me.switches().pace.replace + hold).await;
             me.redecide(&app, &id);
             me.proceed(&app, &id, epoch, then);
         });
@@ -370,6 +415,12 @@ pub(super) struct Version {
     pub instance_id: String,
     pub config: Arc<serde_json::Value>,
     pub digest: String,
+    /// Whether its registry has the image.
+    pub pulled: bool,
+    /// The version of the secrets that it runs with.
+    pub secrets: u64,
+    /// How long it has to wait before it is launched.
+    pub hold: Duration,
     /// Whether to cordon or uncordon it; `None` leaves it as it is.
     pub cordoned: Option<bool>,
 }

@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use super::config;
 use super::problem::Problem;
 use super::responder::Behaviour;
-use super::switches::ExitShape;
 use crate::embedded::tape::hex;
 
 /// A machine's state. Source: fly.io/docs/machines/machine-states.
@@ -141,16 +140,18 @@ pub(super) struct Machine {
     pub started_at: Option<Duration>,
     /// When public traffic first reached this start of it.
     pub routed_at: Option<Duration>,
+    /// When it was last asked anything from outside.
+    pub asked_at: Option<Duration>,
+    /// Whether the proxy has started it for a request, and it has not taken its place among the routed ones yet.
+    pub woken: bool,
+    /// Whether its registry had its image.
+    pub pulled: bool,
+    /// Whether it has ever been `started`.
+    pub ran: bool,
+    /// The version of the app's secrets that it runs with: that of its creation or last update.
+    pub secrets: u64,
     /// Ports inside → ports of the real container on loopback, where there is one.
     pub container: Option<BTreeMap<u16, u16>>,
-}
-
-/// How a machine's process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Exit {
-    pub code: i64,
-    pub requested: bool,
-    pub restarting: bool,
 }
 
 impl Machine {
@@ -162,28 +163,6 @@ impl Machine {
         }
         self.events.insert(0, event);
         self.updated_at = now;
-    }
-
-    /// Returns the `request` of an exit event.
-    pub(super) fn exit_request(&self, exit: Exit, now: Timestamp, shape: ExitShape) -> Value {
-        let details = json!({
-            "exit_code": exit.code,
-            "guest_exit_code": exit.code,
-            "guest_signal": -1,
-            "signal": -1,
-            "oom_killed": false,
-            "requested_stop": exit.requested,
-            "restarting": exit.restarting,
-            "exited_at": now.to_string(),
-        });
-        let mut request = json!({ "restart_count": self.restarts });
-        if shape != ExitShape::Monitor {
-            request["exit_event"] = details.clone();
-        }
-        if shape != ExitShape::Plain {
-            request["MonitorEvent"] = json!({ "exit_event": details });
-        }
-        request
     }
 
     /// Returns the lease that is held at `now`.

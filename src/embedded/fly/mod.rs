@@ -7,7 +7,10 @@
 //! - the order of `GET machines` (by id) and of `GET versions` (newest first);
 //! - the texts of errors, except for those quoted with a source;
 //! - which of 400 and 422 a given invalid field gets;
-//! - `min_secrets_version` beyond the current one is refused with 412 (the real server may wait for it instead);
+//! - `min_secrets_version` beyond the newest one is refused with 412;
+//! - a volume that a machine has cannot be destroyed, and extending it asks for a restart;
+//! - a machine in `failed` or `launch_failed` had a `start` or `launch` event with the status `failed`;
+//! - a program that a signal has killed exits with 128 and the signal's number, which is its `guest_signal`;
 //! - a wait for a version that has been replaced ends with 400 unless it waits for what every replaced instance is: stopped.
 //!
 //! | file | concept |
@@ -15,18 +18,27 @@
 //! | `state`, `machine`, `config` | plain data, and what may happen to it |
 //! | `lifecycle`, `health` | transitions and checks that take time |
 //! | `routing` | who answers for `{app}.fly.dev` |
+//! | `exit` | how programs end, and the event that tells of it |
+//! | `volume`, `storage` | volumes and snapshots, and what an app does with them |
+//! | `host`, `shortage`, `limits` | hosts that are gone, room that is not there, requests that are too many |
+//! | `idle` | the proxy starts and stops machines |
 //! | `person` | what happens without a request: deaths, people |
 //! | `responder`, `container` | what runs inside a machine |
 //! | `access` | tokens and what they may touch |
 //! | `routes/`, `graphql`, `wire` | the API's surface |
-//! | `seed` | how a rehearsal fills the world |
+//! | `seed`, `fleet` | how a rehearsal fills the world |
 
 mod access;
 mod config;
 pub mod container;
+mod exit;
+mod fleet;
 mod graphql;
 mod health;
+mod host;
+mod idle;
 mod lifecycle;
+mod limits;
 mod machine;
 mod operations;
 mod person;
@@ -35,8 +47,11 @@ mod responder;
 mod routes;
 mod routing;
 mod seed;
+mod shortage;
 mod state;
+mod storage;
 mod switches;
+mod volume;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -50,14 +65,19 @@ use self::responder::BehaviourRule;
 use self::routing::MachineBackend;
 use self::state::{Now, State};
 
+pub use self::exit::End;
+pub use self::fleet::{Fleet, Group, Mount, Seeded};
+pub use self::limits::documented_limits;
 pub use self::machine::MachineState;
 pub use self::person::{Death, Edit, Pick};
-pub use self::responder::{Behaviour, Which};
+pub use self::responder::{Behaviour, Job, StartFailure, Which};
 pub use self::seed::Earlier;
+pub use self::shortage::Shortage;
 pub use self::state::Scope;
-pub use self::switches::{ExitShape, Grace, Pace, Scripted, Switches, UnknownImage};
+pub use self::storage::VolumeView;
+pub use self::switches::{AppName, ExitShape, Grace, NewSecrets, Pace, Scripted, SnapshotFate, Switches, UnknownImage};
+pub use self::volume::Origin;
 
-use super::fault::Limit;
 use super::ground::{Ground, lock};
 use super::past::Copy;
 use super::registry::Registry;
@@ -74,21 +94,6 @@ pub const API_AUTHORITY: &str = "api.fly.io";
 
 /// What is appended to an app's name to make its public host name.
 pub const PUBLIC_SUFFIX: &str = ".fly.dev";
-
-/// Returns the limits that Fly documents, for the switchboard: per action and machine (or app), one request a second with bursts to three;
-/// reading a machine five with bursts to ten. Source: fly.io/docs/machines/api/working-with-machines-api (rate limits). The status is reported,
-/// not documented.
-pub fn documented_limits() -> Vec<Limit> {
-    let limit = |operation: &str, per_second, burst| Limit {
-        platform: PLATFORM.to_owned(),
-        operation: operation.to_owned(),
-        per_second,
-        burst,
-        retry_after: None,
-        body: r#"{"error":"rate limit exceeded"}"#.to_owned(),
-    };
-    vec![limit("*", 1.0, 3), limit("get_machine", 5.0, 10)]
-}
 
 /// The embedded Fly of one world; cheap to clone, and the same for every clone.
 #[derive(Clone)]
@@ -114,8 +119,22 @@ struct Inner {
 pub struct MachineView {
     /// The machine's id.
     pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Its process group.
+    pub group: Option<String>,
     /// Its state.
     pub state: MachineState,
+    /// The status of its host.
+    pub host_status: &'static str,
+    /// The volume that it mounts.
+    pub volume: Option<String>,
+    /// The version of the app's secrets that it runs with.
+    pub secrets_version: u64,
+    /// Whether somebody holds its lease.
+    pub leased: bool,
     /// Whether the proxy leaves it out.
     pub cordoned: bool,
     /// Whether the proxy may send it traffic.
@@ -178,16 +197,9 @@ impl Fly {
         }
     }
 
-    /// Sets a machine's `host_status`; anything but `ok` takes it out of routing and hides its configuration, as for a dead host.
-    pub fn host(&self, app: &str, machine: &str, status: &'static str) {
-        if status != "ok" {
-            self.inner.ground.traffic.ends(machine, std::time::Duration::ZERO);
-        }
-        self.inner.change(app, machine, |machine, _| machine.host_status = status);
-    }
-
     /// Returns the machines of `app` that are not destroyed, in order of creation.
     pub fn machines(&self, app: &str) -> Vec<MachineView> {
+        let now = self.inner.now().elapsed;
         let state = lock(&self.inner.state);
         let mut machines: Vec<_> = state.apps.get(app).into_iter().flat_map(state::App::living).collect();
         machines.sort_by_key(|machine| machine.ordinal);
@@ -195,6 +207,13 @@ impl Fly {
             .iter()
             .map(|machine| MachineView {
                 id: machine.id.clone(),
+                name: machine.name.clone(),
+                region: machine.region.clone(),
+                group: config::metadata(&machine.config, "fly_process_group").map(str::to_owned),
+                host_status: machine.host_status,
+                volume: storage::volume_ids(&machine.config).first().map(|id| (*id).to_owned()),
+                secrets_version: machine.secrets,
+                leased: machine.held(now).is_some(),
                 state: machine.state,
                 cordoned: machine.cordoned,
                 routable: machine.routable(),

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::exit::End;
 use super::lifecycle::{Then, Version};
 use super::machine::{Lease, Machine, MachineState};
 use super::responder::{self, Behaviour};
 use super::routes::secrets;
-use super::{Fly, Inner, PLATFORM, config, wire};
+use super::{Fly, Inner, PLATFORM, config, storage, wire};
 use crate::embedded::ground::lock;
 use crate::embedded::tape::Hand;
 
@@ -47,6 +48,8 @@ pub enum Edit {
     Image(String),
     /// A variable.
     Variable(String, String),
+    /// CPUs and memory in MB (`fly scale vm`).
+    Size(u64, u64),
 }
 
 impl Fly {
@@ -57,8 +60,15 @@ impl Fly {
         if death == Death::AgainAndAgain {
             self.inner.change(app, &machine.id, |machine, _| machine.behaviour = Behaviour::CrashesAtStart(code));
         }
-        self.inner.log(app, &machine.id, "info", &format!("Main child exited with code: {code}"));
-        self.inner.exited(app, &machine.id, machine.epoch, code);
+        self.inner.exited(app, &machine.id, machine.epoch, End::Exits(code));
+        Some(machine.id)
+    }
+
+    /// Lets the program of a machine end in a way of its choice, as [`Fly::machine_dies`] does; [`End::Never`] changes nothing.
+    pub fn machine_ends(&self, app: &str, which: &Pick, end: End) -> Option<String> {
+        let machine = self.inner.picked(app, which).filter(|machine| machine.state == MachineState::Started && end != End::Never)?;
+        self.inner.mark(Hand::Nobody, "machine_ends", app, &machine.id);
+        self.inner.exited(app, &machine.id, machine.epoch, end);
         Some(machine.id)
     }
 
@@ -119,27 +129,27 @@ impl Fly {
     }
 
     /// A person clones a machine (`fly machine clone`): the same configuration, metadata included, started at once; returns the clone's id.
+    ///
+    /// A clone of a machine with a volume gets a new and empty one.
     pub fn person_clones(&self, app: &str, which: &Pick) -> Option<String> {
         let machine = self.inner.picked(app, which)?;
         self.inner.mark(Hand::Person, "person_clones", app, &machine.id);
-        self.inner.clone_of(app, &machine)
+        self.inner.clone_of(app, &machine, &machine.region)
     }
 
-    /// A person sets how many machines a process group has (`fly scale count`): the oldest is cloned, or the newest are destroyed.
-    ///
-    /// Returns the ids of what was made or destroyed; a leased machine is left alone. Standbys are not told apart.
+    /// A person sets how many machines a process group has in all regions together (`fly scale count`); see [`Fly::person_scales_in`].
     pub fn person_scales(&self, app: &str, group: &str, count: usize) -> Vec<String> {
         self.inner.mark(Hand::Person, "person_scales", app, &format!("{group}={count}"));
-        let members = self.inner.group(app, group);
-        let Some(first) = members.first() else { return Vec::new() };
-        let made = (members.len()..count).filter_map(|_| self.inner.clone_of(app, first)).collect::<Vec<_>>();
-        let now = self.inner.now().elapsed;
-        let surplus: Vec<_> =
-            members.iter().skip(count).filter(|machine| machine.held(now).is_none()).map(|machine| machine.id.clone()).collect();
-        for id in &surplus {
-            self.inner.destroy(app, id);
-        }
-        made.into_iter().chain(surplus).collect()
+        self.inner.scale(app, group, None, count)
+    }
+
+    /// A person sets how many machines a process group has in a region (`fly scale count --region`): the oldest is cloned, or the newest are
+    /// destroyed; a region that had none gets clones of the group's oldest.
+    ///
+    /// Returns the ids of what was made or destroyed; a leased machine and a standby are left alone, volumes of what was destroyed stay.
+    pub fn person_scales_in(&self, app: &str, group: &str, region: &str, count: usize) -> Vec<String> {
+        self.inner.mark(Hand::Person, "person_scales", app, &format!("{group}={count} in {region}"));
+        self.inner.scale(app, group, Some(region), count)
     }
 
     /// A person updates one machine in place (`fly machine update`); returns its id.
@@ -171,14 +181,16 @@ impl Fly {
         let mut state = lock(&self.inner.state);
         let Some(app) = state.apps.get_mut(app) else { return false };
         let set = secrets::write(app, name, Some(value), now).is_ok();
-        app.secrets_version += u64::from(set);
+        if set {
+            app.secrets_changed(now.elapsed);
+        }
         set
     }
 }
 
 impl Inner {
     /// Writes an act on the tape, and keeps what was before it.
-    fn mark(&self, hand: Hand, what: &str, app: &str, which: &str) {
+    pub(super) fn mark(&self, hand: Hand, what: &str, app: &str, which: &str) {
         self.ground.before_change(PLATFORM);
         self.ground.tape.note(hand, PLATFORM, what, app, which);
     }
@@ -219,18 +231,37 @@ impl Inner {
         members
     }
 
-    fn clone_of(self: &Arc<Self>, app: &str, machine: &Machine) -> Option<String> {
-        let made = self.bare_machine(None, machine.region.clone(), Value::clone(&machine.config), machine.digest.clone());
+    fn scale(self: &Arc<Self>, app: &str, group: &str, region: Option<&str>, count: usize) -> Vec<String> {
+        let mut all = self.group(app, group);
+        all.retain(|machine| config::list(&machine.config, "standbys").is_empty());
+        let members: Vec<_> = all.iter().filter(|machine| region.is_none_or(|region| region == machine.region)).collect();
+        let Some(first) = members.first().copied().or(all.first()) else { return Vec::new() };
+        let place = region.unwrap_or(&first.region);
+        let made = (members.len()..count).filter_map(|_| self.clone_of(app, first, place)).collect::<Vec<_>>();
+        let now = self.now().elapsed;
+        let surplus = members.iter().skip(count).filter(|machine| machine.held(now).is_none());
+        let surplus: Vec<_> = surplus.map(|machine| machine.id.clone()).collect();
+        for id in &surplus {
+            self.destroy(app, id);
+        }
+        made.into_iter().chain(surplus).collect()
+    }
+
+    fn clone_of(self: &Arc<Self>, app: &str, machine: &Machine, region: &str) -> Option<String> {
+        let config = self.beside(app, machine, region);
+        let made = self.bare_machine(None, region.to_owned(), config, machine.digest.clone());
         let (id, epoch) = (made.id.clone(), made.epoch);
         {
             let job = self.switches().pace.job;
             let mut state = lock(&self.state);
             let app = state.apps.get_mut(app)?;
             let behaviour = responder::behaviour(&app.behaviours, &made, job);
-            app.machines.insert(id.clone(), Machine { behaviour, ..made });
+            let secrets = app.secrets_version();
+            storage::attach(app, &made.config, &id);
+            app.machines.insert(id.clone(), Machine { behaviour, secrets, ..made });
         }
         self.settle(app);
-        self.place(app, &id, epoch, Then::Launch, true);
+        self.place(app, &id, epoch, Then::Launch, Duration::ZERO);
         Some(id)
     }
 
@@ -246,9 +277,15 @@ impl Inner {
                 digest = self.registry.find(repository, named.as_deref().unwrap_or(tag)).or(named).unwrap_or_default();
             }
             Edit::Variable(name, value) => config["env"][name] = json!(value),
+            Edit::Size(cpus, memory_mb) => {
+                config["guest"]["cpus"] = json!(cpus);
+                config["guest"]["memory_mb"] = json!(memory_mb);
+            }
         }
         let then = if machine.state.runs() { Then::Launch } else { Then::Stay(machine.state) };
-        let version = Version { instance_id: self.ulid(), config: Arc::new(config), digest, cordoned: None };
+        let secrets = lock(&self.state).apps.get(app).map_or(0, super::state::App::secrets_version);
+        let (instance_id, config, hold) = (self.ulid(), Arc::new(config), Duration::ZERO);
+        let version = Version { instance_id, config, digest, pulled: true, secrets, hold, cordoned: None };
         self.replace(app, id, version, then);
     }
 }

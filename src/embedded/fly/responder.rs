@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::config;
+use super::exit::End;
 use super::machine::Machine;
 use super::switches::Scripted;
 use crate::embedded::websocket;
@@ -32,8 +33,42 @@ pub enum Behaviour {
     DiesLater(Duration, i64),
     /// Runs for this long, then exits with this code: a release command, a migration.
     RunsOnce(Duration, i64),
+    /// Runs for a while, says something and ends in some way: a release command with an outcome of its own.
+    Does(Job),
+    /// Cannot be started: see [`StartFailure`].
+    FailsToStart(StartFailure),
     /// Healthy, but deaf to the stop signal: it is killed when the kill timeout is over.
     IgnoresSignal,
+}
+
+/// A program that has something to do and then ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The lines that it writes to the log when it starts.
+    pub says: Vec<String>,
+    /// How long it takes.
+    pub takes: Duration,
+    /// How it ends.
+    pub end: End,
+}
+
+/// Why a machine cannot be started. One that has never run is `launch_failed` and then destroyed; another one stays `failed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartFailure {
+    /// Its image cannot be pulled.
+    Image,
+    /// The virtual machine does not come up.
+    Boot,
+}
+
+impl StartFailure {
+    /// Returns the line in the log.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Image => "failed to pull the image: manifest unknown",
+            Self::Boot => "could not start the machine: the virtual machine exited while it booted",
+        }
+    }
 }
 
 /// Which machines a [`Behaviour`] is for.
@@ -87,7 +122,7 @@ pub(super) fn behaviour(rules: &[BehaviourRule], machine: &Machine, job: Duratio
 pub(super) fn listens(machine: &Machine, port: u16) -> bool {
     match machine.behaviour {
         Behaviour::WrongPort(other) => other == port,
-        Behaviour::RunsOnce(..) => false,
+        Behaviour::RunsOnce(..) | Behaviour::Does(_) => false,
         _ => config::ports(&machine.config).contains(&port),
     }
 }
@@ -121,6 +156,7 @@ pub(super) fn respond(app: &str, machine: &Machine, now: Duration, scripted: Opt
         "region": machine.region,
         "image": config::text(&machine.config, "image"),
         "revision": config::env(&machine.config, "CUTOVER_REVISION"),
+        "secrets_version": machine.secrets,
     });
     let mut response = Response::new(Body::from(body.to_string()));
     if let (StatusCode::OK, Some(scripted)) = (status, scripted) {

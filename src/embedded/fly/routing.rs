@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use serde_json::Value;
 
 use super::config;
-use super::machine::Machine;
+use super::machine::{Machine, MachineState};
 use super::responder;
 use super::{Inner, PUBLIC_SUFFIX};
 use crate::embedded::ground::lock;
@@ -39,10 +39,35 @@ impl Backend for MachineBackend {
     }
 
     fn alive(&self) -> bool {
-        self.look(|_, machine| machine.answers()).unwrap_or(false)
+        self.look(|_, machine| machine.answers() || machine.asleep() || machine.woken_up()).unwrap_or(false)
     }
 
     fn answer(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        let asleep = self.look(|_, machine| machine.state != MachineState::Started && (machine.asleep() || machine.woken_up()));
+        let (Some(true), Some(fly)) = (asleep, self.fly.upgrade()) else { return self.answer_awake(request) };
+        let (app, id) = (self.app.clone(), self.id.clone());
+        let woken = Self { fly: self.fly.clone(), app: app.clone(), id: id.clone() };
+        async move {
+            fly.wake(app, id).await;
+            if woken.look(|_, machine| machine.answers()) == Some(true) {
+                woken.answer_awake(request).await
+            } else {
+                plain(StatusCode::BAD_GATEWAY, "the machine could not be started for this request\n".to_owned())
+            }
+        }
+        .boxed()
+    }
+}
+
+impl MachineBackend {
+    /// Answers `request` by what runs in the machine now.
+    fn answer_awake(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        if let Some(fly) = self.fly.upgrade() {
+            let now = fly.now().elapsed;
+            if let Some(machine) = lock(&fly.state).machine_mut(&self.app, &self.id) {
+                machine.asked_at = Some(now);
+            }
+        }
         // A simulated program answers at once; a container is asked without holding up the platform.
         let mut request = Some(request);
         let answered = self.look(|fly, machine| {
@@ -85,8 +110,9 @@ impl Inner {
     /// Works out who serves `app` now and tells the edges.
     pub(super) fn reroute(self: &Arc<Self>, app: &str) {
         let mut backends = lock(&self.routing);
-        let now = self.now();
+        let (now, wakes) = (self.now(), self.switches().proxy_wakes);
         let mut pool: Vec<Arc<dyn Backend>> = Vec::new();
+        let mut asleep: Vec<Arc<dyn Backend>> = Vec::new();
         {
             let mut state = lock(&self.state);
             let Some(app) = state.apps.get_mut(app) else { return };
@@ -94,14 +120,24 @@ impl Inner {
                 self.ground.traffic.lives(&machine.id, machine.died.is_none() && machine.answers());
                 if machine.died.is_some() {
                     backends.remove(&machine.id);
-                } else if machine.routable() {
-                    machine.routed_at.get_or_insert(now.elapsed);
-                    let backend = backends.entry(machine.id.clone()).or_insert_with(|| {
-                        Arc::new(MachineBackend { fly: Arc::downgrade(self), app: app.name.clone(), id: machine.id.clone() })
-                    });
-                    pool.push(Arc::clone(backend) as Arc<dyn Backend>);
+                    continue;
                 }
+                let routable = machine.routable();
+                if routable {
+                    machine.routed_at.get_or_insert(now.elapsed);
+                    machine.woken = false;
+                } else if !wakes || !(machine.asleep() || machine.woken_up()) {
+                    continue;
+                }
+                let backend = backends.entry(machine.id.clone()).or_insert_with(|| {
+                    Arc::new(MachineBackend { fly: Arc::downgrade(self), app: app.name.clone(), id: machine.id.clone() })
+                });
+                if routable { &mut pool } else { &mut asleep }.push(Arc::clone(backend) as Arc<dyn Backend>);
             }
+        }
+        // Where nothing runs, a request starts what sleeps.
+        if pool.is_empty() {
+            pool = asleep;
         }
         let host = format!("{app}{PUBLIC_SUFFIX}");
         if !self.ground.traffic.is_set(&host, &pool) {

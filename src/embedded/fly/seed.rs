@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::machine::{CheckResult, Machine, MachineState};
+use super::machine::{Machine, MachineState};
 use super::responder;
 use super::routes::secrets;
 use super::state::{App, Release, Scope, Token};
-use super::{Fly, Inner, PUBLIC_SUFFIX, config, wire};
+use super::{Fly, Inner, PUBLIC_SUFFIX, config, storage, wire};
 use crate::embedded::ground::lock;
 
 /// The longest that the machines of an earlier release may take to serve: containers are pulled and booted in it.
@@ -60,7 +60,9 @@ impl Fly {
                 // A name that the API would refuse is not seeded either.
                 let _ = secrets::write(app, key, Some(value), now);
             }
-            app.secrets_version += u64::from(!secrets_to_set.is_empty());
+            if !secrets_to_set.is_empty() {
+                app.secrets_written.push(None);
+            }
         }
     }
 
@@ -79,22 +81,21 @@ impl Fly {
             let mut machine = inner.bare_machine(None, (*region).to_owned(), config, digest);
             // What stands in for an image cannot be pulled: its machine is simulated.
             let contained = lock(&inner.engine).is_some() && !inner.registry.is_stand_in(repository, &machine.digest);
-            let (now, id, epoch) = (inner.now(), machine.id.clone(), machine.epoch);
+            let (id, epoch) = (machine.id.clone(), machine.epoch);
             if !contained {
-                machine.state = MachineState::Started;
-                machine.started_at = Some(now.elapsed);
-                machine.event(&inner.ulid(), now.wall, "start", "started", "flyd", None);
-                let healthy = CheckResult { passing: true, output: "200 OK".to_owned(), updated_at: now.wall };
-                machine.checks = config::checks(&machine.config).into_iter().map(|check| (check.name, healthy.clone())).collect();
+                inner.already_runs(&mut machine);
             }
             if let Some(app) = lock(&inner.state).apps.get_mut(earlier.app) {
                 machine.behaviour = responder::behaviour(&app.behaviours, &machine, inner.switches().pace.job);
+                machine.secrets = app.secrets_version();
+                storage::attach(app, &machine.config, &id);
                 app.machines.insert(id.clone(), machine);
             }
             if contained {
                 inner.launch(earlier.app, &id, epoch);
             } else {
                 inner.examine(earlier.app, &id, epoch);
+                inner.watch_idle(earlier.app, &id, epoch);
             }
             ids.push(id);
         }
@@ -115,7 +116,7 @@ impl Fly {
 }
 
 /// The configuration of a machine of an earlier release, with the metadata that flyctl writes.
-fn earlier_config(earlier: &Earlier<'_>, release: &Release) -> Value {
+pub(super) fn earlier_config(earlier: &Earlier<'_>, release: &Release) -> Value {
     let mut config = earlier.config.clone();
     if !config.is_object() {
         config = json!({});
@@ -144,7 +145,7 @@ impl Inner {
         state.machine(app, id).is_some_and(|machine| machine.state == MachineState::Started && (!offers(machine) || machine.routable()))
     }
 
-    fn seed_release(&self, earlier: &Earlier<'_>) -> Option<Release> {
+    pub(super) fn seed_release(&self, earlier: &Earlier<'_>) -> Option<Release> {
         let (id, created_at) = (self.ulid(), self.now().wall);
         let mut state = lock(&self.state);
         let app = state.apps.get_mut(earlier.app)?;
@@ -165,6 +166,7 @@ impl Inner {
 
     /// Adds an app without anything in it; its public host name is known from now on and answered with 503.
     pub(super) fn new_app(&self, name: &str, org: &str, network: &str) {
+        let born = self.now().elapsed;
         let mut state = lock(&self.state);
         let number = state.number();
         let app = App {
@@ -172,12 +174,13 @@ impl Inner {
             number,
             name: name.to_owned(),
             org: org.to_owned(),
+            born,
             network: if network.is_empty() { "default" } else { network }.to_owned(),
             deployed: false,
             machines: BTreeMap::new(),
             volumes: BTreeMap::new(),
             secrets: BTreeMap::new(),
-            secrets_version: 0,
+            secrets_written: Vec::new(),
             addresses: Vec::new(),
             releases: Vec::new(),
             logs: Vec::new(),

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::machine::Machine;
 use super::responder::BehaviourRule;
+use super::shortage::Short;
+use super::volume::Volume;
 
 /// What a token may touch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,21 +50,6 @@ pub(super) struct Release {
     pub created_at: Timestamp,
 }
 
-/// A volume.
-#[derive(Debug, Clone)]
-pub(super) struct Volume {
-    pub id: String,
-    pub name: String,
-    pub region: String,
-    pub size_gb: u64,
-    pub encrypted: bool,
-    pub attached: Option<String>,
-    pub snapshot_retention: u64,
-    pub auto_backup_enabled: bool,
-    pub created_at: Timestamp,
-    pub snapshots: Vec<(String, Timestamp)>,
-}
-
 /// A public or private address.
 #[derive(Debug, Clone)]
 pub(super) struct Address {
@@ -92,11 +79,15 @@ pub(super) struct App {
     pub name: String,
     pub org: String,
     pub network: String,
+    /// Creation in the world's time.
+    pub born: Duration,
     pub deployed: bool,
     pub machines: BTreeMap<String, Machine>,
     pub volumes: BTreeMap<String, Volume>,
     pub secrets: BTreeMap<String, Secret>,
-    pub secrets_version: u64,
+    /// When each version of the secrets was written, in the world's time, oldest first: their number is the current version.
+    /// `None` for what was there before the world began.
+    pub secrets_written: Vec<Option<Duration>>,
     pub addresses: Vec<Address>,
     /// Oldest first.
     pub releases: Vec<Release>,
@@ -121,6 +112,28 @@ impl App {
         }
     }
 
+    /// Returns the version of the secrets that the API has.
+    pub(super) fn secrets_version(&self) -> u64 {
+        u64::try_from(self.secrets_written.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the version of the secrets that hosts give to machines at `now`, when each takes `lag` to reach them.
+    pub(super) fn secrets_published(&self, now: Duration, lag: Duration) -> u64 {
+        u64::try_from(self.secrets_written.iter().take_while(|written| written.is_none_or(|at| at + lag <= now)).count())
+            .unwrap_or(u64::MAX)
+    }
+
+    /// Returns when hosts have `version` of the secrets.
+    pub(super) fn secrets_arrive(&self, version: u64, lag: Duration) -> Duration {
+        let place = usize::try_from(version).unwrap_or(usize::MAX).checked_sub(1);
+        place.and_then(|place| *self.secrets_written.get(place)?).map_or(Duration::ZERO, |at| at + lag)
+    }
+
+    /// Notes that the secrets have another version since `at`.
+    pub(super) fn secrets_changed(&mut self, at: Duration) {
+        self.secrets_written.push(Some(at));
+    }
+
     /// Returns whether a machine called `name` exists.
     pub(super) fn has_name(&self, name: &str) -> bool {
         self.living().any(|machine| machine.name == name)
@@ -132,6 +145,8 @@ impl App {
 pub(super) struct State {
     pub apps: BTreeMap<String, App>,
     pub tokens: Vec<Token>,
+    /// Where there is no room now.
+    pub shortages: Vec<Short>,
     /// Counts machines, apps and builds: a source of numbers that are never used twice.
     pub counter: u64,
     /// Counts builds.

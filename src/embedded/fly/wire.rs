@@ -4,11 +4,14 @@ use axum::body::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 use super::config;
 use super::machine::{Lease, Machine};
 use super::problem::Problem;
-use super::state::{Address, App, Release, Secret, Volume};
+use super::state::{Address, App, Release, Secret};
+use super::switches::{AppName, Pace};
+use super::volume::Volume;
 
 /// Body of a machine's create and update.
 #[derive(Debug, Default, Deserialize)]
@@ -65,10 +68,21 @@ pub(super) struct SecretsBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct AppBody {
-    #[serde(alias = "app_name")]
     pub name: String,
+    pub app_name: String,
     pub org_slug: String,
     pub network: String,
+}
+
+impl AppBody {
+    /// Returns the name, by the field that counts; empty where that is not sent.
+    pub(super) fn named(&self, by: AppName) -> &str {
+        match by {
+            AppName::Either if self.name.is_empty() => &self.app_name,
+            AppName::Either | AppName::Name => &self.name,
+            AppName::AppName => &self.app_name,
+        }
+    }
 }
 
 /// Body of a volume's creation and change.
@@ -79,6 +93,9 @@ pub(super) struct VolumeBody {
     pub region: String,
     pub size_gb: Option<u64>,
     pub encrypted: Option<bool>,
+    pub fstype: Option<String>,
+    pub snapshot_id: Option<String>,
+    pub source_volume_id: Option<String>,
     pub snapshot_retention: Option<u64>,
     pub auto_backup_enabled: Option<bool>,
 }
@@ -143,7 +160,7 @@ pub(super) fn app(app: &App) -> Value {
         "internal_numeric_id": app.number,
         "name": app.name,
         "machine_count": app.living().count(),
-        "volume_count": app.volumes.len(),
+        "volume_count": app.volumes.values().filter(|volume| volume.lives()).count(),
         "network": app.network,
         "status": app.status(),
         "organization": { "name": app.org, "slug": app.org, "internal_numeric_id": 1 },
@@ -219,18 +236,18 @@ pub(super) fn secret(name: &str, secret: &Secret) -> Value {
     })
 }
 
-/// A volume.
-pub(super) fn volume(volume: &Volume) -> Value {
+/// A volume as it is `now`.
+pub(super) fn volume(volume: &Volume, now: Duration, pace: &Pace) -> Value {
     let mut object = json!({
         "id": volume.id,
         "name": volume.name,
-        "state": "created",
+        "state": volume.state(now, pace),
         "size_gb": volume.size_gb,
         "region": volume.region,
-        "zone": "0000",
+        "zone": volume.zone,
         "encrypted": volume.encrypted,
-        "fstype": "ext4",
-        "host_status": "ok",
+        "fstype": volume.fstype,
+        "host_status": volume.host_status,
         "snapshot_retention": volume.snapshot_retention,
         "auto_backup_enabled": volume.auto_backup_enabled,
         "created_at": volume.created_at.to_string(),

@@ -29,9 +29,11 @@ fn done() -> Json<Value> {
 
 /// Starts a machine; one that is started already stays so.
 pub(super) async fn start(State(fly): Fly, caller: Caller, Path((app, id)): Place, headers: HeaderMap) -> Answer {
-    fly.may_change(&caller, &app, &id, &headers)?;
+    fly.may_command(&caller, &app, &id, &headers)?;
     let (state, epoch) = fly.look(&caller, &app, &id, |machine| machine.may_start().map(|()| (machine.state, machine.epoch)))??;
     if !state.runs() {
+        let machine = fly.look(&caller, &app, &id, Clone::clone)?;
+        fly.room_in_place(&app, &machine, true)?;
         fly.change(&app, &id, |machine, _| machine.restarts = 0);
         fly.redecide(&app, &id);
         fly.launch(&app, &id, epoch);
@@ -41,7 +43,7 @@ pub(super) async fn start(State(fly): Fly, caller: Caller, Path((app, id)): Plac
 
 pub(super) async fn stop(State(fly): Fly, caller: Caller, Path((app, id)): Place, headers: HeaderMap, body: Bytes) -> Answer {
     let body: StopBody = wire::read_if_any(&body)?;
-    fly.may_change(&caller, &app, &id, &headers)?;
+    fly.may_command(&caller, &app, &id, &headers)?;
     if let Some(signal) = body.signal.as_deref().filter(|signal| !signal.is_empty() && !STOP_SIGNALS.contains(signal)) {
         return Err(Problem::new(400, format!("invalid signal: {signal}")));
     }
@@ -58,7 +60,7 @@ pub(super) async fn restart(
     Query(query): Parameters,
     headers: HeaderMap,
 ) -> Answer {
-    fly.may_change(&caller, &app, &id, &headers)?;
+    fly.may_command(&caller, &app, &id, &headers)?;
     let timeout = query.get("timeout").map(|text| Value::from(text.as_str())).and_then(|text| config::duration(&text));
     let running = fly.look(&caller, &app, &id, |machine| machine.may_start().map(|()| machine.state.runs()))??;
     if running {
@@ -71,7 +73,7 @@ pub(super) async fn restart(
 
 /// Suspends a started machine; what does not run stays as it is.
 pub(super) async fn suspend(State(fly): Fly, caller: Caller, Path((app, id)): Place, headers: HeaderMap) -> Answer {
-    fly.may_change(&caller, &app, &id, &headers)?;
+    fly.may_command(&caller, &app, &id, &headers)?;
     fly.stop(&app, &id, None, None, Then::Stay(MachineState::Suspended));
     Ok(done())
 }
@@ -79,7 +81,7 @@ pub(super) async fn suspend(State(fly): Fly, caller: Caller, Path((app, id)): Pl
 /// Sends a signal; a kill ends the machine like a stop, anything else is ignored by the program.
 pub(super) async fn signal(State(fly): Fly, caller: Caller, Path((app, id)): Place, headers: HeaderMap, body: Bytes) -> Answer {
     let body: Value = wire::read(&body)?;
-    fly.may_change(&caller, &app, &id, &headers)?;
+    fly.may_command(&caller, &app, &id, &headers)?;
     if body.get("signal").is_some_and(|signal| signal == 9 || signal == "SIGKILL") {
         fly.stop(&app, &id, Some("SIGKILL"), None, Then::Stay(MachineState::Stopped));
     }
@@ -87,13 +89,13 @@ pub(super) async fn signal(State(fly): Fly, caller: Caller, Path((app, id)): Pla
 }
 
 pub(super) async fn cordon(State(fly): Fly, caller: Caller, Path((app, id)): Place, headers: HeaderMap) -> Answer {
-    fly.may_change(&caller, &app, &id, &headers)?;
+    fly.may_command(&caller, &app, &id, &headers)?;
     fly.change(&app, &id, |machine, _| machine.cordoned = true);
     Ok(done())
 }
 
 pub(super) async fn uncordon(State(fly): Fly, caller: Caller, Path((app, id)): Place, headers: HeaderMap) -> Answer {
-    fly.may_change(&caller, &app, &id, &headers)?;
+    fly.may_command(&caller, &app, &id, &headers)?;
     fly.change(&app, &id, |machine, _| machine.cordoned = false);
     Ok(done())
 }

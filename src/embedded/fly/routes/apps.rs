@@ -31,22 +31,30 @@ pub(super) async fn list(State(fly): Fly, caller: Caller, Query(filter): Query<F
 pub(super) async fn create(State(fly): Fly, caller: Caller, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
     let body: AppBody = wire::read(&body)?;
     caller.org(&body.org_slug)?;
+    let switches = fly.switches();
+    let name = body.named(switches.app_name);
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if body.name.is_empty() || body.name.len() > 63 || !body.name.chars().all(good) {
+    if name.is_empty() || name.len() > 63 || !name.chars().all(good) {
         return Err(Problem::new(422, "Validation failed: Name may only contain lowercase letters, numbers and dashes"));
     }
-    if lock(&fly.state).apps.contains_key(&body.name) {
-        return Err(Problem::new(422, "Validation failed: Name has already been taken").code("name_taken"));
+    if lock(&fly.state).apps.contains_key(name) {
+        let taken = Problem::new(422, "Validation failed: Name has already been taken");
+        return Err(if switches.name_taken_has_code { taken.code("name_taken") } else { taken });
     }
-    fly.new_app(&body.name, &body.org_slug, &body.network);
+    fly.new_app(name, &body.org_slug, &body.network);
     let state = lock(&fly.state);
-    let made = state.apps.get(&body.name).map(wire::app).unwrap_or_default();
+    let made = state.apps.get(name).map(wire::app).unwrap_or_default();
     Ok((StatusCode::CREATED, Json(made)))
 }
 
 pub(super) async fn show(State(fly): Fly, caller: Caller, Path(name): Path<String>) -> Answer {
+    let (now, lag) = (fly.now().elapsed, fly.switches().app_lag);
     let mut state = lock(&fly.state);
-    Ok(Json(wire::app(caller.app(&mut state, &name)?)))
+    let app = caller.app(&mut state, &name)?;
+    if now < app.born + lag {
+        return Err(Problem::new(404, format!("Could not find App \"{name}\"")));
+    }
+    Ok(Json(wire::app(app)))
 }
 
 pub(super) async fn remove(State(fly): Fly, caller: Caller, Path(name): Path<String>) -> Result<StatusCode, Problem> {

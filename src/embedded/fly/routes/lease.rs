@@ -40,6 +40,7 @@ pub(super) async fn acquire(
     let mut state = lock(&fly.state);
     let machine = caller.app(&mut state, &app)?.machines.get_mut(&id).filter(|machine| machine.died.is_none());
     let machine = machine.ok_or_else(|| Problem::no_machine(&id))?;
+    fly.reachable(machine.host_status)?;
     if let Some(held) = machine.held(now) {
         if nonce(&headers) != Some(held.nonce.as_str()) {
             return Err(machine.leased(held));

@@ -60,6 +60,7 @@ pub(super) async fn versions(State(fly): Fly, caller: Caller, Path((app, id)): P
 
 /// Lists the simulated program, or a container's init, with the ports it listens on.
 pub(super) async fn processes(State(fly): Fly, caller: Caller, Path((app, id)): Path<(String, String)>) -> Answer {
+    fly.reachable(fly.look(&caller, &app, &id, |machine| machine.host_status)?)?;
     let sockets = fly.look(&caller, &app, &id, |machine| (machine.state == MachineState::Started).then(|| listening(machine)))?;
     let Some(sockets) = sockets else { return Err(Problem::new(412, "failed_precondition: machine not started")) };
     Ok(Json(json!([{
@@ -89,6 +90,7 @@ pub(super) async fn exec(State(fly): Fly, caller: Caller, Path((app, id)): Path<
     if config::list(&body, "command").is_empty() && config::text(&body, "cmd").is_none_or(str::is_empty) {
         return Err(Problem::new(400, "command is required"));
     }
+    fly.reachable(fly.look(&caller, &app, &id, |machine| machine.host_status)?)?;
     let started = fly.look(&caller, &app, &id, |machine| machine.state == MachineState::Started)?;
     if !started {
         return Err(Problem::new(412, "failed_precondition: machine not started"));

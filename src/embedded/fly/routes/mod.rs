@@ -1,6 +1,6 @@
 //! Thin handlers of the embedded Fly, one file per area of the API.
 
-mod account;
+pub(super) mod account;
 mod actions;
 mod addresses;
 mod apps;
@@ -9,6 +9,7 @@ mod machines;
 mod metadata;
 mod releases;
 pub(super) mod secrets;
+mod snapshots;
 mod versions;
 mod volumes;
 mod wait;
@@ -66,7 +67,7 @@ pub(super) fn machines_api(fly: &Arc<Inner>) -> Router {
         .route("/v1/apps/{app}/volumes", get(volumes::list).post(volumes::create))
         .route("/v1/apps/{app}/volumes/{volume}", get(volumes::show).put(volumes::change).delete(volumes::remove))
         .route("/v1/apps/{app}/volumes/{volume}/extend", put(volumes::extend))
-        .route("/v1/apps/{app}/volumes/{volume}/snapshots", get(volumes::snapshots).post(volumes::snapshot))
+        .route("/v1/apps/{app}/volumes/{volume}/snapshots", get(snapshots::list).post(snapshots::create))
         .route("/v1/apps/{app}/ip_assignments", get(addresses::list).post(addresses::assign))
         .route("/v1/apps/{app}/ip_assignments/{ip}", axum::routing::delete(addresses::release))
         .route("/v1/tokens/current", get(account::tokens))
@@ -121,6 +122,13 @@ impl Inner {
             return Err(Problem::no_machine(id));
         }
         Ok(look(machine))
+    }
+
+    /// Checks that `caller` may command a machine: as [`Inner::may_change`], and its host can be reached.
+    fn may_command(&self, caller: &Caller, app: &str, id: &str, headers: &HeaderMap) -> Result<(), Problem> {
+        self.may_change(caller, app, id, headers)?;
+        let host = lock(&self.state).machine(app, id).map_or("ok", |machine| machine.host_status);
+        self.reachable(host)
     }
 
     /// Checks that `caller` may change a machine that still exists, and holds its lease where there is one.

@@ -85,14 +85,16 @@ pub(super) async fn current(State(fly): Fly, caller: Caller, Path(app): Path<Str
 
 /// Pages through the app's log by `next_token`.
 pub(super) async fn logs(State(fly): Fly, caller: Caller, Path(app): Path<String>, Query(query): Parameters) -> Answer {
+    let (now, lag) = (fly.now().wall, fly.switches().log_lag);
     let mut state = lock(&fly.state);
     let app = caller.app(&mut state, &app)?;
     if matches!(caller.token.scope, Scope::App(_)) && !fly.switches().app_tokens_read_logs {
         return Err(Problem::new(401, "unauthorized"));
     }
     let start: usize = query.get("next_token").and_then(|token| token.parse().ok()).unwrap_or(0);
-    let page = app.logs.iter().enumerate().skip(start).take(LOG_PAGE);
-    let next = start.max((start + LOG_PAGE).min(app.logs.len()));
+    let there = app.logs.iter().take_while(|line| line.at.saturating_add(lag).is_ok_and(|seen| seen <= now)).count();
+    let page = app.logs[..there].iter().enumerate().skip(start).take(LOG_PAGE);
+    let next = start.max((start + LOG_PAGE).min(there));
     let wanted = page.filter(|(_, line)| {
         query.get("instance").is_none_or(|id| id.is_empty() || *id == line.machine)
             && query.get("region").is_none_or(|region| region.is_empty() || *region == line.region)

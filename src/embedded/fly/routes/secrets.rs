@@ -29,7 +29,7 @@ pub(super) async fn list(
     let app = caller.app(&mut state, &app)?;
     // fly-go sends `version`, the OpenAPI document says `min_version`.
     let wanted: u64 = query.get("min_version").or_else(|| query.get("version")).and_then(|text| text.parse().ok()).unwrap_or(0);
-    if wanted > app.secrets_version {
+    if wanted > app.secrets_version() {
         return Err(Problem::new(412, format!("failed_precondition: secrets version {wanted} is not available")));
     }
     let secrets: Vec<Value> = app.secrets.iter().map(|(name, secret)| wire::secret(name, secret)).collect();
@@ -55,9 +55,9 @@ pub(super) async fn set_several(State(fly): Fly, caller: Caller, Path(app): Path
     for (name, value) in body.values.iter().take(count) {
         write(app, name, value.as_str(), now)?;
     }
-    app.secrets_version += 1;
+    app.secrets_changed(now.elapsed);
     let secrets: Vec<Value> = app.secrets.iter().map(|(name, secret)| wire::secret(name, secret)).collect();
-    Ok(Json(json!({ "secrets": secrets, "version": app.secrets_version, "Version": app.secrets_version })))
+    Ok(Json(json!({ "secrets": secrets, "version": app.secrets_version(), "Version": app.secrets_version() })))
 }
 
 pub(super) async fn set(
@@ -71,21 +71,22 @@ pub(super) async fn set(
     let mut state = lock(&fly.state);
     let app = caller.app(&mut state, &app)?;
     write(app, &name, Some(&body.value), now)?;
-    app.secrets_version += 1;
+    app.secrets_changed(now.elapsed);
     let mut answer = app.secrets.get(&name).map(|secret| wire::secret(&name, secret)).unwrap_or_default();
-    answer["version"] = json!(app.secrets_version);
-    answer["Version"] = json!(app.secrets_version);
+    answer["version"] = json!(app.secrets_version());
+    answer["Version"] = json!(app.secrets_version());
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
 pub(super) async fn unset(State(fly): Fly, caller: Caller, Path((app, name)): Path<(String, String)>) -> Answer {
+    let now = fly.now();
     let mut state = lock(&fly.state);
     let app = caller.app(&mut state, &app)?;
     if app.secrets.remove(&name).is_none() {
         return Err(Problem::new(404, "secret not found"));
     }
-    app.secrets_version += 1;
-    Ok(Json(json!({ "version": app.secrets_version, "Version": app.secrets_version })))
+    app.secrets_changed(now.elapsed);
+    Ok(Json(json!({ "version": app.secrets_version(), "Version": app.secrets_version() })))
 }
 
 /// Writes or deletes one secret; the version is the caller's to raise.

@@ -17,7 +17,9 @@ use crate::embedded::fly::lifecycle::{Then, Version};
 use crate::embedded::fly::machine::{Lease, Machine, MachineState};
 use crate::embedded::fly::problem::Problem;
 use crate::embedded::fly::responder::{self, Behaviour};
-use crate::embedded::fly::switches::UnknownImage;
+use crate::embedded::fly::state::App;
+use crate::embedded::fly::storage::{self, volume_ids};
+use crate::embedded::fly::switches::{NewSecrets, Switches, UnknownImage};
 use crate::embedded::fly::wire::{self, MachineBody};
 use crate::embedded::fly::{Inner, routes::account};
 use crate::embedded::ground::{lock, partial};
@@ -34,8 +36,8 @@ pub(super) async fn create(State(fly): Fly, caller: Caller, Path(app): Path<Stri
     if !account::is_region(&region) {
         return Err(Problem::new(422, format!("invalid region: '{region}'")));
     }
-    let (digest, known) = fly.resolve(&config)?;
-    let machine = fly.new_machine(&caller, &app, &body, config, region, digest)?;
+    let image = fly.resolve(&config)?;
+    let (machine, hold) = fly.new_machine(&caller, &app, &body, config, region, image)?;
     let (id, epoch) = (machine.id.clone(), machine.epoch);
     let mut answer = wire::machine(&machine);
     // The nonce is only ever given here. Source: the OpenAPI document.
@@ -48,7 +50,7 @@ pub(super) async fn create(State(fly): Fly, caller: Caller, Path(app): Path<Stri
         (false, true) => Then::Stay(MachineState::Created),
         (false, false) => Then::Launch,
     };
-    fly.place(&app, &id, epoch, then, known);
+    fly.place(&app, &id, epoch, then, hold);
     Ok(Json(answer))
 }
 
@@ -62,15 +64,16 @@ pub(super) async fn update(
     let body: MachineBody = wire::read(&body)?;
     let switches = fly.switches();
     let config = config::accept(&body.config, switches.autostop_as_text)?;
-    let (digest, _) = fly.resolve(&config)?;
+    let (digest, pulled) = fly.resolve(&config)?;
     let instance_id = fly.ulid();
-    {
+    let (secrets, hold, machine) = {
         let now = fly.now().elapsed;
         let mut state = lock(&fly.state);
         let app = caller.app(&mut state, &app)?;
-        secrets_are_new_enough(app.secrets_version, body.min_secrets_version)?;
+        let (secrets, hold) = secrets_of(app, body.min_secrets_version, now, &switches)?;
         let machine = app.machines.get(&id).filter(|machine| machine.died.is_none()).ok_or_else(|| Problem::no_machine(&id))?;
         machine.guard(nonce(&headers), now, switches.stale_nonce_is_refused)?;
+        fly.reachable(machine.host_status)?;
         machine.may_update()?;
         // Source of the status: Fly's staff at community.fly.io/t/15555 ("current_version ... does not match").
         if body.current_version.as_deref().is_some_and(|version| !version.is_empty() && version != machine.instance_id) {
@@ -83,25 +86,24 @@ pub(super) async fn update(
             // Source: flyctl replaces a machine whose volume changes, because an update cannot.
             return Err(Problem::new(400, "invalid config.mounts: the volume of a machine cannot be changed"));
         }
-    }
+        (secrets, hold, machine.clone())
+    };
+    fly.room_in_place(&app, &machine, false)?;
     let cordoned = if body.skip_service_registration { Some(true) } else { switches.update_registers.then_some(false) };
     let then = if body.skip_launch || partial() { Then::Stay(MachineState::Stopped) } else { Then::Launch };
-    fly.replace(&app, &id, Version { instance_id, config: Arc::new(config), digest, cordoned }, then);
+    fly.replace(&app, &id, Version { instance_id, config: Arc::new(config), digest, pulled, secrets, hold, cordoned }, then);
     fly.look(&caller, &app, &id, wire::machine).map(Json)
 }
 
-/// A guess: the real server may wait for the secrets instead of refusing.
-fn secrets_are_new_enough(have: u64, want: Option<u64>) -> Result<(), Problem> {
-    match want {
-        Some(want) if want > have => {
-            Err(Problem::new(412, format!("failed_precondition: secrets version {want} is not available, it is {have}")))
-        }
-        _ => Ok(()),
+/// Returns the version of the secrets that a machine made or updated `now` runs with, and how long it has to wait for it.
+fn secrets_of(app: &App, least: Option<u64>, now: Duration, switches: &Switches) -> Result<(u64, Duration), Problem> {
+    let (have, published) = (app.secrets_version(), app.secrets_published(now, switches.secrets_lag));
+    let least = least.unwrap_or(0);
+    if least > have || (least > published && switches.new_secrets == NewSecrets::Refused) {
+        return Err(Problem::new(412, format!("failed_precondition: secrets version {least} is not available, it is {published}")));
     }
-}
-
-fn volume_ids(config: &Value) -> Vec<&str> {
-    config::list(config, "mounts").iter().filter_map(|mount| config::text(mount, "volume")).collect()
+    let hold = app.secrets_arrive(least, switches.secrets_lag).saturating_sub(now);
+    Ok((published.max(least), hold))
 }
 
 impl Inner {
@@ -124,7 +126,7 @@ impl Inner {
         }
     }
 
-    /// Adds a machine in state `creating`, after the checks that need the app's state.
+    /// Adds a machine in state `creating`, after the checks that need the app's state; says how long it has to wait for its secrets.
     fn new_machine(
         self: &Arc<Self>,
         caller: &Caller,
@@ -132,42 +134,37 @@ impl Inner {
         body: &MachineBody,
         config: Value,
         region: String,
-        digest: String,
-    ) -> Result<Machine, Problem> {
-        let switches = self.switches();
+        (digest, pulled): (String, bool),
+    ) -> Result<(Machine, Duration), Problem> {
+        let (switches, now) = (self.switches(), self.now().elapsed);
         let name = body.name.clone().filter(|name| !name.is_empty());
-        {
+        let (secrets, hold) = {
             let mut state = lock(&self.state);
             let app = caller.app(&mut state, app)?;
-            secrets_are_new_enough(app.secrets_version, body.min_secrets_version)?;
+            let secrets = secrets_of(app, body.min_secrets_version, now, &switches)?;
             if switches.names_are_unique && name.as_deref().is_some_and(|name| app.has_name(name)) {
                 return Err(Problem::new(409, "already_exists: unique machine name violation"));
             }
             if switches.most_machines.is_some_and(|most| app.living().count() >= most) {
                 return Err(Problem::new(422, "Your organization has reached its machine limit. Please contact billing@fly.io"));
             }
-            for id in volume_ids(&config) {
-                let volume = app.volumes.get(id).ok_or_else(|| Problem::new(404, format!("volume not found: '{id}'")))?;
-                // Source of the status: community.fly.io/t/15555 (412 when the volume is used by another machine).
-                if volume.attached.is_some() || volume.region != region {
-                    return Err(Problem::new(412, format!("failed_precondition: volume {id} is not available in {region}")));
-                }
-            }
-        }
+            storage::may_mount(app, &config, &region, now, &switches.pace)?;
+            secrets
+        };
+        self.room_for_new(app, &config, &region, !body.skip_launch)?;
         let lease = body.lease_ttl.filter(|ttl| *ttl > 0).map(|ttl| self.new_lease(caller, Duration::from_secs(ttl), String::new()));
         let mut machine = self.bare_machine(name, region, config, digest);
         machine.cordoned = body.skip_service_registration;
         machine.lease = lease;
+        (machine.pulled, machine.secrets) = (pulled, secrets);
         let mut state = lock(&self.state);
         let app = caller.app(&mut state, app)?;
         machine.behaviour = responder::behaviour(&app.behaviours, &machine, switches.pace.job);
-        for id in volume_ids(&machine.config) {
-            if let Some(volume) = app.volumes.get_mut(id) {
-                volume.attached = Some(machine.id.clone());
-            }
-        }
+        // Somebody else may have taken the volume since it was looked at.
+        storage::may_mount(app, &machine.config, &machine.region, now, &switches.pace)?;
+        storage::attach(app, &machine.config, &machine.id);
         app.machines.insert(machine.id.clone(), machine.clone());
-        Ok(machine)
+        Ok((machine, hold))
     }
 
     /// Returns a machine of version one in state `creating`, not yet in any app.
@@ -199,6 +196,11 @@ impl Inner {
             restarts: 0,
             started_at: None,
             routed_at: None,
+            asked_at: None,
+            woken: false,
+            pulled: true,
+            ran: false,
+            secrets: 0,
             container: None,
             id,
         };

@@ -20,17 +20,23 @@ const TIMEOUT: std::ops::RangeInclusive<u64> = 1..=60;
 struct Wanted {
     states: Vec<String>,
     version: Option<String>,
+    /// Only what came after this event counts.
+    after: Option<String>,
 }
 
 /// Waits until the machine is in one of the wanted states: 200; 408 when the time is up; 400 when it can no longer get there; 404 when it is gone.
 pub(super) async fn wait(State(fly): Fly, caller: Caller, Path((app, id)): Path<(String, String)>, RawQuery(query): RawQuery) -> Answer {
     let query: Vec<(String, String)> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+    let switches = fly.switches();
     let (wanted, timeout) = read(&query)?;
+    if switches.stopped_needs_version && wanted.version.is_none() && wanted.states.iter().any(|state| state == "stopped") {
+        return Err(Problem::new(400, "invalid instance_id, it is required to wait for stopped"));
+    }
     let waiting = async {
         loop {
             // Taken before the look: a change in between is seen.
             let changed = fly.changes.notified();
-            if let Some(answer) = fly.look(&caller, &app, &id, |machine| judge(machine, &wanted))?? {
+            if let Some(answer) = fly.look(&caller, &app, &id, |machine| judge(machine, &wanted, switches.waits_on_destroyed_are_404))?? {
                 return Ok(Json(answer));
             }
             changed.await;
@@ -44,7 +50,9 @@ pub(super) async fn wait(State(fly): Fly, caller: Caller, Path((app, id)): Path<
 
 fn read(query: &[(String, String)]) -> Result<(Wanted, Duration), Problem> {
     let of = |name: &str| query.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.clone());
-    let mut states: Vec<String> = query.iter().filter(|(key, _)| key == "state").map(|(_, value)| value.clone()).collect();
+    // Repeated or joined by commas. Source: the OpenAPI document.
+    let named = query.iter().filter(|(key, _)| key == "state").flat_map(|(_, value)| value.split(','));
+    let mut states: Vec<String> = named.filter(|state| !state.is_empty()).map(str::to_owned).collect();
     if states.is_empty() {
         states.push("started".to_owned());
     }
@@ -55,11 +63,11 @@ fn read(query: &[(String, String)]) -> Result<(Wanted, Duration), Problem> {
     if !TIMEOUT.contains(&seconds) {
         return Err(Problem::new(400, "invalid timeout, must be between 1 and 60 seconds"));
     }
-    Ok((Wanted { states, version: of("version").or_else(|| of("instance_id")) }, Duration::from_secs(seconds)))
+    Ok((Wanted { states, version: of("version").or_else(|| of("instance_id")), after: of("from_event_id") }, Duration::from_secs(seconds)))
 }
 
 /// Returns the answer once there is one.
-fn judge(machine: &Machine, wanted: &Wanted) -> Result<Option<Value>, Problem> {
+fn judge(machine: &Machine, wanted: &Wanted, gone_is_404: bool) -> Result<Option<Value>, Problem> {
     let wants = |state: &str| wanted.states.iter().any(|wanted| wanted == state);
     let answer = |version: &str, state: &str| {
         let event = machine.events.first().and_then(|event| event.get("id")).cloned().unwrap_or_default();
@@ -82,6 +90,13 @@ fn judge(machine: &Machine, wanted: &Wanted) -> Result<Option<Value>, Problem> {
         };
     }
     let state = machine.state.as_str();
+    if gone_is_404 && machine.state == MachineState::Destroyed && !wants(state) && !wants("settled") {
+        return Err(Problem::no_machine(&machine.id));
+    }
+    let newest = machine.events.first().and_then(|event| event.get("id")?.as_str()).unwrap_or_default();
+    if wanted.after.as_deref() == Some(newest) {
+        return Ok(None);
+    }
     if wants(state) || (wants("settled") && machine.state.rests()) {
         return Ok(Some(answer(&machine.instance_id, state)));
     }
