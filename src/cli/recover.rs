@@ -183,10 +183,11 @@ pub(crate) async fn first(means: &Means, context: &Context, opened: &mut Opened,
         Recovered::Stuck(release, failures) => {
             let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             let environment = &context.environment;
+            let own = failures.into_iter().flat_map(|failure| failure.hints);
             Err(Conclusion {
                 serving: Serving::Unknown,
                 failure: Some(format!("the unfinished release {release} could not be brought to its end: {text}")),
-                hints: vec![format!("cutover status {environment}"), format!("cutover recover {environment}")],
+                hints: own.chain([format!("cutover status {environment}"), format!("cutover recover {environment}")]).collect(),
                 ..Conclusion::untouched(Outcome::Stuck)
             })
         }

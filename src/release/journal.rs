@@ -19,7 +19,7 @@ pub use self::state::{Closed, Hold, Impossible, Open, Reached, Shipped, Stage, S
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{Artifact, Capabilities, Observed, Reach, Revision, Settings};
+use crate::platform::{Artifact, Capabilities, KnownSecret, Observed, Reach, Revision, SecretChange, Settings};
 use crate::process::Identity;
 
 /// The format of records that this version writes; one that it does not know makes it stop and touch nothing.
@@ -100,6 +100,16 @@ pub enum Entry {
         after: BTreeMap<Name, Revision>,
         /// What targets serve that served nothing when the release began.
         placeholders: BTreeMap<Name, Revision>,
+    },
+    /// These secrets are about to be set; no value is in here.
+    Secrets {
+        /// By target.
+        changes: BTreeMap<Name, Vec<SecretChange>>,
+    },
+    /// They are set.
+    SecretsSet {
+        /// As they are now, by target.
+        known: BTreeMap<Name, Vec<KnownSecret>>,
     },
     /// Users' traffic is about to change.
     Cutting,
@@ -201,6 +211,8 @@ impl Entry {
         match self {
             Self::Begun(_) => "begun",
             Self::Prepared { .. } => "prepared",
+            Self::Secrets { .. } => "secrets",
+            Self::SecretsSet { .. } => "secrets_set",
             Self::Cutting => "cutting",
             Self::Committed => "committed",
             Self::Finishing => "finishing",

@@ -62,17 +62,17 @@ impl FlyTarget {
     }
 
     async fn secret_problems(&self) -> Result<Vec<Problem>, PlatformError> {
-        if self.settings.secrets.is_empty() {
+        let wanted = self.required_secrets();
+        if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let names = self.client.secret_names(&self.settings.app).await?;
-        let missing = self.settings.secrets.iter().filter(|wanted| !names.contains(wanted));
-        Ok(missing
-            .map(|name| {
-                let hint = format!("fly secrets set --stage -a {} {name}=…", self.settings.app);
-                self.problem(true, "secret::missing", format!("{} has no secret {name}.", self.settings.app), Some(hint))
-            })
-            .collect())
+        let (app, listed) = (&self.settings.app, self.client.secrets(&self.settings.app).await?);
+        let there = |name: &String| listed.contains_key(name) || self.settings.secret_values.contains_key(name);
+        let missing = wanted.iter().filter(|name| !there(name)).map(|name| {
+            let hint = format!("set {name} in the environment of this run, or type: fly secrets set --stage -a {app} {name}=…");
+            self.problem(true, "secret::missing", format!("{app} has no secret {name}, and this run has no value for it."), Some(hint))
+        });
+        Ok(missing.collect())
     }
 
     async fn strategy_problems(&self, first: bool) -> Vec<Problem> {

@@ -241,20 +241,28 @@ pub(super) struct Organization {
     pub(super) slug: String,
 }
 
-/// The names of an app's secrets.
+/// The secrets of an app, as a list of them and a write answer.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Secrets {
     #[serde(deserialize_with = "or_default")]
     pub(super) secrets: Vec<Secret>,
+    /// Of a write: what machines must have at least to see it.
+    pub(super) version: Option<u64>,
+    /// The same under its older name (fly.md 8).
+    #[serde(rename = "Version")]
+    pub(super) older_version: Option<u64>,
 }
 
-/// A secret's name.
+/// A secret, without its value.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Secret {
     #[serde(deserialize_with = "or_default")]
     pub(super) name: String,
+    /// Fly's own digest of the value; how it is made is nowhere said.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) digest: String,
 }
 
 /// An app's addresses.
