@@ -111,6 +111,8 @@ pub enum Entry {
         /// As they are now, by target.
         known: BTreeMap<Name, Vec<KnownSecret>>,
     },
+    /// A person says that what served before works with the secrets as they are now: they do not bar the way back any more.
+    SecretsKept,
     /// Users' traffic is about to change.
     Cutting,
     /// The new release stays.
@@ -213,6 +215,7 @@ impl Entry {
             Self::Prepared { .. } => "prepared",
             Self::Secrets { .. } => "secrets",
             Self::SecretsSet { .. } => "secrets_set",
+            Self::SecretsKept => "secrets_kept",
             Self::Cutting => "cutting",
             Self::Committed => "committed",
             Self::Finishing => "finishing",

@@ -230,6 +230,11 @@ impl State {
                     all.extend(known.iter().cloned());
                 }
             }
+            (Entry::SecretsKept, Some(open)) if open.stuck => {
+                for change in open.secrets.values_mut().flatten() {
+                    change.compatible = true;
+                }
+            }
             (Entry::Cutting, Some(open)) if open.stage == Stage::Prepared => {
                 open.stage = Stage::Cutting;
                 open.cut = true;
