@@ -11,6 +11,8 @@ use cutover::release::journal::{Entry, Record};
 use cutover::release::store::file::FileStore;
 
 use crate::support::bench::{APP, Bench, Kind, Runner, Users};
+use crate::support::binary::{Sandbox, code, output, told};
+use crate::support::product::Product;
 
 /// A value that opens nothing; no output may hold it.
 const VALUE: &str = "hunter2-hunter2-hunter2";
@@ -130,6 +132,8 @@ async fn what_is_called_compatible_lets_the_release_go_back_and_it_says_that_the
         let ending = bench.run(&runner).await;
         assert_eq!(ending.outcome, Outcome::RolledBack, "{kind:?}: {:?}", ending.failure);
         bench.settled_on(Users::Before, "with a compatible secret");
+        let heard = format!("{:?}{ending:?}", runner.heard.lock().unwrap());
+        assert!(heard.contains("API_KEY") && !heard.contains(VALUE), "whoever reports gets no value: {heard}");
         assert_eq!(bench.fly.secrets(APP)["API_KEY"], VALUE, "nobody can put back what nobody can read");
         let told = notices(&runner, "release::secrets-stay");
         assert_eq!(told, ["api: API_KEY stay as this release has set them: a secret cannot be read, so nobody can put back what it was."]);
@@ -218,4 +222,26 @@ async fn a_runner_that_dies_about_a_secret_is_recovered_by_what_fly_lists() {
             }
         }
     }
+}
+
+#[test]
+fn a_missing_secret_is_told_before_any_gate_ran_and_a_held_value_is_shown_nowhere() {
+    let product = Product::new();
+    // What the manifest names exists in every sandbox: this one comes to the manifest later.
+    let mut sandbox = Sandbox::of(product);
+    sandbox.product.replace("cutover.yml", "    image: server\n", "    image: server\n    secrets: [{ name: API_KEY, compatible: true }]\n");
+    let missing = sandbox.run(&["release", "production"]);
+    let text = told(&missing);
+    assert_eq!(code(&missing), 5, "{text}");
+    assert!(text.contains("small-api has no secret API_KEY, and this run has no value for it."), "{text}");
+    assert!(text.contains("fly secrets set --stage -a small-api API_KEY=…"), "{text}");
+    assert!(!text.contains("gate unit"), "no gate ran: {text}");
+    let mut plan = sandbox.command(&["plan", "production"]);
+    plan.env("API_KEY", VALUE);
+    let plan = output(plan);
+    assert!(told(&plan).contains("secrets    API_KEY: set from this environment where they differ; what has changed does not come back"), "{}", told(&plan));
+    assert!(told(&plan).contains("cost       $"), "{}", told(&plan));
+    assert!(!told(&plan).contains(VALUE));
+    let tape = sandbox.tape();
+    assert!(tape.iter().all(|entry| entry["operation"] != "set_secrets"), "nothing is set by a plan");
 }

@@ -1,7 +1,5 @@
 //! Fly's own shapes, decoded leniently: unknown fields are ignored, missing ones accepted, null is absent.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -332,7 +330,21 @@ pub(super) struct LogLine {
 #[serde(default)]
 pub(super) struct CurrentTokens {
     #[serde(deserialize_with = "or_default")]
-    pub(super) tokens: Vec<BTreeMap<String, Value>>,
+    pub(super) tokens: Vec<TokenInfo>,
+}
+
+/// What one token is, by its own word.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TokenInfo {
+    #[serde(deserialize_with = "or_default")]
+    pub(super) org_slug: String,
+    /// The apps that it is for; none for one of an organisation or a user.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) apps: Vec<String>,
+    /// The only machine that it may be used from.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) restricted_to_machine: String,
 }
 
 /// Decodes null as absent.
