@@ -151,6 +151,7 @@ fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest
         secrets: target.secrets.clone(),
         drain_margin: Some(means.settings.drain_margin),
         public_url: target.url.clone(),
+        keep_previous: of.keep_previous,
         ..FlySettings::new(name.clone(), app, config)
     };
     fly(means, settings, of.config.clone())

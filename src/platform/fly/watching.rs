@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::api::Waited;
 use super::fleet::Fleet;
-use super::health::{Word, autostarts, has_checks, judge, life_began};
+use super::health::{Word, autostarts, has_checks, judge, life_began, rests};
 use super::hints::Hints;
 use super::in_number;
 use super::wire::Machine;
@@ -195,6 +195,10 @@ impl FlyTarget {
             let Some(machine) = fleet.find(&hint.id) else { return Ok(Health::Unhealthy(format!("machine {} is gone", hint.id))) };
             // A machine that sleeps until a request comes is as well as it was.
             if machine.state == "stopped" && !machine.cordoned && machine.config().is_some_and(autostarts) {
+                continue;
+            }
+            // One that was kept and told to stop is started again before it serves.
+            if machine.cordoned && rests(machine) {
                 continue;
             }
             match judge(machine, life_began(machine)) {
