@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use super::api::Waited;
@@ -12,7 +11,7 @@ use super::health::{Word, autostarts, has_checks, judge, life_began, rests};
 use super::hints::Hints;
 use super::in_number;
 use super::wire::Machine;
-use super::{CONCURRENCY, FlyTarget, POLL, READ_LAG};
+use super::{FlyTarget, POLL, READ_LAG};
 use crate::http::Platform;
 use crate::platform::{Health, PlatformError, PlatformErrorKind, Revision, Scope};
 use crate::shutdown::Level;
@@ -61,8 +60,11 @@ impl FlyTarget {
     }
 
     async fn await_started(&self, awaited: &[Awaited], until: Instant) -> Result<(), PlatformError> {
-        let starts = awaited.iter().map(|machine| self.await_one_started(machine, until));
-        futures_util::stream::iter(starts).buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await.map(drop)
+        // One stands for all: the others are seen in the lists that follow, which cost one request however many they are.
+        match awaited.last() {
+            Some(last) => self.await_one_started(last, until).await,
+            None => Ok(()),
+        }
     }
 
     async fn await_one_started(&self, awaited: &Awaited, until: Instant) -> Result<(), PlatformError> {
