@@ -153,6 +153,7 @@ fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest
         compatible_secrets: target.compatible_secrets.iter().cloned().collect(),
         drain_margin: Some(means.settings.drain_margin),
         public_url: target.url.clone(),
+        keep_previous: of.keep_previous,
         ..FlySettings::new(name.clone(), app, config)
     };
     fly(means, settings, of.config.clone())
