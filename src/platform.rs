@@ -6,12 +6,14 @@
 
 mod error;
 pub mod fly;
+mod migration;
 mod revision;
 mod target;
 mod turn;
 pub mod vercel;
 
 pub use error::{PlatformError, PlatformErrorKind};
+pub use migration::{Migration, MigrationEnd, MigrationResult, Snapshot};
 pub use revision::{Content, Differences, Observed, Reach, Revision, RevisionDigest, Settings, Unfinished, Weighted};
 pub use target::{AnyTarget, Artifact, AskedFrom, Back, Capabilities, Health, PlainGet, Preparation, Problem, Scope, Target};
 pub use turn::{Changes, Turn};

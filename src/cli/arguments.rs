@@ -161,6 +161,9 @@ pub enum Command {
         /// Why, for the record.
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// Go back although a migration has run since that is not known to work with that release.
+        #[arg(long)]
+        over_migration: bool,
         /// What becomes of somebody else's changes.
         #[command(flatten)]
         changed: Changed,
@@ -196,6 +199,9 @@ pub enum Command {
         /// The product; by default every one that has a journal.
         #[arg(long, value_name = "NAME")]
         product: Option<Name>,
+        /// Go back although a breaking migration may have run: the old code can work with the database again.
+        #[arg(long, requires = "environment")]
+        over_migration: bool,
         /// Where results go.
         #[command(flatten)]
         output: Output,

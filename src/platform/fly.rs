@@ -20,6 +20,7 @@ pub mod inspect;
 mod leasing;
 pub mod live;
 pub mod machine_config;
+mod migrating;
 mod observing;
 mod preflight;
 mod preparing;
@@ -27,6 +28,7 @@ pub mod prices;
 mod pruning;
 mod rendering;
 mod serving;
+mod snapshotting;
 mod stamp;
 pub mod token;
 pub mod toml;
@@ -44,12 +46,13 @@ use tokio::time::Instant;
 use self::client::{FlyClient, TOKEN_HINT};
 pub use self::endpoints::FlyEndpoints;
 use self::fleet::Fleet;
+pub use self::snapshotting::FlyDatabase;
 use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Differences, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation,
-    Problem, Reach, Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Differences, Health, Migration, MigrationEnd, MigrationResult, Observed, PlainGet,
+    PlatformError, PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, Settings, Snapshot, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -92,6 +95,10 @@ pub struct FlySettings {
     pub public_url: Option<String>,
     /// Whether a first release makes two machines of a group with services, as flyctl does.
     pub high_availability: bool,
+    /// Of what a snapshot is taken before the release command.
+    pub database: Option<FlyDatabase>,
+    /// Whether the code that serves cannot work with what the release command leaves.
+    pub breaking: bool,
 }
 
 impl FlySettings {
@@ -115,6 +122,8 @@ impl FlySettings {
             smoke_margin: None,
             public_url: None,
             high_availability: true,
+            database: None,
+            breaking: false,
         }
     }
 
@@ -160,6 +169,8 @@ struct Memory {
     record: Option<ReleaseRecord>,
     /// Whether the last `serve` was forward.
     went_forward: bool,
+    /// How the release command of a release ended.
+    migrated: Option<(String, MigrationEnd)>,
     /// The machines as they were last observed, and when.
     looked: Option<(Instant, Fleet)>,
 }
@@ -297,6 +308,22 @@ impl Target for FlyTarget {
         let hints = hints::Hints::of(revision, &self.settings.app).ok()?;
         let (_, digest) = hints.image.split_once('@')?;
         Some(Artifact::Image { reference: hints.image.clone(), digest: digest.to_owned(), stand_in: false })
+    }
+
+    fn migration(&self) -> Option<Migration> {
+        self.release_command()
+    }
+
+    async fn snapshot(&self, scope: &Scope) -> Result<Vec<Snapshot>, PlatformError> {
+        self.take_snapshots(scope).await
+    }
+
+    async fn migrate(&self, scope: &Scope, artifact: &Artifact, before: &Observed) -> Result<MigrationResult, PlatformError> {
+        self.run_release_command(scope, artifact, before).await
+    }
+
+    async fn settle_migration(&self, scope: &Scope, migration: &Migration) -> Result<MigrationEnd, PlatformError> {
+        self.settle_release_command(scope, migration).await
     }
 
     async fn release_holds(&self, scope: &Scope) {

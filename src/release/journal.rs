@@ -7,6 +7,7 @@
 //! nothing here is a secret: every reader of the store may read it.
 
 mod handle;
+mod migrated;
 mod state;
 
 use std::collections::BTreeMap;
@@ -15,11 +16,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::handle::Journal;
+pub use self::migrated::Migrated;
 pub use self::state::{Closed, Hold, Impossible, Open, Reached, Shipped, Stage, State, fold};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{Artifact, Capabilities, Observed, Reach, Revision, Settings};
+use crate::platform::{Artifact, Capabilities, MigrationEnd, Observed, Reach, Revision, Settings};
 use crate::process::Identity;
 
 /// The format of records that this version writes; one that it does not know makes it stop and touch nothing.
@@ -100,6 +102,21 @@ pub enum Entry {
         after: BTreeMap<Name, Revision>,
         /// What targets serve that served nothing when the release began.
         placeholders: BTreeMap<Name, Revision>,
+    },
+    /// Migrations are about to run, each once; what needs no new schema is prepared by now.
+    Migrating {
+        /// By target, with the snapshots that were taken before.
+        migrations: BTreeMap<Name, Migrated>,
+    },
+    /// Every migration has done what it was to do; what needs the new schema is prepared next.
+    Migrated {
+        /// How each ended.
+        ended: BTreeMap<Name, MigrationEnd>,
+    },
+    /// A person says that the old code can work with the database as it is: the way back over a breaking migration is open.
+    BackAllowed {
+        /// Why, in the person's words.
+        reason: String,
     },
     /// Users' traffic is about to change.
     Cutting,
@@ -201,6 +218,9 @@ impl Entry {
         match self {
             Self::Begun(_) => "begun",
             Self::Prepared { .. } => "prepared",
+            Self::Migrating { .. } => "migrating",
+            Self::Migrated { .. } => "migrated",
+            Self::BackAllowed { .. } => "back_allowed",
             Self::Cutting => "cutting",
             Self::Committed => "committed",
             Self::Finishing => "finishing",

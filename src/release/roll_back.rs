@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::journal::{Entry, Journal, Open, Stage, TargetRecord};
 use super::store::StoreError;
-use super::{Context, Failure, Release};
+use super::{Context, Failure, Release, migrate};
 use crate::event::{EventKind, Level, Phase};
 use crate::id::{Name, ReleaseId};
 use crate::platform::{AnyTarget, Observed, PlatformError, PlatformErrorKind, Revision, Scope, Target};
@@ -75,10 +75,17 @@ async fn back_and_close(
     let Some(open) = journal.state().open.clone() else { return Ok(()) };
     decide(context, journal, cause).await?;
     let urgent = until_now(&context.shutdown);
-    let way = Way { context, open: &open, targets, shutdown: &urgent.shutdown };
-    let mut failures = way.all().await;
+    let mut failures = match migrate::settle(context, &open, targets, &urgent.shutdown).await {
+        Ok(ended) => migrate::barred(context, &open, &ended),
+        Err(failures) => failures,
+    };
+    // Before the first change of traffic nothing waits for this; after it every migration has ended already.
     if failures.is_empty() {
-        failures = way.second_look(quarantine).await;
+        let way = Way { context, open: &open, targets, shutdown: &urgent.shutdown };
+        failures = way.all().await;
+        if failures.is_empty() {
+            failures = way.second_look(quarantine).await;
+        }
     }
     if urgent.shutdown.level() >= shutdown::Level::Now {
         return Err(NotBack::Ended);
@@ -305,7 +312,8 @@ impl One<'_> {
 
     fn traffic_may_have_moved(&self) -> bool {
         let open = self.way.open;
-        open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::RollingBack)
+        open.cut
+            || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::Migrating | Stage::Migrated | Stage::RollingBack)
     }
 
     fn tell(&self, failure: Option<&Failure>) {

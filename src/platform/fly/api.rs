@@ -4,6 +4,8 @@ mod apps;
 mod leases;
 mod machines;
 mod records;
+mod snapshots;
 mod waiting;
 
+pub(super) use snapshots::{VolumeSnapshot, of as snapshot_of};
 pub(super) use waiting::Waited;

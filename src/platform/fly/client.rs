@@ -28,6 +28,11 @@ impl FlyClient {
         Self { endpoints, token, transport }
     }
 
+    /// Returns what time it is by the clock that calls are waited for with.
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.transport.clock().now()
+    }
+
     /// Returns a call of the Machines API.
     pub(super) fn flaps(&self, operation: &'static str, method: Method, path: &[&str]) -> Call {
         let url = address(&self.endpoints.flaps, &["v1"], path);
