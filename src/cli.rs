@@ -139,7 +139,7 @@ async fn command(cli: Cli) -> Ended {
         }
         Command::Report { receipts } => report::run(base, &receipts).await,
         Command::Rollback { environment, to, reason, over_migration, changed, output } => {
-            run::rollback(base, environment, to, reason, changed, output).await
+            run::rollback(base, environment, to, (reason, over_migration), changed, output).await
         }
         Command::Promote { from, to, release, reason, changed, output } => {
             run::promote(base, [from, to], release, reason, changed, output).await

@@ -118,10 +118,18 @@ pub(super) const MIGRATION: Section = Section {
     what: "a migration",
     doc: "What is to be known of a target's migration; the command is in the platform's own file (fly.toml's `release_command`).",
     keys: &[
-        key("database", "text", "The app that has the database: a snapshot of its volumes is taken and waited for before the command runs."),
+        key(
+            "database",
+            "text",
+            "The app that has the database: a snapshot of its volumes is taken and waited for before the command runs.",
+        ),
         key("volumes", "texts", "The volumes of that app, by id, of which snapshots are taken; default: every one that a machine uses."),
         key("rpo", "duration", "How old the newest snapshot may be before a run warns, at most 8760h."),
-        key("breaking", "flag", "Whether the code that serves cannot work with what the command leaves; then nothing goes back once it has run."),
+        key(
+            "breaking",
+            "flag",
+            "Whether the code that serves cannot work with what the command leaves; then nothing goes back once it has run.",
+        ),
     ],
     required: &[],
 };

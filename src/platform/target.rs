@@ -9,7 +9,8 @@ pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
 use super::{
-    Changes, Differences, Migration, MigrationEnd, MigrationResult, Observed, PlatformError, PlatformErrorKind, Reach, Revision, Settings, Snapshot, Turn,
+    Changes, Differences, Migration, MigrationEnd, MigrationResult, Observed, PlatformError, PlatformErrorKind, Reach, Revision, Settings,
+    Snapshot, Turn,
 };
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;

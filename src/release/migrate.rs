@@ -156,7 +156,9 @@ pub(super) async fn settle(
         let found = match (&migrated.ended, targets.get(name)) {
             (Some(end), _) => Ok(end.clone()),
             (None, Some(target)) => settle_one(context, open, target, &migrated.migration, shutdown).await,
-            (None, None) => Err(Failure::said(Phase::RollBack, Some(name), "this run has no access to it, and its migration may still run")),
+            (None, None) => {
+                Err(Failure::said(Phase::RollBack, Some(name), "this run has no access to it, and its migration may still run"))
+            }
         };
         match found {
             Ok(end) => drop(ended.insert(name.clone(), end)),
@@ -208,10 +210,7 @@ pub(super) fn barred(context: &Context, open: &Open, ended: &BTreeMap<Name, Migr
             .iter()
             .map(|snapshot| format!("the state of the database before it is in snapshot {} of {}", snapshot.id, snapshot.of))
             .collect();
-        hints.push(format!(
-            "once the old code can work with the database again: cutover recover {} --over-migration",
-            context.environment
-        ));
+        hints.push(format!("once the old code can work with the database again: cutover recover {} --over-migration", context.environment));
         Failure { hints, ..Failure::said(Phase::RollBack, Some(name), text) }
     })
     .collect()

@@ -16,7 +16,8 @@ impl Release<'_> {
     /// Prepares everything that needs no new schema: without migrations, all moving targets.
     pub(super) async fn prepare(&mut self) -> Result<(), Failure> {
         let late = self.plan.after_migrations().into_iter().cloned().collect::<BTreeSet<Name>>();
-        let early: BTreeSet<Name> = self.plan.moving().map(|planned| planned.target.name().clone()).filter(|name| !late.contains(name)).collect();
+        let early: BTreeSet<Name> =
+            self.plan.moving().map(|planned| planned.target.name().clone()).filter(|name| !late.contains(name)).collect();
         if early.is_empty() { Ok(()) } else { self.prepare_these(&early).await }
     }
 

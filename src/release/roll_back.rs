@@ -312,8 +312,7 @@ impl One<'_> {
 
     fn traffic_may_have_moved(&self) -> bool {
         let open = self.way.open;
-        open.cut
-            || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::Migrating | Stage::Migrated | Stage::RollingBack)
+        open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::Migrating | Stage::Migrated | Stage::RollingBack)
     }
 
     fn tell(&self, failure: Option<&Failure>) {

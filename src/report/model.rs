@@ -296,10 +296,7 @@ impl Report {
                 verdict: *verdict,
                 detail: detail.clone(),
             }),
-            EventKind::Migrated { .. }
-            | EventKind::TargetFinished { .. }
-            | EventKind::Proven { .. }
-            | EventKind::TargetSettled { .. } => {
+            EventKind::Migrated { .. } | EventKind::TargetFinished { .. } | EventKind::Proven { .. } | EventKind::TargetSettled { .. } => {
                 self.fold_target(&event.kind, now);
             }
             EventKind::ReleaseFinished { outcome, serving, skew_ms, skew_calls_ms, failure, hints, .. } => {

@@ -180,7 +180,8 @@ fn targets(report: &Report) -> Option<String> {
     for target in &report.targets {
         let Some(migration) = &target.migration else { continue };
         let sign = if migration.succeeded { "✅" } else { "❌" };
-        let _ = writeln!(out, "\n{sign} Migration of {}: {} {}.", target.name, code(&cut(&migration.command)), text(&cut(&migration.ended)));
+        let _ =
+            writeln!(out, "\n{sign} Migration of {}: {} {}.", target.name, code(&cut(&migration.command)), text(&cut(&migration.ended)));
         for snapshot in &migration.snapshots {
             let _ = writeln!(out, "The database before it is in snapshot {} of {}.", code(&cut(&snapshot.id)), text(&cut(&snapshot.of)));
         }

@@ -131,7 +131,9 @@ pub(super) fn tell(event: &Event) -> Telling {
             passing(vec![format!("  {target} {FAINT}{} {how}{FAINT:#}", plain(url))])
         }
         EventKind::Migrated { target, snapshots, .. } => {
-            let kept = snapshots.iter().map(|snapshot| format!("  {target} {FAINT}snapshot {} of {}{FAINT:#}", plain(&snapshot.id), plain(&snapshot.of)));
+            let kept = snapshots
+                .iter()
+                .map(|snapshot| format!("  {target} {FAINT}snapshot {} of {}{FAINT:#}", plain(&snapshot.id), plain(&snapshot.of)));
             passing(kept.collect())
         }
         EventKind::TargetSettled { .. } | EventKind::ReleaseFinished { .. } | EventKind::RunFinished { .. } => Telling::default(),

@@ -8,7 +8,8 @@ use super::{Settings, variable};
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::manifest::{
-    FlyStrategy, FlyTarget as FlyManifest, Migration, Target as Named, TargetPlatform, VercelSource as ManifestSource, VercelTarget as VercelManifest,
+    FlyStrategy, FlyTarget as FlyManifest, Migration, Target as Named, TargetPlatform, VercelSource as ManifestSource,
+    VercelTarget as VercelManifest,
 };
 use crate::platform::fly::toml::{FlyConfig, Form, Strategy};
 use crate::platform::fly::{FlyDatabase, FlyEndpoints, FlySettings, FlyTarget};

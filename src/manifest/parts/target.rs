@@ -55,9 +55,9 @@ fn migration(reader: &mut Reader, target: &Fields<'_>, node: &Node) -> Option<Mi
     }
     let fields = reader.fields(node, &target.at, &keys::MIGRATION)?;
     let database = fields.get("database").and_then(|node| reader.text(node, "the app that has the database"));
-    let volumes = fields.get("volumes").map_or_else(Vec::new, |node| {
-        reader.list(node, "the id of a volume", |reader, item| reader.text(item, "the id of a volume"))
-    });
+    let volumes = fields
+        .get("volumes")
+        .map_or_else(Vec::new, |node| reader.list(node, "the id of a volume", |reader, item| reader.text(item, "the id of a volume")));
     let rpo = fields.get("rpo").and_then(|node| reader.duration(node, LONGEST_RPO));
     let breaking = fields.get("breaking").and_then(|node| reader.flag(node)).unwrap_or(false);
     for key in ["volumes", "rpo"] {

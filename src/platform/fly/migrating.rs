@@ -77,7 +77,13 @@ impl FlyTarget {
         if let Some((_, end)) = remembered.filter(|(release, _)| release == scope.release.as_str()) {
             return Ok(end);
         }
-        let Some(machine) = self.command_machine(scope).await? else { return Ok(MigrationEnd::NeverRan) };
+        let Some(mut machine) = self.command_machine(scope).await? else { return Ok(MigrationEnd::NeverRan) };
+        let until = Instant::now() + self.wait_deadline();
+        while machine.state == "creating" && Instant::now() < until {
+            tokio::time::sleep(POLL).await;
+            let Some(now) = self.client.get_machine(&self.settings.app, &machine.id).await? else { break };
+            machine = now;
+        }
         if let Some(end) = ended(&machine) {
             return Ok(end);
         }
@@ -224,7 +230,9 @@ impl FlyTarget {
         let mut seen = Some(machine.clone());
         loop {
             match &seen {
-                Some(machine) if machine.state == "failed" => return Err(self.unhealthy(format!("machine {} could not be made", machine.id))),
+                Some(machine) if machine.state == "failed" => {
+                    return Err(self.unhealthy(format!("machine {} could not be made", machine.id)));
+                }
                 Some(machine) if RESTING.contains(&machine.state.as_str()) || has_started(machine) => return Ok(()),
                 Some(machine) if ["destroyed", "destroying", "launch_failed"].contains(&machine.state.as_str()) => {
                     return Err(self.unhealthy(format!("machine {} could not be launched", machine.id)));

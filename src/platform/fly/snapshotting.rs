@@ -94,11 +94,13 @@ impl FlyTarget {
             return Err(impossible(format!("app {} has no volume {missing}", database.app)));
         }
         let used = |volume: &Volume| volume.attached_machine_id.as_deref().is_some_and(|machine| !machine.is_empty());
-        let wanted =
-            |volume: &Volume| if database.volumes.is_empty() { used(volume) } else { database.volumes.contains(&volume.id) };
+        let wanted = |volume: &Volume| if database.volumes.is_empty() { used(volume) } else { database.volumes.contains(&volume.id) };
         let chosen: Vec<Volume> = all.into_iter().filter(wanted).collect();
         if chosen.is_empty() {
-            return Err(impossible(format!("app {} has no volume that a machine uses, so there is nothing to take a snapshot of", database.app)));
+            return Err(impossible(format!(
+                "app {} has no volume that a machine uses, so there is nothing to take a snapshot of",
+                database.app
+            )));
         }
         Ok(chosen)
     }
@@ -133,13 +135,7 @@ impl FlyTarget {
     }
 
     /// Asks for a snapshot and finds it in the list, where it appears late. One more than is needed harms nobody and ends by itself.
-    async fn ask_for_snapshot(
-        &self,
-        scope: &Scope,
-        app: &str,
-        volume: &str,
-        known: &BTreeSet<String>,
-    ) -> Result<String, PlatformError> {
+    async fn ask_for_snapshot(&self, scope: &Scope, app: &str, volume: &str, known: &BTreeSet<String>) -> Result<String, PlatformError> {
         let mut asked = 0;
         loop {
             self.unless_cancelled(scope, "create_snapshot")?;

@@ -250,9 +250,7 @@ impl State {
                 open.stage = Stage::Finishing;
             }
             (Entry::Finished, Some(open)) if matches!(open.stage, Stage::Committed | Stage::Finishing) => next.close(true, at),
-            (Entry::RollingBack { cause }, Some(open))
-                if !matches!(open.stage, Stage::Committed | Stage::Finishing) =>
-            {
+            (Entry::RollingBack { cause }, Some(open)) if !matches!(open.stage, Stage::Committed | Stage::Finishing) => {
                 open.stage = Stage::RollingBack;
                 open.cause.get_or_insert_with(|| cause.clone());
             }
