@@ -22,6 +22,7 @@ mod journal;
 mod lock;
 mod manifest;
 mod mask;
+mod migrations;
 mod network;
 mod openapi;
 mod people;

@@ -65,6 +65,7 @@ impl FlyTarget {
         scope.step(&self.settings.target, format!("machine {} runs `{}`", found.id, migration.command));
         self.start_once(scope, &found).await?;
         let until = limit.map(|limit| Instant::now() + limit);
+        scope.step(&self.settings.target, format!("waiting for the end of machine {}", found.id));
         let work = self.await_end(&found.id, until);
         let end = self.or_cancelled(scope, "migrate", work).await?;
         self.memory().migrated = Some((scope.release.as_str().to_owned(), end.clone()));
