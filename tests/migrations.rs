@@ -35,7 +35,7 @@ async fn migrating() -> Bench {
 /// As [`migrating`], with a database in an app of its own; returns its volume as well.
 async fn with_database() -> (Bench, String) {
     let mut bench = migrating().await;
-    bench.fly.seed_token("fm2_deploy", &TokenScope::Organization("acme".into()), "deployer");
+    bench.fly.seed_token("fm2_deploy", &TokenScope::Org("acme".into()), "deployer");
     bench.fly.seed_app(DATABASE, "acme", &[]);
     let volume = bench.fly.seed_volume(DATABASE, "data", "iad", 1);
     bench.database = Some(FlyDatabase { app: DATABASE.into(), volumes: vec![volume.clone()], rpo: Some(Duration::from_hours(24)) });

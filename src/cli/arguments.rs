@@ -411,10 +411,11 @@ fn failure(text: &str) -> Result<(Name, Phase), String> {
     let target = Name::parse(target).ok_or_else(|| format!("{target:?} is no target's name"))?;
     let phase = match phase {
         "prepare" => Phase::Prepare,
+        "migrate" => Phase::Migrate,
         "verify" => Phase::Verify,
         "cut-over" => Phase::CutOver,
         "watch" => Phase::Watch,
-        _ => return Err(format!("{phase:?} is none of prepare, verify, cut-over, watch")),
+        _ => return Err(format!("{phase:?} is none of prepare, migrate, verify, cut-over, watch")),
     };
     Ok((target, phase))
 }
