@@ -144,8 +144,8 @@ async fn command(cli: Cli) -> Ended {
         Command::Promote { from, to, release, reason, changed, output } => {
             run::promote(base, [from, to], release, reason, changed, output).await
         }
-        Command::Recover { environment, product, over_migration, output } => {
-            recover::run(base, environment, product, over_migration, output).await
+        Command::Recover { environment, product, over_migration, keep_secrets, output } => {
+            recover::run(base, environment, product, (over_migration, keep_secrets), output).await
         }
         Command::Status { environment } => status::run(base, environment).await,
         Command::History { environment, product, raw, last } => history::run(base, environment, product, raw, last).await,

@@ -202,6 +202,9 @@ pub enum Command {
         /// Go back although a breaking migration may have run: the old code can work with the database again.
         #[arg(long, requires = "environment")]
         over_migration: bool,
+        /// Go back although the release has changed secrets: what served before works with them as they are now.
+        #[arg(long, requires = "environment")]
+        keep_secrets: bool,
         /// Where results go.
         #[command(flatten)]
         output: Output,

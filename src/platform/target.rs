@@ -9,8 +9,8 @@ pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
 use super::{
-    Changes, Differences, Migration, MigrationEnd, MigrationResult, Observed, PlatformError, PlatformErrorKind, Reach, Revision, Settings,
-    Snapshot, Turn,
+    Changes, Differences, KnownSecret, Migration, MigrationEnd, MigrationResult, NamedSecret, Observed, PlatformError, PlatformErrorKind,
+    Reach, Revision, SecretChange, Settings, Snapshot, Turn,
 };
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;
@@ -240,6 +240,27 @@ pub trait Target {
         Ok(MigrationEnd::NeverRan)
     }
 
+    /// Returns the secrets that the manifest names for it; pure, and no value is in it.
+    fn secrets(&self) -> Vec<NamedSecret> {
+        Vec::new()
+    }
+
+    /// Returns the secrets that a release must set: those of which this run has a value that is not surely there already, by what an earlier
+    /// release left (`known`) and what the platform lists now. Changes nothing.
+    async fn secret_changes(&self, _known: &[KnownSecret]) -> Result<Vec<SecretChange>, PlatformError> {
+        Ok(Vec::new())
+    }
+
+    /// Sets these secrets, all in one call; set already is done. Machines made or changed afterwards by this value wait until they see them.
+    async fn set_secrets(&self, _scope: &Scope, _changes: &[SecretChange]) -> Result<Vec<KnownSecret>, PlatformError> {
+        Ok(Vec::new())
+    }
+
+    /// Returns the names of those secrets whose value on the platform is another than before they were to be set.
+    async fn landed_secrets(&self, _changes: &[SecretChange]) -> Result<Vec<String>, PlatformError> {
+        Ok(Vec::new())
+    }
+
     /// Ends what belongs to one release on this target whatever phase it was in (leases, keep-alives); never fails the release.
     async fn release_holds(&self, scope: &Scope);
 }
@@ -329,6 +350,18 @@ impl Target for AnyTarget {
     }
     async fn settle_migration(&self, scope: &Scope, migration: &Migration) -> Result<MigrationEnd, PlatformError> {
         each!(self, target => target.settle_migration(scope, migration).await)
+    }
+    fn secrets(&self) -> Vec<NamedSecret> {
+        each!(self, target => target.secrets())
+    }
+    async fn secret_changes(&self, known: &[KnownSecret]) -> Result<Vec<SecretChange>, PlatformError> {
+        each!(self, target => target.secret_changes(known).await)
+    }
+    async fn set_secrets(&self, scope: &Scope, changes: &[SecretChange]) -> Result<Vec<KnownSecret>, PlatformError> {
+        each!(self, target => target.set_secrets(scope, changes).await)
+    }
+    async fn landed_secrets(&self, changes: &[SecretChange]) -> Result<Vec<String>, PlatformError> {
+        each!(self, target => target.landed_secrets(changes).await)
     }
     async fn release_holds(&self, scope: &Scope) {
         each!(self, target => target.release_holds(scope).await);

@@ -11,7 +11,7 @@ use crate::event::{Phase, TargetSummary};
 use crate::graph::{Graph, GraphError};
 use crate::id::Name;
 use crate::manifest::Check;
-use crate::platform::{AnyTarget, Artifact, Back, Capabilities, Health, Migration, Observed, Revision, Target};
+use crate::platform::{AnyTarget, Artifact, Back, Capabilities, Health, Migration, NamedSecret, Observed, Revision, Target};
 
 /// What a target is to ship.
 #[derive(Debug, Clone)]
@@ -78,6 +78,8 @@ pub struct PlanRow {
     /// What runs once on the new artifact before it is prepared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration: Option<Migration>,
+    /// The secrets that the manifest names, and which of them a release sets from this environment.
+    pub secrets: Vec<NamedSecret>,
     /// Facts about what serves.
     pub facts: BTreeMap<String, String>,
 }
@@ -130,6 +132,7 @@ impl Plan {
                     verified: names(verified),
                     watched: names(watched),
                     migration: planned.migration().map(|(migration, _)| migration),
+                    secrets: planned.target.secrets(),
                     facts: planned.before.facts.clone(),
                 }
             })
@@ -179,6 +182,7 @@ impl Planned {
             before: self.before.serving.iter().max_by(|a, b| a.percent.total_cmp(&b.percent)).map(|weighted| label(&weighted.revision)),
             after,
             carried: self.carried,
+            cost: self.before.facts.get("cost").cloned(),
         }
     }
 }

@@ -75,16 +75,22 @@ async fn back_and_close(
     let Some(open) = journal.state().open.clone() else { return Ok(()) };
     decide(context, journal, cause).await?;
     let urgent = until_now(&context.shutdown);
+    let way = Way { context, open: &open, targets, shutdown: &urgent.shutdown };
+    // Before the first change of traffic nothing waits for this; after it every migration has ended already.
     let mut failures = match migrate::settle(context, &open, targets, &urgent.shutdown).await {
         Ok(ended) => migrate::barred(context, &open, &ended),
         Err(failures) => failures,
     };
-    // Before the first change of traffic nothing waits for this; after it every migration has ended already.
     if failures.is_empty() {
-        let way = Way { context, open: &open, targets, shutdown: &urgent.shutdown };
+        failures = super::secrets::in_the_way(context, &open, targets).await;
+    }
+    if failures.is_empty() {
         failures = way.all().await;
         if failures.is_empty() {
             failures = way.second_look(quarantine).await;
+        }
+        if failures.is_empty() {
+            failures = super::secrets::left(context, &open, targets).await;
         }
     }
     if urgent.shutdown.level() >= shutdown::Level::Now {

@@ -53,6 +53,7 @@ grace_period = "1s"
 pub(crate) struct Bench {
     pub(crate) world: World,
     pub(crate) fly: Fly,
+    pub(crate) registry: Registry,
     pub(crate) vercel: Vercel,
     pub(crate) clock: Clock,
     pub(crate) toml: String,
@@ -64,6 +65,8 @@ pub(crate) struct Bench {
     /// What served at the beginning: machines of the app, then the deployment of each project.
     pub(crate) machines: BTreeSet<String>,
     pub(crate) deployments: BTreeMap<&'static str, Option<String>>,
+    /// The app's secrets that the manifest names: name, the value that a run has, and whether a changed one is called compatible.
+    pub(crate) secrets: Vec<(&'static str, Option<&'static str>, bool)>,
 }
 
 /// How a bench begins.
@@ -129,7 +132,21 @@ impl Bench {
         // The edges have learnt what serves.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let (database, breaking) = (None, false);
-        Self { world, fly, vercel, clock, toml, database, breaking, sites, journals: tempfile::tempdir().unwrap(), machines, deployments }
+        Self {
+            database,
+            breaking,
+            world,
+            fly,
+            registry,
+            vercel,
+            clock,
+            toml,
+            sites,
+            journals: tempfile::tempdir().unwrap(),
+            machines,
+            deployments,
+            secrets: Vec::new(),
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -296,6 +313,13 @@ impl Runner {
             wait_deadline: Some(Duration::from_secs(60)),
             database: bench.database.clone(),
             breaking: bench.breaking,
+            secrets: bench.secrets.iter().map(|(name, _, _)| (*name).to_owned()).collect(),
+            secret_values: bench
+                .secrets
+                .iter()
+                .filter_map(|(name, value, _)| Some(((*name).to_owned(), (*value)?.to_owned().into())))
+                .collect(),
+            compatible_secrets: bench.secrets.iter().filter(|(_, _, good)| *good).map(|(name, _, _)| (*name).to_owned()).collect(),
             ..FlySettings::new(name("api"), APP, FlyConfig::parse(&bench.toml).unwrap())
         };
         let endpoints = FlyEndpoints::from_lookup(|_| None).unwrap();

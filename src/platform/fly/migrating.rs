@@ -166,7 +166,13 @@ impl FlyTarget {
         .put(&mut machine);
         let anywhere = || fleet.registered().next().map(|machine| machine.region.clone()).unwrap_or_default();
         let region = config.primary_region.clone().filter(|region| !region.is_empty()).unwrap_or_else(anywhere);
-        Ok(CreateMachine { config: machine, region, skip_launch: true, skip_service_registration: true, min_secrets_version: None })
+        Ok(CreateMachine {
+            config: machine,
+            region,
+            skip_launch: true,
+            skip_service_registration: true,
+            min_secrets_version: self.secrets_version(),
+        })
     }
 
     /// Finds the machine of the release, among those that are gone as well; lists lag, so one look is not enough.
