@@ -29,6 +29,7 @@ mod kept;
 mod lock;
 mod manifest;
 mod mask;
+mod migrations;
 mod network;
 mod openapi;
 mod people;
