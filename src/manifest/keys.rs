@@ -118,7 +118,11 @@ pub(super) const SECRET: Section = Section {
     doc: "A secret of a target, by name; its value is never in a file.",
     keys: &[
         key("name", "variable_name", "Its name on the platform, and the environment variable that holds its value."),
-        key("compatible", "flag", "Whether what serves before works with a changed value as well; default: no, and a release that has changed it cannot go back."),
+        key(
+            "compatible",
+            "flag",
+            "Whether what serves before works with a changed value as well; default: no, and a release that has changed it cannot go back.",
+        ),
     ],
     required: &["name"],
 };

@@ -128,7 +128,19 @@ impl Bench {
         let deployments = PROJECTS.map(|project| (project, vercel.production(project))).into();
         // The edges have learnt what serves.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        Self { world, fly, registry, vercel, clock, toml, sites, journals: tempfile::tempdir().unwrap(), machines, deployments, secrets: Vec::new() }
+        Self {
+            world,
+            fly,
+            registry,
+            vercel,
+            clock,
+            toml,
+            sites,
+            journals: tempfile::tempdir().unwrap(),
+            machines,
+            deployments,
+            secrets: Vec::new(),
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -294,7 +306,11 @@ impl Runner {
             drain_margin: Some(Duration::from_secs(1)),
             wait_deadline: Some(Duration::from_secs(60)),
             secrets: bench.secrets.iter().map(|(name, _, _)| (*name).to_owned()).collect(),
-            secret_values: bench.secrets.iter().filter_map(|(name, value, _)| Some(((*name).to_owned(), (*value)?.to_owned().into()))).collect(),
+            secret_values: bench
+                .secrets
+                .iter()
+                .filter_map(|(name, value, _)| Some(((*name).to_owned(), (*value)?.to_owned().into())))
+                .collect(),
             compatible_secrets: bench.secrets.iter().filter(|(_, _, good)| *good).map(|(name, _, _)| (*name).to_owned()).collect(),
             ..FlySettings::new(name("api"), APP, FlyConfig::parse(&bench.toml).unwrap())
         };

@@ -34,7 +34,15 @@ pub(in crate::manifest) fn target(reader: &mut Reader, around: &Around<'_>, name
     let (secrets, compatible_secrets) = secrets(reader, fields.get("secrets"));
     let verify = check::checks(reader, fields.get("verify"));
     let url = fields.get("url").and_then(|node| reader.parsed(node, "a public address", scalar::address));
-    Some(Target { platform: platform?, after, needs: needs.unwrap_or_else(|| around.gates.to_vec()), secrets, compatible_secrets, verify, url })
+    Some(Target {
+        platform: platform?,
+        after,
+        needs: needs.unwrap_or_else(|| around.gates.to_vec()),
+        secrets,
+        compatible_secrets,
+        verify,
+        url,
+    })
 }
 
 /// Returns the names of secrets, and those of them that are called compatible.

@@ -71,7 +71,9 @@ impl FlyTarget {
         }
         let hint = Some(format!("fly tokens create deploy -a {app}, and set FLY_API_TOKEN to all that it prints"));
         let text = match who.tokens.iter().find(|token| machine(token)) {
-            Some(token) => format!("the token may only be used from machine {}, so it cannot release {app} from here.", token.restricted_to_machine),
+            Some(token) => {
+                format!("the token may only be used from machine {}, so it cannot release {app} from here.", token.restricted_to_machine)
+            }
             None => format!("the token is for {}, so it can see {app} and not change it.", reach_of(who).unwrap_or_default()),
         };
         Some(self.problem(true, "fly::token", text, hint))
