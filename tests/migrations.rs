@@ -200,6 +200,7 @@ async fn the_death_of_the_runner_at_any_write_runs_it_once_at_most_and_is_recove
                 ending = bench.run(&runner) => panic!("write {nth} never came: {:?}", ending.outcome),
             }
             drop(runner);
+            tokio::time::sleep(Duration::from_secs(60)).await;
             let told = format!("death at write {nth}, effect {effect}, {:?}", bench.records());
             let committed = bench.records().contains(&"committed");
             match (bench.recover().await, committed) {
@@ -250,6 +251,7 @@ async fn a_command_whose_runner_died_is_waited_for_before_the_next_release_begin
     assert!(began.elapsed() > Duration::from_secs(60), "it was waited for");
     assert_eq!(bench.ran("r-1"), (1, 0));
     bench.settled_on(Users::Before, "recovered");
+    bench.command(&[], Duration::from_secs(1), End::Exits(0));
     assert_eq!(bench.release("r-2").await.outcome, Outcome::Finished);
     assert_eq!((bench.ran("r-1"), bench.ran("r-2")), ((1, 0), (1, 0)));
 }
