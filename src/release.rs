@@ -16,6 +16,7 @@ pub mod drift;
 mod ending;
 mod finish;
 pub mod journal;
+mod kept;
 pub mod lock;
 mod migrate;
 pub mod ownership;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 pub use drift::DriftPolicy;
 pub use ending::{Ending, Settled};
+pub use kept::{EndedKept, end_due};
 pub use plan::{Move, Plan, Planned};
 pub use recover::{Afterwards, Recovered, look_at_closed, recover};
 

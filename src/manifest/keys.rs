@@ -157,6 +157,11 @@ pub(super) const FLY: Section = Section {
         key("config", "path", "Its fly.toml; default: `fly.toml`."),
         key("app", "text", "The app, where it is not the one that fly.toml names."),
         key("strategy", "strategy", "How machines are replaced, where it is not what fly.toml says."),
+        key(
+            "keep_previous",
+            "duration",
+            "How long the machines of before stay alive, out of routing, after a bluegreen release, for a rollback at once; default: not at all; at most 7d.",
+        ),
     ],
     required: &[],
 };

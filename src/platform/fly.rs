@@ -17,6 +17,7 @@ mod fleet;
 mod health;
 mod hints;
 pub mod inspect;
+mod keeping;
 mod leasing;
 pub mod live;
 pub mod machine_config;
@@ -101,6 +102,8 @@ pub struct FlySettings {
     pub public_url: Option<String>,
     /// Whether a first release makes two machines of a group with services, as flyctl does.
     pub high_availability: bool,
+    /// How long the machines of before stay alive, out of routing, after a release that made new ones; `None`: they end with it.
+    pub keep_previous: Option<Duration>,
     /// Of what a snapshot is taken before the release command.
     pub database: Option<FlyDatabase>,
     /// Whether the code that serves cannot work with what the release command leaves.
@@ -130,6 +133,7 @@ impl FlySettings {
             smoke_margin: None,
             public_url: None,
             high_availability: true,
+            keep_previous: None,
             database: None,
             breaking: false,
         }
@@ -139,6 +143,7 @@ impl FlySettings {
     pub fn recorded(target: Name, app: &str, reach: &Reach) -> Self {
         Self {
             drain_margin: reach.drain_ms.map(Duration::from_millis),
+            keep_previous: reach.keep_ms.map(Duration::from_millis),
             public_url: reach.url.clone(),
             ..Self::new(target, app, FlyConfig::default())
         }
@@ -301,13 +306,18 @@ impl Target for FlyTarget {
         Ok(())
     }
 
+    async fn keep(&self, scope: &Scope, revision: &Revision) -> Result<Option<f64>, PlatformError> {
+        self.keep_revision(scope, revision).await
+    }
+
     async fn restore(&self, _: &Scope, _: &Settings) -> Result<(), PlatformError> {
         Ok(())
     }
 
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
-        Reach { account: None, url: self.public_url(), builds: false, drain_ms }
+        let keep_ms = self.settings.keep_previous.and_then(|keep| u64::try_from(keep.as_millis()).ok());
+        Reach { account: None, url: self.public_url(), builds: false, drain_ms, keep_ms }
     }
 
     fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {

@@ -202,6 +202,12 @@ pub trait Target {
     /// Removes exactly these revisions, each read again and matched against product, environment and release just before. Gone already is done.
     async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError>;
 
+    /// Lets a revision that users do not get any more stay for a while, ready to serve again: what it does beside serving ends, and can begin
+    /// again. Returns what it costs a month meanwhile, in US dollars, where that is known. Idempotent.
+    async fn keep(&self, _scope: &Scope, _revision: &Revision) -> Result<Option<f64>, PlatformError> {
+        Ok(None)
+    }
+
     /// Puts back settings as `observe` saved them.
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError>;
 
@@ -326,6 +332,9 @@ impl Target for AnyTarget {
     }
     async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError> {
         each!(self, target => target.prune(scope, revisions).await)
+    }
+    async fn keep(&self, scope: &Scope, revision: &Revision) -> Result<Option<f64>, PlatformError> {
+        each!(self, target => target.keep(scope, revision).await)
     }
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
         each!(self, target => target.restore(scope, settings).await)

@@ -7,15 +7,18 @@
 //! nothing here is a secret: every reader of the store may read it.
 
 mod handle;
+mod kept;
 mod migrated;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::handle::Journal;
+pub use self::kept::Kept;
+pub(in crate::release) use self::kept::same_generation;
 pub use self::migrated::Migrated;
 pub use self::state::{Closed, Hold, Impossible, Open, Reached, Shipped, Stage, State, fold};
 use crate::http::Platform;
@@ -164,6 +167,16 @@ pub enum Entry {
     },
     /// The hold is over.
     Unhold,
+    /// Generations that were kept are about to be removed, and are no place to go back to at once any more.
+    EndingKept {
+        /// Of which targets.
+        targets: BTreeSet<Name>,
+    },
+    /// They are gone.
+    EndedKept {
+        /// Of which targets.
+        targets: BTreeSet<Name>,
+    },
 }
 
 /// What recovery needs and cannot find better elsewhere.
@@ -247,6 +260,8 @@ impl Entry {
             Self::Renewed => "renewed",
             Self::Hold { .. } => "hold",
             Self::Unhold => "unhold",
+            Self::EndingKept { .. } => "ending_kept",
+            Self::EndedKept { .. } => "ended_kept",
         }
     }
 }

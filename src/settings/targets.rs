@@ -154,6 +154,7 @@ fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest
         compatible_secrets: target.compatible_secrets.iter().cloned().collect(),
         drain_margin: Some(means.settings.drain_margin),
         public_url: target.url.clone(),
+        keep_previous: of.keep_previous,
         database: target.migration.as_ref().and_then(database),
         breaking: target.migration.as_ref().is_some_and(|migration| migration.breaking),
         ..FlySettings::new(name.clone(), app, config)

@@ -159,6 +159,7 @@ fn fly(
     let fields = reader.fields(node, at, &keys::FLY)?;
     let app = fields.get("app").and_then(|node| reader.text(node, "the name of an app"));
     let strategy = fields.get("strategy").and_then(|node| strategy(reader, node));
+    let keep_previous = fields.get("keep_previous").and_then(|node| reader.duration(node, FlyTarget::LONGEST_KEPT));
     let place = fields.get("config").map_or_else(|| at.clone(), |node| node.span.clone());
     let config = match fields.get("config") {
         None => "fly.toml".to_owned(),
@@ -188,7 +189,7 @@ fn fly(
         }
         Err(wrong) => reader.fault(Fault::new(Code::BadFile, &place, wrong)),
     }
-    Some(FlyTarget { config: PathBuf::from(config), app, image, strategy })
+    Some(FlyTarget { config: PathBuf::from(config), app, image, strategy, keep_previous })
 }
 
 fn has_extension(path: &str, wanted: &str) -> bool {

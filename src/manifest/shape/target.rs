@@ -81,6 +81,13 @@ pub struct FlyTarget {
     pub image: Option<Name>,
     /// How machines are replaced, where it is not what `fly.toml` says.
     pub strategy: Option<FlyStrategy>,
+    /// How long the machines of before stay alive, out of routing, after a release; `None`: they end with it.
+    pub keep_previous: Option<std::time::Duration>,
+}
+
+impl FlyTarget {
+    /// The longest that the machines of before may stay: a week's overlap is what it costs to forget them.
+    pub const LONGEST_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
 }
 
 /// How an app's machines are replaced; the words of `fly.toml`'s `[deploy] strategy`.

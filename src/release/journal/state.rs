@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::migrated::{self, Migrated};
-use super::{Begun, Entry, HISTORY, Owner, Record, TargetRecord};
+use super::{Begun, Entry, HISTORY, Kept, Owner, Record, TargetRecord};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
@@ -162,6 +162,9 @@ pub struct State {
     /// The secrets that releases have set, as the newest one left them, by target.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<Name, Vec<KnownSecret>>,
+    /// What served before the newest releases and stays for a while, by target; at most one generation of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<Name, Kept>,
 }
 
 /// A record that cannot follow the state before it.
@@ -180,7 +183,8 @@ pub enum Impossible {
 impl State {
     /// Returns where every target is that the remembered releases were about, by the newest that names it.
     pub fn reached(&self) -> BTreeMap<Name, Reached> {
-        let mut all: BTreeMap<Name, Reached> = self.closed.iter().flat_map(|closed| closed.reached.clone()).collect();
+        let mut all: BTreeMap<Name, Reached> = self.kept.iter().map(|(name, kept)| (name.clone(), kept.at.clone())).collect();
+        all.extend(self.closed.iter().flat_map(|closed| closed.reached.clone()));
         all.extend(self.open.iter().flat_map(|open| places(&open.begun)));
         all
     }
@@ -290,6 +294,13 @@ impl State {
             (Entry::Renewed, Some(open)) if open.owner.id == owner.id => {}
             (Entry::Hold { reason }, _) => next.hold = Some(Hold { reason: reason.clone(), by: owner.clone(), since: at }),
             (Entry::Unhold, _) if next.hold.is_some() => next.hold = None,
+            // While a release is open, what is kept may be what it goes to.
+            (Entry::EndingKept { targets }, None) if targets.iter().all(|name| self.kept.contains_key(name)) => {
+                next.kept.iter_mut().filter(|(name, _)| targets.contains(*name)).for_each(|(_, kept)| kept.ending = true);
+            }
+            (Entry::EndedKept { targets }, None) if targets.iter().all(|name| self.kept.get(name).is_some_and(|kept| kept.ending)) => {
+                next.kept.retain(|name, _| !targets.contains(name));
+            }
             _ => return Err(impossible()),
         }
         // Every record of the owner is a sign of its life; a hold of somebody else is not.
@@ -329,6 +340,14 @@ impl State {
         });
     }
 
+    /// Remembers what a finished release leaves alive; what was kept before on its targets is gone with it.
+    fn keep(&mut self, begun: &Begun, at: Timestamp) {
+        for target in begun.targets.iter().filter(|target| !target.carried) {
+            self.kept.remove(&target.name);
+            self.kept.extend(Kept::of(begun, target, at).map(|kept| (target.name.clone(), kept)));
+        }
+    }
+
     fn close(&mut self, finished: bool, at: Timestamp) {
         let Some(open) = self.open.take() else { return };
         if open.begun.adopts || finished && self.serving().is_none() {
@@ -339,6 +358,9 @@ impl State {
             Some((target.name.clone(), shipped(target, revision)))
         });
         let (targets, reached) = (targets.collect::<BTreeMap<Name, Shipped>>(), places(&open.begun));
+        if finished {
+            self.keep(&open.begun, at);
+        }
         self.closed.push(Closed {
             release: open.begun.release,
             commit: open.begun.commit,
