@@ -14,7 +14,7 @@ use crate::event::{EventKind, Events, Level, Outcome, Serving};
 use crate::http::Transport;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
-use crate::release::journal::Journal;
+use crate::release::journal::{Entry, Journal};
 use crate::release::lock::{self, NoTurn, Patience, Turn};
 use crate::release::{Context, Recovered, end_due, look_at_closed, recover};
 use crate::report::comment::Links;
@@ -41,9 +41,12 @@ impl Found {
 }
 
 /// Brings the unfinished releases of every journal that is meant to their end.
-pub(super) async fn run(base: Base, environment: Option<Name>, product: Option<Name>, output: Output) -> Ended {
+pub(super) async fn run(base: Base, environment: Option<Name>, product: Option<Name>, keep_secrets: bool, output: Output) -> Ended {
     let Settled { mut means, events, mut telling } = settle(&base, journal::root(&base), None).await?;
-    let found = find(&means, product.as_ref(), environment.as_ref()).await;
+    let mut found = find(&means, product.as_ref(), environment.as_ref()).await;
+    if let (true, Ok(found)) = (keep_secrets, &mut found) {
+        keep(&means, found).await?;
+    }
     // Quiet when there is nothing to do: one line, and warnings if there are any.
     telling.quiet |= matches!(&found, Ok(found) if !found.iter().any(|found| found.has_work(&means)));
     let listening = Listening::begin(telling, &means.masker, events);
@@ -75,6 +78,16 @@ async fn find(means: &Means, product: Option<&Name>, environment: Option<&Name>)
         found.push(Found { product, environment, opened });
     }
     Ok(found)
+}
+
+/// Records a person's word that what served before works with the secrets as a stuck release has set them.
+async fn keep(means: &Means, found: &mut [Found]) -> Result<(), super::Failure> {
+    for opened in found.iter_mut().filter_map(|found| found.opened.as_mut().ok()) {
+        if opened.journal.state().open.as_ref().is_some_and(|open| open.stuck && !open.secrets.is_empty()) {
+            super::hold::append(&mut opened.journal, &Entry::SecretsKept, &means.chance).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Recovers one environment after the other; what one refuses does not keep the others waiting.
@@ -186,10 +199,11 @@ pub(crate) async fn first(means: &Means, context: &Context, opened: &mut Opened,
         Recovered::Stuck(release, failures) => {
             let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             let environment = &context.environment;
+            let own = failures.into_iter().flat_map(|failure| failure.hints);
             Err(Conclusion {
                 serving: Serving::Unknown,
                 failure: Some(format!("the unfinished release {release} could not be brought to its end: {text}")),
-                hints: vec![format!("cutover status {environment}"), format!("cutover recover {environment}")],
+                hints: own.chain([format!("cutover status {environment}"), format!("cutover recover {environment}")]).collect(),
                 ..Conclusion::untouched(Outcome::Stuck)
             })
         }

@@ -27,6 +27,7 @@ mod preparing;
 pub mod prices;
 mod pruning;
 mod rendering;
+mod secrets;
 mod serving;
 mod stamp;
 pub mod token;
@@ -49,8 +50,8 @@ use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Differences, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation,
-    Problem, Reach, Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, NamedSecret, Observed, PlainGet, PlatformError,
+    PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange, Settings, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -83,6 +84,10 @@ pub struct FlySettings {
     pub strategy: Option<Strategy>,
     /// The secrets that must exist, by name.
     pub secrets: Vec<String>,
+    /// The values that this run has for some of them.
+    pub secret_values: BTreeMap<String, SecretString>,
+    /// Those with whose changed value what serves before works as well.
+    pub compatible_secrets: BTreeSet<String>,
     /// How long machines may take to be well; `fly.toml`'s `wait_timeout`, else [`FlySettings::WAIT_DEADLINE`].
     pub wait_deadline: Option<Duration>,
     /// How long a machine stays alive after it was cordoned; else [`FlySettings::DRAIN_MARGIN`].
@@ -113,6 +118,8 @@ impl FlySettings {
             config,
             strategy: None,
             secrets: Vec::new(),
+            secret_values: BTreeMap::new(),
+            compatible_secrets: BTreeSet::new(),
             wait_deadline: None,
             drain_margin: None,
             smoke_margin: None,
@@ -163,6 +170,8 @@ struct Memory {
     unseen: BTreeSet<String>,
     /// The release record at Fly.
     record: Option<ReleaseRecord>,
+    /// The version of the app's secrets that this release has set, which machines must not be older than.
+    secrets_version: Option<u64>,
     /// Whether the last `serve` was forward.
     went_forward: bool,
     /// The machines as they were last observed, and when.
@@ -307,6 +316,22 @@ impl Target for FlyTarget {
         let hints = hints::Hints::of(revision, &self.settings.app).ok()?;
         let (_, digest) = hints.image.split_once('@')?;
         Some(Artifact::Image { reference: hints.image.clone(), digest: digest.to_owned(), stand_in: false })
+    }
+
+    fn secrets(&self) -> Vec<NamedSecret> {
+        self.named_secrets()
+    }
+
+    async fn secret_changes(&self, known: &[KnownSecret]) -> Result<Vec<SecretChange>, PlatformError> {
+        self.differing_secrets(known).await
+    }
+
+    async fn set_secrets(&self, scope: &Scope, changes: &[SecretChange]) -> Result<Vec<KnownSecret>, PlatformError> {
+        self.set_held_secrets(scope, changes).await
+    }
+
+    async fn landed_secrets(&self, changes: &[SecretChange]) -> Result<Vec<String>, PlatformError> {
+        self.secrets_that_landed(changes).await
     }
 
     async fn release_holds(&self, scope: &Scope) {

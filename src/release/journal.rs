@@ -22,7 +22,7 @@ pub use self::state::{Closed, Hold, Impossible, Open, Reached, Shipped, Stage, S
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{Artifact, Capabilities, Observed, Reach, Revision, Settings};
+use crate::platform::{Artifact, Capabilities, KnownSecret, Observed, Reach, Revision, SecretChange, Settings};
 use crate::process::Identity;
 
 /// The format of records that this version writes; one that it does not know makes it stop and touch nothing.
@@ -104,6 +104,18 @@ pub enum Entry {
         /// What targets serve that served nothing when the release began.
         placeholders: BTreeMap<Name, Revision>,
     },
+    /// These secrets are about to be set; no value is in here.
+    Secrets {
+        /// By target.
+        changes: BTreeMap<Name, Vec<SecretChange>>,
+    },
+    /// They are set.
+    SecretsSet {
+        /// As they are now, by target.
+        known: BTreeMap<Name, Vec<KnownSecret>>,
+    },
+    /// A person says that what served before works with the secrets as they are now: they do not bar the way back any more.
+    SecretsKept,
     /// Users' traffic is about to change.
     Cutting,
     /// The new release stays.
@@ -214,6 +226,9 @@ impl Entry {
         match self {
             Self::Begun(_) => "begun",
             Self::Prepared { .. } => "prepared",
+            Self::Secrets { .. } => "secrets",
+            Self::SecretsSet { .. } => "secrets_set",
+            Self::SecretsKept => "secrets_kept",
             Self::Cutting => "cutting",
             Self::Committed => "committed",
             Self::Finishing => "finishing",

@@ -77,9 +77,15 @@ async fn back_and_close(
     let urgent = until_now(&context.shutdown);
     let kept = journal.state().kept.clone();
     let way = Way { context, open: &open, kept: &kept, targets, shutdown: &urgent.shutdown };
-    let mut failures = way.all().await;
+    let mut failures = super::secrets::in_the_way(context, &open, targets).await;
     if failures.is_empty() {
-        failures = way.second_look(quarantine).await;
+        failures = way.all().await;
+        if failures.is_empty() {
+            failures = way.second_look(quarantine).await;
+        }
+        if failures.is_empty() {
+            failures = super::secrets::left(context, &open, targets).await;
+        }
     }
     if urgent.shutdown.level() >= shutdown::Level::Now {
         return Err(NotBack::Ended);

@@ -149,6 +149,8 @@ fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest
     let settings = FlySettings {
         strategy: of.strategy.map(strategy),
         secrets: target.secrets.clone(),
+        secret_values: target.secrets.iter().filter_map(|name| Some((name.clone(), means.settings.secret(name)?))).collect(),
+        compatible_secrets: target.compatible_secrets.iter().cloned().collect(),
         drain_margin: Some(means.settings.drain_margin),
         public_url: target.url.clone(),
         keep_previous: of.keep_previous,

@@ -16,6 +16,8 @@ pub struct Target {
     pub needs: Vec<Name>,
     /// Names of the secrets that must exist on the platform or in cutover's environment.
     pub secrets: Vec<String>,
+    /// Those of them with whose changed value the revision that serves before works as well.
+    pub compatible_secrets: Vec<String>,
     /// What judges a prepared or serving revision.
     pub verify: Vec<Check>,
     /// Its public address, `https://host[/path]`, where the platform's own word is not the one that users know.

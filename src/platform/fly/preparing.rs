@@ -140,7 +140,7 @@ impl FlyTarget {
                 region: slot.region.clone(),
                 skip_launch: !slot.launch,
                 skip_service_registration: true,
-                min_secrets_version: None,
+                min_secrets_version: self.secrets_version(),
             };
             let found = found.cloned();
             async move {

@@ -283,7 +283,7 @@ impl FlyTarget {
             skip_launch: !hint.launched,
             skip_service_registration: machine.cordoned,
             current_version: machine.instance_id.clone(),
-            min_secrets_version: None,
+            min_secrets_version: self.secrets_version(),
         };
         let version = scope.changes.during(self.update(hint, &body)).await?;
         if hint.launched {

@@ -9,7 +9,7 @@ use super::{Begun, Entry, HISTORY, Kept, Owner, Record, TargetRecord};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{Artifact, Reach, Revision, Settings, Weighted};
+use crate::platform::{Artifact, KnownSecret, Reach, Revision, SecretChange, Settings, Weighted};
 
 /// Where an open release is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub struct Open {
     pub cause: Option<String>,
     /// Whether a person is needed.
     pub stuck: bool,
+    /// The secrets that it has set or may have set, by target.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<Name, Vec<SecretChange>>,
     /// Who works on it.
     pub owner: Owner,
     /// Until when that owner counts as alive where nobody can say.
@@ -146,6 +149,9 @@ pub struct State {
     /// What served before the newest releases and stays for a while, by target; at most one generation of each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept: BTreeMap<Name, Kept>,
+    /// The secrets that releases have set, as the newest one left them, by target.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<Name, Vec<KnownSecret>>,
 }
 
 /// A record that cannot follow the state before it.
@@ -200,6 +206,7 @@ impl State {
                     cut: false,
                     cause: None,
                     stuck: false,
+                    secrets: BTreeMap::new(),
                     owner: owner.clone(),
                     until: *until,
                 });
@@ -214,6 +221,23 @@ impl State {
                     }
                 }
                 open.stage = Stage::Prepared;
+            }
+            (Entry::Secrets { changes }, Some(open)) if matches!(open.stage, Stage::Begun | Stage::Prepared) => {
+                for (target, changes) in changes {
+                    open.secrets.entry(target.clone()).or_default().extend(changes.iter().cloned());
+                }
+            }
+            (Entry::SecretsSet { known }, Some(open)) if matches!(open.stage, Stage::Begun | Stage::Prepared) => {
+                for (target, known) in known {
+                    let all = next.secrets.entry(target.clone()).or_default();
+                    all.retain(|old| known.iter().all(|new| new.name != old.name));
+                    all.extend(known.iter().cloned());
+                }
+            }
+            (Entry::SecretsKept, Some(open)) if open.stuck => {
+                for change in open.secrets.values_mut().flatten() {
+                    change.compatible = true;
+                }
             }
             (Entry::Cutting, Some(open)) if open.stage == Stage::Prepared => {
                 open.stage = Stage::Cutting;
