@@ -222,7 +222,10 @@ async fn end_kept(means: &Means, context: &Context, journal: &mut Journal) {
         let (target, label) = (&ended.target, &ended.label);
         let (level, text) = match &ended.error {
             None => (Level::Note, format!("{target}: {label}, kept for a rollback, is removed; its time was over.")),
-            Some(error) => (Level::Warning, format!("{target}: {label}, kept for a rollback, could not be removed: {error}. The next run tries again.")),
+            Some(error) => (
+                Level::Warning,
+                format!("{target}: {label}, kept for a rollback, could not be removed: {error}. The next run tries again."),
+            ),
         };
         means.events.notice(level, "recover::kept", text);
     }

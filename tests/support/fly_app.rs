@@ -159,13 +159,12 @@ impl FlyApp {
 
     /// What the scheduled recovery does, with what the journal alone says of the target; a look at closed releases included.
     pub(crate) async fn tidy(&self, wire: Arc<dyn Wire>) -> (Recovered, Vec<EndedKept>) {
-        let context = self.context("r-tidy", wire);
+        // No two processes draw the same chance.
+        let context = self.context(&format!("r-tidy-{}", self.clock.elapsed().as_millis()), wire);
         let mut journal = self.journal();
         let reached = journal.state().reached();
-        let settings = reached.get(&name("api")).map_or_else(
-            || self.settings.clone(),
-            |at| FlySettings::recorded(name("api"), &at.thing, &at.reach),
-        );
+        let settings =
+            reached.get(&name("api")).map_or_else(|| self.settings.clone(), |at| FlySettings::recorded(name("api"), &at.thing, &at.reach));
         let target = self.target_of(settings, &context, &journal);
         let by_name: BTreeMap<Name, &AnyTarget> = [(target.name().clone(), &target)].into();
         match turn(&context, &mut journal, &Nobody, Patience::NONE).await.unwrap() {
@@ -176,9 +175,7 @@ impl FlyApp {
                 }
                 (Recovered::Nothing, ended)
             }
-            Turn::Abandoned(abandoned) => {
-                (recover(&context, &mut journal, &by_name, &abandoned).await.unwrap(), Vec::new())
-            }
+            Turn::Abandoned(abandoned) => (recover(&context, &mut journal, &by_name, &abandoned).await.unwrap(), Vec::new()),
         }
     }
 
