@@ -89,7 +89,8 @@ impl FlyTarget {
         if !same {
             return Ok(None);
         }
-        if machine.cordoned {
+        // What runs one command is never routed to, cordoned or not.
+        if machine.cordoned || super::fleet::is_temporary(&machine) {
             return Ok(Some(machine));
         }
         let why = format!("machine {} serves users, so it is not removed", hint.id);
