@@ -160,7 +160,7 @@ pub(super) const FLY: Section = Section {
         key(
             "keep_previous",
             "duration",
-            "How long the machines of before stay alive, out of routing, after a bluegreen release, for a rollback at once; default: not at all; at most 7d.",
+            "How long the machines of before stay alive, out of routing, after a bluegreen release, for a rollback at once; default: not at all; at most 168h.",
         ),
     ],
     required: &[],

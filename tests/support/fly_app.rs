@@ -159,7 +159,8 @@ impl FlyApp {
 
     /// What the scheduled recovery does, with what the journal alone says of the target; a look at closed releases included.
     pub(crate) async fn tidy(&self, wire: Arc<dyn Wire>) -> (Recovered, Vec<EndedKept>) {
-        let context = self.context("r-tidy", wire);
+        // No two processes draw the same chance.
+        let context = self.context(&format!("r-tidy-{}", self.clock.elapsed().as_millis()), wire);
         let mut journal = self.journal();
         let reached = journal.state().reached();
         let settings =
