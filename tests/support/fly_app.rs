@@ -118,10 +118,10 @@ impl FlyApp {
     }
 
     fn target(&self, context: &Context, journal: &Journal) -> AnyTarget {
-        self.target_of(self.settings.clone(), context, journal)
+        Self::target_of(self.settings.clone(), context, journal)
     }
 
-    fn target_of(&self, settings: FlySettings, context: &Context, journal: &Journal) -> AnyTarget {
+    fn target_of(settings: FlySettings, context: &Context, journal: &Journal) -> AnyTarget {
         let transport = context.transport.guarded(Arc::new(journal.ownership().clone()));
         let endpoints = FlyEndpoints::from_lookup(|_| None).unwrap();
         let target = FlyTarget::new(settings, endpoints, &"FlyV1 fm2_deploy".to_owned().into(), transport).unwrap();
@@ -165,7 +165,7 @@ impl FlyApp {
         let reached = journal.state().reached();
         let settings =
             reached.get(&name("api")).map_or_else(|| self.settings.clone(), |at| FlySettings::recorded(name("api"), &at.thing, &at.reach));
-        let target = self.target_of(settings, &context, &journal);
+        let target = Self::target_of(settings, &context, &journal);
         let by_name: BTreeMap<Name, &AnyTarget> = [(target.name().clone(), &target)].into();
         match turn(&context, &mut journal, &Nobody, Patience::NONE).await.unwrap() {
             Turn::Free => {
