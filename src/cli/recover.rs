@@ -16,7 +16,7 @@ use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
 use crate::release::journal::{Entry, Journal};
 use crate::release::lock::{self, NoTurn, Patience, Turn};
-use crate::release::{Context, Recovered, look_at_closed, recover};
+use crate::release::{Context, Recovered, end_due, look_at_closed, recover};
 use crate::report::comment::Links;
 use crate::trigger::Source;
 
@@ -35,23 +35,29 @@ struct Found {
 }
 
 impl Found {
-    fn is_open(&self) -> bool {
-        self.opened.as_ref().is_ok_and(|opened| opened.journal.state().open.is_some())
+    fn has_work(&self, means: &Means) -> bool {
+        self.opened.as_ref().is_ok_and(|opened| opened.journal.state().open.is_some() || is_due(means, &opened.journal))
     }
 }
 
 /// Brings the unfinished releases of every journal that is meant to their end.
-pub(super) async fn run(base: Base, environment: Option<Name>, product: Option<Name>, keep_secrets: bool, output: Output) -> Ended {
+pub(super) async fn run(
+    base: Base,
+    environment: Option<Name>,
+    product: Option<Name>,
+    (over_migration, keep_secrets): (bool, bool),
+    output: Output,
+) -> Ended {
     let Settled { mut means, events, mut telling } = settle(&base, journal::root(&base), None).await?;
     let mut found = find(&means, product.as_ref(), environment.as_ref()).await;
     if let (true, Ok(found)) = (keep_secrets, &mut found) {
         keep(&means, found).await?;
     }
     // Quiet when there is nothing to do: one line, and warnings if there are any.
-    telling.quiet |= matches!(&found, Ok(found) if !found.iter().any(Found::is_open));
+    telling.quiet |= matches!(&found, Ok(found) if !found.iter().any(|found| found.has_work(&means)));
     let listening = Listening::begin(telling, &means.masker, events);
     let conclusion = match found {
-        Ok(found) => every(&means, found, environment.as_ref()).await,
+        Ok(found) => every(&means, found, environment.as_ref(), over_migration).await,
         Err(stop) => stop,
     };
     conduct::tell_end(&means, &conclusion);
@@ -91,7 +97,7 @@ async fn keep(means: &Means, found: &mut [Found]) -> Result<(), super::Failure> 
 }
 
 /// Recovers one environment after the other; what one refuses does not keep the others waiting.
-async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclusion {
+async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>, over_migration: bool) -> Conclusion {
     let Some(first) = found.first() else {
         let what = named.map_or_else(|| "any environment".to_owned(), Name::to_string);
         means.events.notice(Level::Note, NOTHING, format!("There is no journal of {what}; nothing to do."));
@@ -108,7 +114,10 @@ async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclu
     let (mut conclusions, mut closed) = (Vec::new(), Vec::new());
     for Found { product, environment, opened } in found {
         let ended = match opened {
-            Ok(mut opened) => one(means, &product, &environment, &mut opened).await.unwrap_or_else(Some),
+            Ok(mut opened) => match allow_back(means, &mut opened, over_migration).await {
+                Ok(()) => one(means, &product, &environment, &mut opened).await.unwrap_or_else(Some),
+                Err(stop) => Some(stop),
+            },
             Err(stop) => Some(stop),
         };
         match ended {
@@ -128,6 +137,16 @@ async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclu
 fn tell_at_work(means: &Means, environment: &Name, held: &Conclusion) {
     let why = held.failure.as_deref().unwrap_or("somebody is at work on it");
     means.events.notice(Level::Note, NOTHING, format!("{environment} is left alone: {why}."));
+}
+
+/// Writes down that a person opens the way back over a breaking migration, where there is one in the way.
+async fn allow_back(means: &Means, opened: &mut Opened, over_migration: bool) -> Result<(), Stop> {
+    let barred = opened.journal.state().open.as_ref().is_some_and(|open| open.migrations.values().any(|migrated| !migrated.back_allowed));
+    if !over_migration || !barred {
+        return Ok(());
+    }
+    let entry = Entry::BackAllowed { reason: "asked for by --over-migration".to_owned() };
+    opened.journal.append(entry, &means.chance).await.map_err(|error| Conclusion::refused(error.to_string(), Vec::new()))
 }
 
 /// Recovers one environment; `None` when every release of it was closed.
@@ -184,7 +203,10 @@ async fn afterwards(means: &Means, context: &Context, journal: &Journal) {
 pub(crate) async fn first(means: &Means, context: &Context, opened: &mut Opened, patience: Patience) -> Result<Recovered, Stop> {
     let Opened { journal, census } = opened;
     let abandoned = match lock::turn(context, journal, census.as_ref(), patience).await {
-        Ok(Turn::Free) => return Ok(Recovered::Nothing),
+        Ok(Turn::Free) => {
+            end_kept(means, context, journal).await;
+            return Ok(Recovered::Nothing);
+        }
         Ok(Turn::Abandoned(abandoned)) => abandoned,
         Err(no_turn) => return Err(without_turn(&no_turn)),
     };
@@ -206,6 +228,32 @@ pub(crate) async fn first(means: &Means, context: &Context, opened: &mut Opened,
         }
         other => Ok(other),
     }
+}
+
+/// Ends what earlier releases kept for a rollback, where its time is over.
+async fn end_kept(means: &Means, context: &Context, journal: &mut Journal) {
+    if !is_due(means, journal) {
+        return;
+    }
+    // Without a credential nobody can end it; the journal goes on naming it.
+    let Ok(all) = targets::recorded(means, &guarded(means, journal), journal.state()) else { return };
+    for ended in end_due(context, journal, &by_name(&all)).await {
+        let (target, label) = (&ended.target, &ended.label);
+        let (level, text) = match &ended.error {
+            None => (Level::Note, format!("{target}: {label}, kept for a rollback, is removed; its time was over.")),
+            Some(error) => (
+                Level::Warning,
+                format!("{target}: {label}, kept for a rollback, could not be removed: {error}. The next run tries again."),
+            ),
+        };
+        means.events.notice(level, "recover::kept", text);
+    }
+}
+
+/// Returns whether something that was kept is to be removed by now.
+fn is_due(means: &Means, journal: &Journal) -> bool {
+    let now = means.clock.now();
+    journal.state().kept.values().any(|kept| kept.is_due(now))
 }
 
 /// Returns the way out for changes: it withholds them while the environment is not this run's.

@@ -17,9 +17,11 @@ mod fleet;
 mod health;
 mod hints;
 pub mod inspect;
+mod keeping;
 mod leasing;
 pub mod live;
 pub mod machine_config;
+mod migrating;
 mod observing;
 mod preflight;
 mod preparing;
@@ -28,6 +30,7 @@ mod pruning;
 mod rendering;
 mod secrets;
 mod serving;
+mod snapshotting;
 mod stamp;
 pub mod token;
 pub mod toml;
@@ -45,12 +48,14 @@ use tokio::time::Instant;
 use self::client::{FlyClient, TOKEN_HINT};
 pub use self::endpoints::FlyEndpoints;
 use self::fleet::Fleet;
+pub use self::snapshotting::FlyDatabase;
 use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, NamedSecret, Observed, PlainGet, PlatformError,
-    PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, Migration, MigrationEnd, MigrationResult, NamedSecret,
+    Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange,
+    Settings, Snapshot, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -97,6 +102,12 @@ pub struct FlySettings {
     pub public_url: Option<String>,
     /// Whether a first release makes two machines of a group with services, as flyctl does.
     pub high_availability: bool,
+    /// How long the machines of before stay alive, out of routing, after a release that made new ones; `None`: they end with it.
+    pub keep_previous: Option<Duration>,
+    /// Of what a snapshot is taken before the release command.
+    pub database: Option<FlyDatabase>,
+    /// Whether the code that serves cannot work with what the release command leaves.
+    pub breaking: bool,
 }
 
 impl FlySettings {
@@ -122,6 +133,9 @@ impl FlySettings {
             smoke_margin: None,
             public_url: None,
             high_availability: true,
+            keep_previous: None,
+            database: None,
+            breaking: false,
         }
     }
 
@@ -129,6 +143,7 @@ impl FlySettings {
     pub fn recorded(target: Name, app: &str, reach: &Reach) -> Self {
         Self {
             drain_margin: reach.drain_ms.map(Duration::from_millis),
+            keep_previous: reach.keep_ms.map(Duration::from_millis),
             public_url: reach.url.clone(),
             ..Self::new(target, app, FlyConfig::default())
         }
@@ -169,6 +184,8 @@ struct Memory {
     secrets_version: Option<u64>,
     /// Whether the last `serve` was forward.
     went_forward: bool,
+    /// How the release command of a release ended.
+    migrated: Option<(String, MigrationEnd)>,
     /// The machines as they were last observed, and when.
     looked: Option<(Instant, Fleet)>,
 }
@@ -289,13 +306,18 @@ impl Target for FlyTarget {
         Ok(())
     }
 
+    async fn keep(&self, scope: &Scope, revision: &Revision) -> Result<Option<f64>, PlatformError> {
+        self.keep_revision(scope, revision).await
+    }
+
     async fn restore(&self, _: &Scope, _: &Settings) -> Result<(), PlatformError> {
         Ok(())
     }
 
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
-        Reach { account: None, url: self.public_url(), builds: false, drain_ms }
+        let keep_ms = self.settings.keep_previous.and_then(|keep| u64::try_from(keep.as_millis()).ok());
+        Reach { account: None, url: self.public_url(), builds: false, drain_ms, keep_ms }
     }
 
     fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {
@@ -306,6 +328,22 @@ impl Target for FlyTarget {
         let hints = hints::Hints::of(revision, &self.settings.app).ok()?;
         let (_, digest) = hints.image.split_once('@')?;
         Some(Artifact::Image { reference: hints.image.clone(), digest: digest.to_owned(), stand_in: false })
+    }
+
+    fn migration(&self) -> Option<Migration> {
+        self.release_command()
+    }
+
+    async fn snapshot(&self, scope: &Scope) -> Result<Vec<Snapshot>, PlatformError> {
+        self.take_snapshots(scope).await
+    }
+
+    async fn migrate(&self, scope: &Scope, artifact: &Artifact, before: &Observed) -> Result<MigrationResult, PlatformError> {
+        self.run_release_command(scope, artifact, before).await
+    }
+
+    async fn settle_migration(&self, scope: &Scope, migration: &Migration) -> Result<MigrationEnd, PlatformError> {
+        self.settle_release_command(scope, migration).await
     }
 
     fn secrets(&self) -> Vec<NamedSecret> {

@@ -130,6 +130,9 @@ pub struct Reach {
     /// How long what was taken out of routing stays alive, in milliseconds, where anybody says.
     #[serde(default)]
     pub drain_ms: Option<u64>,
+    /// How long what served before stays alive after a release, in milliseconds, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_ms: Option<u64>,
 }
 
 /// What a target serves, as far as the platform says.

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
-use super::{Changes, Differences, KnownSecret, NamedSecret, Observed, PlatformError, Reach, Revision, SecretChange, Settings, Turn};
+use super::{
+    Changes, Differences, KnownSecret, Migration, MigrationEnd, MigrationResult, NamedSecret, Observed, PlatformError, PlatformErrorKind,
+    Reach, Revision, SecretChange, Settings, Snapshot, Turn,
+};
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -199,6 +202,12 @@ pub trait Target {
     /// Removes exactly these revisions, each read again and matched against product, environment and release just before. Gone already is done.
     async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError>;
 
+    /// Lets a revision that users do not get any more stay for a while, ready to serve again: what it does beside serving ends, and can begin
+    /// again. Returns what it costs a month meanwhile, in US dollars, where that is known. Idempotent.
+    async fn keep(&self, _scope: &Scope, _revision: &Revision) -> Result<Option<f64>, PlatformError> {
+        Ok(None)
+    }
+
     /// Puts back settings as `observe` saved them.
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError>;
 
@@ -213,6 +222,28 @@ pub trait Target {
     /// Returns what a revision was made of, as far as it can be shipped once more after the platform has removed it.
     fn artifact_of(&self, _revision: &Revision) -> Option<Artifact> {
         None
+    }
+
+    /// Returns what must run once on a new artifact before what needs its schema is prepared; `None` where nothing must.
+    fn migration(&self) -> Option<Migration> {
+        None
+    }
+
+    /// Takes a snapshot of everything that the migration may change, as far as the manifest names it, and waits until each is complete.
+    async fn snapshot(&self, _scope: &Scope) -> Result<Vec<Snapshot>, PlatformError> {
+        Ok(Vec::new())
+    }
+
+    /// Runs the migration on the new artifact and waits for its end; called again for the same release it finds the one that runs, and never
+    /// begins a second. What it ended with is an answer, not an error.
+    async fn migrate(&self, _scope: &Scope, _artifact: &Artifact, _before: &Observed) -> Result<MigrationResult, PlatformError> {
+        let none = PlatformErrorKind::Impossible("this platform runs no migration".to_owned());
+        Err(PlatformError::new(self.platform(), "migrate", self.thing(), none))
+    }
+
+    /// Finds the migration that a release began here, waits for its end and makes sure that it will not begin any more; begins none itself.
+    async fn settle_migration(&self, _scope: &Scope, _migration: &Migration) -> Result<MigrationEnd, PlatformError> {
+        Ok(MigrationEnd::NeverRan)
     }
 
     /// Returns the secrets that the manifest names for it; pure, and no value is in it.
@@ -302,6 +333,9 @@ impl Target for AnyTarget {
     async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError> {
         each!(self, target => target.prune(scope, revisions).await)
     }
+    async fn keep(&self, scope: &Scope, revision: &Revision) -> Result<Option<f64>, PlatformError> {
+        each!(self, target => target.keep(scope, revision).await)
+    }
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
         each!(self, target => target.restore(scope, settings).await)
     }
@@ -313,6 +347,18 @@ impl Target for AnyTarget {
     }
     fn artifact_of(&self, revision: &Revision) -> Option<Artifact> {
         each!(self, target => target.artifact_of(revision))
+    }
+    fn migration(&self) -> Option<Migration> {
+        each!(self, target => target.migration())
+    }
+    async fn snapshot(&self, scope: &Scope) -> Result<Vec<Snapshot>, PlatformError> {
+        each!(self, target => target.snapshot(scope).await)
+    }
+    async fn migrate(&self, scope: &Scope, artifact: &Artifact, before: &Observed) -> Result<MigrationResult, PlatformError> {
+        each!(self, target => target.migrate(scope, artifact, before).await)
+    }
+    async fn settle_migration(&self, scope: &Scope, migration: &Migration) -> Result<MigrationEnd, PlatformError> {
+        each!(self, target => target.settle_migration(scope, migration).await)
     }
     fn secrets(&self) -> Vec<NamedSecret> {
         each!(self, target => target.secrets())

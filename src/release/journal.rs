@@ -7,19 +7,24 @@
 //! nothing here is a secret: every reader of the store may read it.
 
 mod handle;
+mod kept;
+mod migrated;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::handle::Journal;
+pub use self::kept::Kept;
+pub(in crate::release) use self::kept::same_generation;
+pub use self::migrated::Migrated;
 pub use self::state::{Closed, Hold, Impossible, Open, Reached, Shipped, Stage, State, fold};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{Artifact, Capabilities, KnownSecret, Observed, Reach, Revision, SecretChange, Settings};
+use crate::platform::{Artifact, Capabilities, KnownSecret, MigrationEnd, Observed, Reach, Revision, SecretChange, Settings};
 use crate::process::Identity;
 
 /// The format of records that this version writes; one that it does not know makes it stop and touch nothing.
@@ -101,6 +106,21 @@ pub enum Entry {
         /// What targets serve that served nothing when the release began.
         placeholders: BTreeMap<Name, Revision>,
     },
+    /// Migrations are about to run, each once; what needs no new schema is prepared by now.
+    Migrating {
+        /// By target, with the snapshots that were taken before.
+        migrations: BTreeMap<Name, Migrated>,
+    },
+    /// Every migration has done what it was to do; what needs the new schema is prepared next.
+    Migrated {
+        /// How each ended.
+        ended: BTreeMap<Name, MigrationEnd>,
+    },
+    /// A person says that the old code can work with the database as it is: the way back over a breaking migration is open.
+    BackAllowed {
+        /// Why, in the person's words.
+        reason: String,
+    },
     /// These secrets are about to be set; no value is in here.
     Secrets {
         /// By target.
@@ -147,6 +167,16 @@ pub enum Entry {
     },
     /// The hold is over.
     Unhold,
+    /// Generations that were kept are about to be removed, and are no place to go back to at once any more.
+    EndingKept {
+        /// Of which targets.
+        targets: BTreeSet<Name>,
+    },
+    /// They are gone.
+    EndedKept {
+        /// Of which targets.
+        targets: BTreeSet<Name>,
+    },
 }
 
 /// What recovery needs and cannot find better elsewhere.
@@ -213,6 +243,9 @@ impl Entry {
         match self {
             Self::Begun(_) => "begun",
             Self::Prepared { .. } => "prepared",
+            Self::Migrating { .. } => "migrating",
+            Self::Migrated { .. } => "migrated",
+            Self::BackAllowed { .. } => "back_allowed",
             Self::Secrets { .. } => "secrets",
             Self::SecretsSet { .. } => "secrets_set",
             Self::SecretsKept => "secrets_kept",
@@ -227,6 +260,8 @@ impl Entry {
             Self::Renewed => "renewed",
             Self::Hold { .. } => "hold",
             Self::Unhold => "unhold",
+            Self::EndingKept { .. } => "ending_kept",
+            Self::EndedKept { .. } => "ended_kept",
         }
     }
 }

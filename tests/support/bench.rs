@@ -19,7 +19,7 @@ use cutover::id::{Chance, Name, ReleaseId};
 use cutover::manifest::{Check, CheckRequest, Equals, Expect, ExpectedStatus};
 use cutover::platform::fly::machine_config::render;
 use cutover::platform::fly::toml::FlyConfig;
-use cutover::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
+use cutover::platform::fly::{FlyDatabase, FlyEndpoints, FlySettings, FlyTarget};
 use cutover::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
 use cutover::platform::{AnyTarget, Artifact, Target};
 use cutover::release::journal::{Journal, Owner, Record};
@@ -57,6 +57,9 @@ pub(crate) struct Bench {
     pub(crate) vercel: Vercel,
     pub(crate) clock: Clock,
     pub(crate) toml: String,
+    /// Where the app's database is, and whether its release command breaks the code that serves.
+    pub(crate) database: Option<FlyDatabase>,
+    pub(crate) breaking: bool,
     pub(crate) sites: tempfile::TempDir,
     pub(crate) journals: tempfile::TempDir,
     /// What served at the beginning: machines of the app, then the deployment of each project.
@@ -128,7 +131,10 @@ impl Bench {
         let deployments = PROJECTS.map(|project| (project, vercel.production(project))).into();
         // The edges have learnt what serves.
         tokio::time::sleep(Duration::from_secs(1)).await;
+        let (database, breaking) = (None, false);
         Self {
+            database,
+            breaking,
             world,
             fly,
             registry,
@@ -305,6 +311,8 @@ impl Runner {
         let settings = FlySettings {
             drain_margin: Some(Duration::from_secs(1)),
             wait_deadline: Some(Duration::from_secs(60)),
+            database: bench.database.clone(),
+            breaking: bench.breaking,
             secrets: bench.secrets.iter().map(|(name, _, _)| (*name).to_owned()).collect(),
             secret_values: bench
                 .secrets

@@ -1,6 +1,7 @@
 //! One thing on a platform.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Check;
 use crate::id::Name;
@@ -20,6 +21,8 @@ pub struct Target {
     pub compatible_secrets: Vec<String>,
     /// What judges a prepared or serving revision.
     pub verify: Vec<Check>,
+    /// What is to be known of its migration, where the manifest says anything.
+    pub migration: Option<Migration>,
     /// Its public address, `https://host[/path]`, where the platform's own word is not the one that users know.
     pub url: Option<String>,
 }
@@ -41,6 +44,19 @@ impl Target {
             _ => None,
         }
     }
+}
+
+/// What is to be known of a target's migration; what it runs stands in the platform's own file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Migration {
+    /// The app that has the database, of whose volumes snapshots are taken before it.
+    pub database: Option<String>,
+    /// Which of its volumes, by id; every one in use where none is named.
+    pub volumes: Vec<String>,
+    /// How old the newest snapshot may be.
+    pub rpo: Option<Duration>,
+    /// Whether the code that serves cannot work with what it leaves.
+    pub breaking: bool,
 }
 
 /// Where a target lives.
@@ -65,6 +81,13 @@ pub struct FlyTarget {
     pub image: Option<Name>,
     /// How machines are replaced, where it is not what `fly.toml` says.
     pub strategy: Option<FlyStrategy>,
+    /// How long the machines of before stay alive, out of routing, after a release; `None`: they end with it.
+    pub keep_previous: Option<std::time::Duration>,
+}
+
+impl FlyTarget {
+    /// The longest that the machines of before may stay: a week's overlap is what it costs to forget them.
+    pub const LONGEST_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
 }
 
 /// How an app's machines are replaced; the words of `fly.toml`'s `[deploy] strategy`.

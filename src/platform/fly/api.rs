@@ -5,6 +5,8 @@ mod leases;
 mod machines;
 mod records;
 mod secrets;
+mod snapshots;
 mod waiting;
 
+pub(super) use snapshots::{VolumeSnapshot, of as snapshot_of};
 pub(super) use waiting::Waited;

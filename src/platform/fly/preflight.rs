@@ -20,6 +20,7 @@ impl FlyTarget {
         let mut problems = self.file_problems();
         problems.extend(who.as_ref().and_then(|who| self.token_problem(who)));
         problems.extend(self.secret_problems().await?);
+        problems.extend(self.database_problems(self.client.now()).await);
         let fleet = self.fleet().await?;
         let first = fleet.registered().next().is_none();
         problems.extend(self.strategy_problems(first).await);
@@ -86,11 +87,6 @@ impl FlyTarget {
             let text = format!("fly.toml names app {other}, and this release goes to {app}.");
             let hint = format!("correct `app` in fly.toml unless another app is meant for this environment than {other}");
             problems.push(self.problem(false, "fly::other-app", text, Some(hint)));
-        }
-        if config.deploy.release_command.is_some() {
-            let text = "fly.toml has a release_command, and this version of cutover does not run it.".to_owned();
-            let hint = "run it yourself before the release, and take it out of the fly.toml that this release reads".to_owned();
-            problems.push(self.problem(true, "fly::release-command", text, Some(hint)));
         }
         problems
     }
@@ -159,7 +155,7 @@ impl FlyTarget {
         problems
     }
 
-    fn problem(&self, fatal: bool, code: &'static str, text: String, hint: Option<String>) -> Problem {
+    pub(super) fn problem(&self, fatal: bool, code: &'static str, text: String, hint: Option<String>) -> Problem {
         Problem { target: self.settings.target.clone(), fatal, code, text, hint }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Begun, Entry, HISTORY, Owner, Record, TargetRecord};
+use super::migrated::{self, Migrated};
+use super::{Begun, Entry, HISTORY, Kept, Owner, Record, TargetRecord};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
@@ -19,6 +20,10 @@ pub enum Stage {
     Begun,
     /// Everything is made.
     Prepared,
+    /// Migrations may be running.
+    Migrating,
+    /// Every migration has run; what needs the new schema is being made.
+    Migrated,
     /// Traffic may be changing.
     Cutting,
     /// It stays; only finishing is left.
@@ -35,6 +40,8 @@ impl Stage {
         match self {
             Self::Begun => "being prepared",
             Self::Prepared => "prepared",
+            Self::Migrating => "migrating its database",
+            Self::Migrated => "migrated, and being prepared",
             Self::Cutting => "being cut over",
             Self::Committed => "committed, and to be finished",
             Self::Finishing => "being finished",
@@ -50,6 +57,9 @@ pub struct Open {
     pub begun: Begun,
     /// Where it is.
     pub stage: Stage,
+    /// Its migrations, by target, from `migrating` on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub migrations: BTreeMap<Name, Migrated>,
     /// Whether `cutting` was ever recorded: else no traffic was moved, and going back must not touch what serves. A record that does not
     /// say so counts as one that was.
     #[serde(default = "always")]
@@ -95,6 +105,9 @@ pub struct Closed {
     pub cause: Option<String>,
     /// What it shipped, by target; what a rollback to it ships again.
     pub targets: BTreeMap<Name, Shipped>,
+    /// Its migrations, by target: they stay where the code goes back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub migrations: BTreeMap<Name, Migrated>,
     /// Where every target is that it was about, prepared or not: something of it may land there late.
     #[serde(default)]
     pub reached: BTreeMap<Name, Reached>,
@@ -149,6 +162,9 @@ pub struct State {
     /// The secrets that releases have set, as the newest one left them, by target.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<Name, Vec<KnownSecret>>,
+    /// What served before the newest releases and stays for a while, by target; at most one generation of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<Name, Kept>,
 }
 
 /// A record that cannot follow the state before it.
@@ -167,7 +183,8 @@ pub enum Impossible {
 impl State {
     /// Returns where every target is that the remembered releases were about, by the newest that names it.
     pub fn reached(&self) -> BTreeMap<Name, Reached> {
-        let mut all: BTreeMap<Name, Reached> = self.closed.iter().flat_map(|closed| closed.reached.clone()).collect();
+        let mut all: BTreeMap<Name, Reached> = self.kept.iter().map(|(name, kept)| (name.clone(), kept.at.clone())).collect();
+        all.extend(self.closed.iter().flat_map(|closed| closed.reached.clone()));
         all.extend(self.open.iter().flat_map(|open| places(&open.begun)));
         all
     }
@@ -199,6 +216,7 @@ impl State {
                 *open = Some(Open {
                     begun: (**begun).clone(),
                     stage: Stage::Begun,
+                    migrations: BTreeMap::new(),
                     cut: false,
                     cause: None,
                     stuck: false,
@@ -207,7 +225,7 @@ impl State {
                     until: *until,
                 });
             }
-            (Entry::Prepared { after, placeholders }, Some(open)) if open.stage == Stage::Begun => {
+            (Entry::Prepared { after, placeholders }, Some(open)) if matches!(open.stage, Stage::Begun | Stage::Migrated) => {
                 for target in &mut open.begun.targets {
                     if let Some(revision) = after.get(&target.name) {
                         target.after = Some(revision.clone());
@@ -217,6 +235,22 @@ impl State {
                     }
                 }
                 open.stage = Stage::Prepared;
+            }
+            (Entry::Migrating { migrations }, Some(open))
+                if matches!(open.stage, Stage::Begun | Stage::Prepared) && open.migrations.is_empty() && !migrations.is_empty() =>
+            {
+                open.migrations.clone_from(migrations);
+                open.stage = Stage::Migrating;
+            }
+            (Entry::Migrated { ended }, Some(open)) if open.stage == Stage::Migrating => {
+                let all = ended.len() == open.migrations.len() && ended.values().all(crate::platform::MigrationEnd::succeeded);
+                if !all || !migrated::settle(&mut open.migrations, ended) {
+                    return Err(impossible());
+                }
+                open.stage = Stage::Migrated;
+            }
+            (Entry::BackAllowed { .. }, Some(open)) if !open.migrations.is_empty() => {
+                open.migrations.values_mut().for_each(|migrated| migrated.back_allowed = true);
             }
             (Entry::Secrets { changes }, Some(open)) if matches!(open.stage, Stage::Begun | Stage::Prepared) => {
                 for (target, changes) in changes {
@@ -244,9 +278,7 @@ impl State {
                 open.stage = Stage::Finishing;
             }
             (Entry::Finished, Some(open)) if matches!(open.stage, Stage::Committed | Stage::Finishing) => next.close(true, at),
-            (Entry::RollingBack { cause }, Some(open))
-                if matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::Cutting | Stage::RollingBack) =>
-            {
+            (Entry::RollingBack { cause }, Some(open)) if !matches!(open.stage, Stage::Committed | Stage::Finishing) => {
                 open.stage = Stage::RollingBack;
                 open.cause.get_or_insert_with(|| cause.clone());
             }
@@ -262,6 +294,13 @@ impl State {
             (Entry::Renewed, Some(open)) if open.owner.id == owner.id => {}
             (Entry::Hold { reason }, _) => next.hold = Some(Hold { reason: reason.clone(), by: owner.clone(), since: at }),
             (Entry::Unhold, _) if next.hold.is_some() => next.hold = None,
+            // While a release is open, what is kept may be what it goes to.
+            (Entry::EndingKept { targets }, None) if targets.iter().all(|name| self.kept.contains_key(name)) => {
+                next.kept.iter_mut().filter(|(name, _)| targets.contains(*name)).for_each(|(_, kept)| kept.ending = true);
+            }
+            (Entry::EndedKept { targets }, None) if targets.iter().all(|name| self.kept.get(name).is_some_and(|kept| kept.ending)) => {
+                next.kept.retain(|name, _| !targets.contains(name));
+            }
             _ => return Err(impossible()),
         }
         // Every record of the owner is a sign of its life; a hold of somebody else is not.
@@ -296,8 +335,17 @@ impl State {
             finished: true,
             cause: None,
             targets,
+            migrations: BTreeMap::new(),
             reached: places(begun),
         });
+    }
+
+    /// Remembers what a finished release leaves alive; what was kept before on its targets is gone with it.
+    fn keep(&mut self, begun: &Begun, at: Timestamp) {
+        for target in begun.targets.iter().filter(|target| !target.carried) {
+            self.kept.remove(&target.name);
+            self.kept.extend(Kept::of(begun, target, at).map(|kept| (target.name.clone(), kept)));
+        }
     }
 
     fn close(&mut self, finished: bool, at: Timestamp) {
@@ -310,6 +358,9 @@ impl State {
             Some((target.name.clone(), shipped(target, revision)))
         });
         let (targets, reached) = (targets.collect::<BTreeMap<Name, Shipped>>(), places(&open.begun));
+        if finished {
+            self.keep(&open.begun, at);
+        }
         self.closed.push(Closed {
             release: open.begun.release,
             commit: open.begun.commit,
@@ -318,6 +369,7 @@ impl State {
             finished,
             cause: open.cause,
             targets,
+            migrations: open.migrations,
             reached,
         });
         let surplus = self.closed.len().saturating_sub(HISTORY);
