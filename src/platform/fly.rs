@@ -8,6 +8,8 @@
 pub mod addresses;
 mod api;
 pub mod bill;
+mod canary;
+mod changing;
 mod client;
 mod content;
 pub mod cost;
@@ -20,6 +22,7 @@ pub mod inspect;
 mod leasing;
 pub mod live;
 pub mod machine_config;
+mod moves;
 mod observing;
 mod preflight;
 mod preparing;
@@ -27,10 +30,12 @@ pub mod prices;
 mod pruning;
 mod rendering;
 mod serving;
+mod slots;
 mod stamp;
 pub mod token;
 pub mod toml;
 pub mod updates;
+mod volumes;
 mod watching;
 pub mod wire;
 
@@ -90,8 +95,10 @@ pub struct FlySettings {
     pub smoke_margin: Option<Duration>,
     /// The public address, where it is another than `https://APP.fly.dev/`.
     pub public_url: Option<String>,
-    /// Whether a first release makes two machines of a group with services, as flyctl does.
+    /// Whether a first release makes two machines of a group with services, and a standby of one without, as flyctl does.
     pub high_availability: bool,
+    /// Whether machines without services move before those that users reach; they follow them otherwise. The way back is the same the other way.
+    pub workers_first: bool,
 }
 
 impl FlySettings {
@@ -115,6 +122,7 @@ impl FlySettings {
             smoke_margin: None,
             public_url: None,
             high_availability: true,
+            workers_first: false,
         }
     }
 
@@ -123,6 +131,7 @@ impl FlySettings {
         Self {
             drain_margin: reach.drain_ms.map(Duration::from_millis),
             public_url: reach.url.clone(),
+            workers_first: reach.workers_first,
             ..Self::new(target, app, FlyConfig::default())
         }
     }
@@ -286,7 +295,7 @@ impl Target for FlyTarget {
 
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
-        Reach { account: None, url: self.public_url(), builds: false, drain_ms }
+        Reach { account: None, url: self.public_url(), builds: false, drain_ms, workers_first: self.settings.workers_first }
     }
 
     fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {

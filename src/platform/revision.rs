@@ -130,6 +130,9 @@ pub struct Reach {
     /// How long what was taken out of routing stays alive, in milliseconds, where anybody says.
     #[serde(default)]
     pub drain_ms: Option<u64>,
+    /// Whether what works without being asked by users moves before what they reach.
+    #[serde(default)]
+    pub workers_first: bool,
 }
 
 /// What a target serves, as far as the platform says.

@@ -4,6 +4,7 @@ mod apps;
 mod leases;
 mod machines;
 mod records;
+mod volumes;
 mod waiting;
 
 pub(super) use waiting::Waited;

@@ -38,7 +38,7 @@ impl FlyTarget {
         let Some(machine) = self.matching(scope, revision, hint).await? else { return Ok(()) };
         let app = &self.settings.app;
         if machine.host_is_well() && ["started", "starting", "restarting"].contains(&machine.state.as_str()) {
-            self.client.stop_machine(app, &machine.id, machine.config()).await?;
+            self.client.stop_machine(app, &machine.id, machine.config(), None).await?;
             self.await_stopped(&machine).await?;
         }
         self.destroy(&machine.id).await?;
@@ -48,7 +48,7 @@ impl FlyTarget {
     }
 
     /// Destroys a machine and sees that it goes: its name and its address are taken until it is gone, and an answer alone is no end of it.
-    async fn destroy(&self, id: &str) -> Result<(), PlatformError> {
+    pub(super) async fn destroy(&self, id: &str) -> Result<(), PlatformError> {
         let app = &self.settings.app;
         for _ in 0..DESTROYS {
             self.client.destroy_machine(app, id).await?;
@@ -81,7 +81,8 @@ impl FlyTarget {
         if !same {
             return Ok(None);
         }
-        if machine.cordoned {
+        // A machine on a dead host serves nobody, and could not be taken out of routing.
+        if machine.cordoned || !machine.host_is_well() {
             return Ok(Some(machine));
         }
         let why = format!("machine {} serves users, so it is not removed", hint.id);
@@ -93,13 +94,13 @@ impl FlyTarget {
     fn drain_left(&self, machine: &Machine) -> Duration {
         let margin = self.drain_margin();
         let memory = self.memory();
-        if memory.unseen.contains(&machine.id) || !super::hints::runs(machine) {
+        if memory.unseen.contains(&machine.id) || !super::hints::runs(machine) || !machine.host_is_well() {
             return Duration::ZERO;
         }
         memory.cordoned.get(&machine.id).map_or(margin, |at| margin.saturating_sub(at.elapsed()))
     }
 
-    async fn await_stopped(&self, machine: &Machine) -> Result<(), PlatformError> {
+    pub(super) async fn await_stopped(&self, machine: &Machine) -> Result<(), PlatformError> {
         let limit = machine.config().map_or(KILL_TIMEOUT, kill_timeout) + STOP_MARGIN;
         let until = Instant::now() + limit;
         loop {

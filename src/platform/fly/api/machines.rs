@@ -54,9 +54,10 @@ impl FlyClient {
         app: &str,
         id: &str,
         config: Option<&MachineConfig>,
+        nonce: Option<&str>,
     ) -> Result<(), PlatformError> {
         let stop = config.and_then(|config| config.get("stop_config")).cloned().unwrap_or_else(|| json!({}));
-        let call = self.machine("stop_machine", Method::POST, app, id, &["stop"], None).json(&stop).repeatable();
+        let call = self.machine("stop_machine", Method::POST, app, id, &["stop"], nonce).json(&stop).repeatable();
         self.ask(call, &about(app, id)).await.map(drop)
     }
 
