@@ -11,6 +11,7 @@ mod embedded_vercel;
 mod faults;
 mod fixtures;
 mod fly;
+mod fly_strategies;
 mod fly_toml;
 mod fly_toml_cases;
 mod fly_toml_cost;

@@ -120,6 +120,7 @@ pub(super) const FLY: Section = Section {
         key("config", "path", "Its fly.toml; default: `fly.toml`."),
         key("app", "text", "The app, where it is not the one that fly.toml names."),
         key("strategy", "strategy", "How machines are replaced, where it is not what fly.toml says."),
+        key("workers", "turn", "Whether machines without services move before those with services (`first`) or after them; default: `last`."),
     ],
     required: &[],
 };

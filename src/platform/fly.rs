@@ -15,6 +15,7 @@ mod content;
 pub mod cost;
 mod differing;
 pub mod endpoints;
+mod feasible;
 mod fleet;
 mod health;
 mod hints;
@@ -136,16 +137,45 @@ impl FlySettings {
         }
     }
 
-    /// Returns the strategy: the manifest's, else `fly.toml`'s, else bluegreen where that is possible, and rolling where it is not (a volume,
-    /// a group without a service, no check at all).
+    /// Returns the strategy: the manifest's, else `fly.toml`'s, else bluegreen where that is possible, and rolling where it is not.
     pub fn strategy(&self) -> Strategy {
-        let config = &self.config;
-        let possible = config.mounts.is_empty()
-            && config.groups().iter().all(|group| !config.services_of(group).is_empty())
-            && config.groups().iter().any(|group| config.has_checks(group));
-        let fallback = if possible { Strategy::Bluegreen } else { Strategy::Rolling };
-        self.strategy.or(config.deploy.strategy).unwrap_or(fallback)
+        self.strategy.unwrap_or_else(|| released_by(&self.config))
     }
+
+    /// Returns why requests or jobs may have to wait while this app cuts over; `None` where none may.
+    pub fn gap(&self) -> Option<String> {
+        let config = &self.config;
+        let strategy = self.strategy();
+        if strategy == Strategy::Bluegreen {
+            return None;
+        }
+        let named = self.strategy.or(config.deploy.strategy).is_some();
+        let why = match why_not_bluegreen(config) {
+            Some(why) => format!(" (not bluegreen: {why})"),
+            None if named => format!(" (strategy {strategy})"),
+            None => String::new(),
+        };
+        if strategy == Strategy::Immediate {
+            return Some(format!("all machines restart at once{why}; nobody answers meanwhile"));
+        }
+        Some(format!("each machine restarts in its turn{why}; with a single machine nobody answers meanwhile"))
+    }
+}
+
+/// Returns the strategy by which a release moves an app unless the manifest names another.
+pub fn released_by(config: &FlyConfig) -> Strategy {
+    let fallback = if why_not_bluegreen(config).is_none() { Strategy::Bluegreen } else { Strategy::Rolling };
+    config.deploy.strategy.unwrap_or(fallback)
+}
+
+/// Returns why new machines cannot stand beside the old ones; `None` where they can. A group without services is no reason: its new machines
+/// are made and not started.
+pub fn why_not_bluegreen(config: &FlyConfig) -> Option<String> {
+    if let Some(mount) = config.mounts.first() {
+        return Some(format!("volume {} belongs to one machine", mount.source));
+    }
+    let checked = config.groups().iter().any(|group| config.has_checks(group));
+    (!checked).then(|| "no check in fly.toml tells that new machines are well".to_owned())
 }
 
 /// An app on Fly.io.
@@ -218,7 +248,8 @@ impl Target for FlyTarget {
     }
 
     fn capabilities(&self) -> Capabilities {
-        if self.strategy() == Strategy::Bluegreen {
+        let gap = self.settings.gap();
+        if gap.is_none() {
             return Capabilities {
                 prepare: Preparation::Fully,
                 asked_from: AskedFrom::PlatformChecks,
@@ -228,12 +259,11 @@ impl Target for FlyTarget {
                 side_effects: Vec::new(),
             };
         }
-        let why = if self.settings.config.mounts.is_empty() { "" } else { " (a volume belongs to one machine)" };
         Capabilities {
             prepare: Preparation::UploadedOnly,
             asked_from: AskedFrom::Nowhere,
             back: Back::ByRedeploy,
-            gap: Some(format!("each machine restarts in its turn{why}; with a single machine nobody answers meanwhile")),
+            gap,
             unserve: true,
             side_effects: Vec::new(),
         }

@@ -148,6 +148,7 @@ fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest
     })?;
     let settings = FlySettings {
         strategy: of.strategy.map(strategy),
+        workers_first: of.workers_first,
         secrets: target.secrets.clone(),
         drain_margin: Some(means.settings.drain_margin),
         public_url: target.url.clone(),

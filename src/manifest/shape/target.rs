@@ -63,6 +63,8 @@ pub struct FlyTarget {
     pub image: Option<Name>,
     /// How machines are replaced, where it is not what `fly.toml` says.
     pub strategy: Option<FlyStrategy>,
+    /// Whether machines without services move before those with services; after them otherwise.
+    pub workers_first: bool,
 }
 
 /// How an app's machines are replaced; the words of `fly.toml`'s `[deploy] strategy`.

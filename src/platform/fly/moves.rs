@@ -89,7 +89,9 @@ impl Moves {
         let foreign = fleet.registered().filter(|machine| wanted.is_foreign(machine)).map(|machine| machine.id.clone()).collect();
         let mut moves = Self { foreign, ..Self::default() };
         let mut placed = Vec::new();
-        for (ordinal, hint) in wanted.hints.machines.iter().enumerate() {
+        // Whoever goes back leaves every machine what it was, also where more than one revision served.
+        let beside = wanted.hints.beside.iter().filter(|_| wanted.back);
+        for (ordinal, hint) in wanted.hints.machines.iter().chain(beside).enumerate() {
             if moves.foreign.contains(&hint.id) {
                 continue;
             }

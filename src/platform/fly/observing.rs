@@ -21,9 +21,9 @@ impl FlyTarget {
 
 /// Returns what these machines serve, what is unfinished, and what is left over. Pure.
 pub(super) fn observed(scope: &Scope, fleet: &Fleet) -> Observed {
-    let registered = fleet.registered().count();
-    let serving = fleet
-        .generations(fleet.registered())
+    let serving = fleet.serving();
+    let registered: usize = serving.iter().map(|(_, machines)| machines.len()).sum();
+    let serving = serving
         .into_iter()
         .map(|(revision, machines)| Weighted { revision, percent: 100.0 * machines.len() as f64 / registered as f64 });
     let left = fleet.machines.iter().filter(|machine| machine.cordoned && stamp::is_ours(machine, &scope.product, &scope.environment));

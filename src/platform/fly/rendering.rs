@@ -115,7 +115,7 @@ pub(super) fn revision(
     machines: Vec<MachineHint>,
 ) -> Revision {
     let hints =
-        Hints { app: settings.app.clone(), strategy: Some(strategy), image: image.reference.clone(), gets: gets.to_vec(), machines };
+        Hints { app: settings.app.clone(), strategy: Some(strategy), image: image.reference.clone(), gets: gets.to_vec(), machines, beside: Vec::new() };
     Revision {
         digest: digest(settings, slots, image),
         artifact: Some(image.digest.clone()),

@@ -17,7 +17,7 @@ impl FlyTarget {
     pub(super) async fn updates_of(&self, machines: &[&Machine], image: &str) -> Result<Vec<Update>, PlatformError> {
         let config = &self.settings.config;
         let mounted = !config.mounts.is_empty() || machines.iter().any(|machine| machine.config().is_some_and(has_mounts));
-        let volumes = if mounted { self.client.list_volumes(&self.settings.app).await? } else { Vec::new() };
+        let volumes = if mounted { self.client.volumes(&self.settings.app).await? } else { Vec::new() };
         let live = Live { machines: machines.iter().map(|machine| (*machine).clone()).collect(), volumes };
         Ok(updates(config, image, &live))
     }
@@ -44,7 +44,7 @@ impl FlyTarget {
         if !slots.iter().any(wants) {
             return Ok(());
         }
-        let mut volumes = self.client.list_volumes(app).await?;
+        let mut volumes = self.client.volumes(app).await?;
         for (place, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| wants(slot)) {
             // Made by an earlier call: it has its volume.
             let intent = rendering::intent(scope.release.as_str(), place);
@@ -85,7 +85,7 @@ impl FlyTarget {
             return Err(error);
         }
         tokio::time::sleep(super::LOOKUP_WINDOW).await;
-        let made = self.client.list_volumes(app).await?.into_iter().find(is_it);
+        let made = self.client.volumes(app).await?.into_iter().find(is_it);
         made.map(|volume| volume.id).ok_or(error)
     }
 }

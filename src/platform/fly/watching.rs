@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::api::Waited;
 use super::fleet::Fleet;
 use super::health::{Word, autostarts, has_checks, judge, life_began};
-use super::hints::Hints;
+use super::hints::{Hints, runs};
+use super::moves::works_unasked;
 use super::in_number;
 use super::wire::Machine;
 use super::{CONCURRENCY, FlyTarget, POLL, READ_LAG};
@@ -186,13 +187,17 @@ impl FlyTarget {
     /// Returns the word on a whole revision, at once. What is only rendered has none.
     pub(super) async fn probe_revision(&self, revision: &Revision) -> Result<Health, PlatformError> {
         let hints = Hints::of(revision, &self.settings.app)?;
-        if hints.machines.iter().all(|hint| hint.instance_id.is_empty()) {
+        if hints.machines.iter().any(|hint| hint.instance_id.is_empty()) {
             return Ok(Health::Unknown("its machines become it only when it serves".to_owned()));
         }
         let fleet = self.fleet().await?;
         let mut health = Health::Healthy;
         for hint in hints.machines.iter().filter(|hint| hint.launched) {
             let Some(machine) = fleet.find(&hint.id) else { return Ok(Health::Unhealthy(format!("machine {} is gone", hint.id))) };
+            // A worker that is not registered yet starts when it serves.
+            if machine.cordoned && works_unasked(machine) && !runs(machine) {
+                continue;
+            }
             // A machine that sleeps until a request comes is as well as it was.
             if machine.state == "stopped" && !machine.cordoned && machine.config().is_some_and(autostarts) {
                 continue;

@@ -9,7 +9,7 @@ use crate::platform::fly::wire::CreateVolume;
 
 impl FlyClient {
     /// Lists an app's volumes, those on their way out included.
-    pub(in crate::platform::fly) async fn list_volumes(&self, app: &str) -> Result<Vec<Volume>, PlatformError> {
+    pub(in crate::platform::fly) async fn volumes(&self, app: &str) -> Result<Vec<Volume>, PlatformError> {
         let call = paced(self.flaps("list_volumes", Method::GET, &["apps", app, "volumes"]), app);
         self.read(call, &format!("app {app}")).await
     }
