@@ -375,6 +375,8 @@ async def main():
     for group, cases in groups.items():
         played = tally.get(group, [])
         print(f"{words.journal} journal, {group}: {sum(played)} killed of {len(cases)} ({len(played)} played)")
+        if cases and not any(played):
+            print(f"SKIPPED: {group} with the {words.journal} journal: none was killed in the {words.seconds:.0f} s that there were")
     wrong = tally.get("wrong", [])
     if wrong or not any(any(played) for played in tally.values()):
         raise SystemExit(f"{len(wrong)} endings were wrong")

@@ -1,7 +1,7 @@
 //! The failure matrix: everything is broken at every point, and the world ends on one side.
 //!
-//! How many cases are played is in `MATRIX_CASES` (for each of the 16 stages; 625 unless it says otherwise); a failing case prints the one line that
-//! holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
+//! How many cases are played is in `MATRIX_CASES` (for each of the 16 stages; 750 unless it says otherwise), and `MATRIX_SECONDS` shortens what is left
+//! when so many seconds are over, and says so; a failing case prints the one line that holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
 
@@ -9,6 +9,7 @@ mod controls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use cutover::drill::blueprint::Blueprint;
 use cutover::drill::case::played;
@@ -33,6 +34,31 @@ fn stage_of(fixture: &str, beginning: Beginning, keeping: Keeping) -> Stage {
     Stage::set(blueprint(known.name), beginning, keeping, 1).unwrap()
 }
 
+/// How long cases may be played.
+struct Time {
+    began: Instant,
+    limit: Duration,
+}
+
+impl Time {
+    /// Returns how many cases the next stage gets: as many as were asked for, or what the time allows for, at the pace so far.
+    #[expect(clippy::print_stderr, reason = "a run that is shorter than it was asked to be says so")]
+    fn share(&self, done: usize, stages: usize, played: usize, share: usize) -> usize {
+        let left = self.limit.saturating_sub(self.began.elapsed()).as_secs_f64();
+        let pace = played as f64 / self.began.elapsed().as_secs_f64().max(0.001);
+        let possible = (left * pace / (stages - done) as f64) as usize;
+        if done == 0 || possible >= share {
+            return share;
+        }
+        let possible = possible.max(LEAST);
+        eprintln!("SHORTENED: {possible} cases instead of {share} on stage {} of {stages}: the time is up", done + 1);
+        possible
+    }
+}
+
+/// How many cases a stage gets whatever the time.
+const LEAST: usize = 100;
+
 fn stages() -> impl Iterator<Item = Stage> {
     FIXTURES.iter().flat_map(|fixture| {
         [Beginning::Earlier, Beginning::First]
@@ -47,10 +73,14 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
     if let Ok(line) = std::env::var("SCHEDULE") {
         return replay(&line);
     }
-    let share = std::env::var("MATRIX_CASES").map_or(625, |cases| cases.parse().unwrap());
+    let number = |variable: &str, usual: usize| std::env::var(variable).map_or(usual, |number| number.parse().unwrap());
+    let share = number("MATRIX_CASES", 750);
+    let time = Time { began: Instant::now(), limit: Duration::from_secs(number("MATRIX_SECONDS", 1_000_000) as u64) };
+    let stages: Vec<Stage> = stages().collect();
     let (mut tally, mut again, mut exhausted) = (Tally::default(), Vec::new(), 0);
-    for stage in stages() {
-        let explored = explore(&stage, share, 1, &mut |summary| {
+    for (done, stage) in stages.iter().enumerate() {
+        let share = time.share(done, stages.len(), tally.counted + tally.missed, share);
+        let explored = explore(stage, share, 1, &mut |summary| {
             if tally.counted % 100 == 0 {
                 again.push((summary.schedule.to_string(), summary.digest.clone()));
             }

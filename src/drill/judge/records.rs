@@ -1,6 +1,7 @@
 //! What must hold between what was written down, what was done, and what was said.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -28,7 +29,7 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
     }
     fencing(case, findings);
     secrets(blueprint, case, findings);
-    not_always_back(case, findings);
+    not_always_back(blueprint, case, findings);
 }
 
 fn intent_first(case: &Case, findings: &mut Findings) {
@@ -158,18 +159,25 @@ fn forms(secret: &str) -> Vec<String> {
     std::iter::once(secret.to_owned()).chain(encoded).filter(|form| form.len() >= 8).collect()
 }
 
-/// Returns whether the schedule is one passing fault that no client has to take for an answer.
-fn passes(schedule: &Schedule) -> bool {
+/// Returns whether the schedule is one passing fault that no client has to take for an answer. What takes longer than the budget of the skew
+/// allows is to be gone back from.
+fn passes(schedule: &Schedule, budget: Option<Duration>) -> bool {
     let [rule] = schedule.rules.as_slice() else { return schedule.is_calm() };
     // What the journal's keeper answers is its last word: it has asked again as often as it would.
     if rule.platform == JOURNAL {
         return false;
     }
+    let within = |time: Duration| budget.is_none_or(|budget| time < budget);
     let mends = match &rule.answer {
         Answer::True => rule.effect == Effect::Once,
-        Answer::Lost | Answer::Html | Answer::Truncated | Answer::Slow(_) => true,
+        Answer::Slow(by) => within(*by),
+        Answer::Lost | Answer::Html | Answer::Truncated => true,
         Answer::Unknown | Answer::Stale | Answer::DoneWhenNot => false,
-        Answer::Status { code, .. } => *code == 429 || *code >= 500,
+        Answer::Status { code, headers, .. } => {
+            let after = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+            let pause = after.and_then(|(_, seconds)| seconds.parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
+            (*code == 429 || *code >= 500) && within(pause)
+        }
     };
     mends
         && rule.times == Times::Once
@@ -177,8 +185,8 @@ fn passes(schedule: &Schedule) -> bool {
         && !matches!(rule.effect, Effect::Late(_) | Effect::Twice | Effect::Partial)
 }
 
-fn not_always_back(case: &Case, findings: &mut Findings) {
-    if !passes(&case.schedule) {
+fn not_always_back(blueprint: &Blueprint, case: &Case, findings: &mut Findings) {
+    if !passes(&case.schedule, blueprint.timing.max_skew) {
         return;
     }
     let finished = case.ended.first().is_some_and(|ended| ended.word.outcome == Outcome::Finished);
