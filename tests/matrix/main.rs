@@ -115,10 +115,17 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
     }
 }
 
-/// What no product of the matrix asks for: its apps have their addresses, none of its machines sleeps when a release begins, and its sites are
+/// What no product of the matrix asks for: its apps have their addresses and no volumes, none of its machines sleeps when a release begins, and its sites are
 /// uploaded as they are, while what builds failed with, variables and hooks belong to builds of Vercel's own.
-const UNASKED: [&str; 5] =
-    ["fly.assign_address", "fly.start_machine", "vercel.list_events", "vercel.list_variables", "vercel.trigger_deploy_hook"];
+const UNASKED: [&str; 7] = [
+    "fly.assign_address",
+    "fly.create_volume",
+    "fly.list_volumes",
+    "fly.start_machine",
+    "vercel.list_events",
+    "vercel.list_variables",
+    "vercel.trigger_deploy_hook",
+];
 
 /// Plays cases once more in a new process: to the last request, the same must come of them.
 fn the_same_in_another_process(cases: &[(String, String)]) {

@@ -243,7 +243,8 @@ impl FlyTarget {
                 self.await_settled(hint).await?;
                 continue;
             }
-            if !error.ambiguous() && !(lost && conflict) {
+            let fenced = lost && conflict;
+            if !error.ambiguous() && !fenced {
                 return Err(error);
             }
             lost = true;

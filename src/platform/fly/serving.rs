@@ -180,7 +180,7 @@ impl FlyTarget {
         loop {
             let fleet = self.fleet().await?;
             let moves = Moves::plan(&fleet, wanted);
-            let left = |wave: &Wave| wave.cordon.iter().any(|machine| machine.host_is_well());
+            let left = |wave: &Wave| wave.cordon.iter().any(Machine::host_is_well);
             let done = |wave: &Wave| wave.uncordon.is_empty() && wave.change.is_empty() && !left(wave);
             if done(&moves.services) && done(&moves.workers) {
                 return Ok((observed(scope, &fleet), moves.foreign));
