@@ -144,7 +144,9 @@ async fn command(cli: Cli) -> Ended {
         Command::Promote { from, to, release, reason, changed, output } => {
             run::promote(base, [from, to], release, reason, changed, output).await
         }
-        Command::Recover { environment, product, output } => recover::run(base, environment, product, output).await,
+        Command::Recover { environment, product, keep_secrets, output } => {
+            recover::run(base, environment, product, keep_secrets, output).await
+        }
         Command::Status { environment } => status::run(base, environment).await,
         Command::History { environment, product, raw, last } => history::run(base, environment, product, raw, last).await,
         Command::Hold { environment, product, reason, off: _ } => hold::run(base, environment, product, reason).await,

@@ -259,6 +259,9 @@ pub struct TargetSummary {
     pub after: Option<String>,
     /// Whether it stays as it is.
     pub carried: bool,
+    /// What it costs a month with this release, and how that differs from before, where its platform's prices are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
 }
 
 /// How much a notice matters.

@@ -7,11 +7,13 @@
 mod error;
 pub mod fly;
 mod revision;
+mod secret;
 mod target;
 mod turn;
 pub mod vercel;
 
 pub use error::{PlatformError, PlatformErrorKind};
 pub use revision::{Content, Differences, Observed, Reach, Revision, RevisionDigest, Settings, Unfinished, Weighted};
+pub use secret::{KnownSecret, NamedSecret, SecretChange};
 pub use target::{AnyTarget, Artifact, AskedFrom, Back, Capabilities, Health, PlainGet, Preparation, Problem, Scope, Target};
 pub use turn::{Changes, Turn};

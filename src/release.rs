@@ -16,6 +16,7 @@ pub mod drift;
 mod ending;
 mod finish;
 pub mod journal;
+mod kept;
 pub mod lock;
 pub mod ownership;
 pub mod plan;
@@ -23,6 +24,7 @@ mod prepare;
 mod proof;
 mod recover;
 mod roll_back;
+mod secrets;
 pub mod store;
 mod verify;
 mod watch;
@@ -32,6 +34,7 @@ use std::time::Duration;
 
 pub use drift::DriftPolicy;
 pub use ending::{Ending, Settled};
+pub use kept::{EndedKept, end_due};
 pub use plan::{Move, Plan, Planned};
 pub use recover::{Afterwards, Recovered, look_at_closed, recover};
 
@@ -237,7 +240,7 @@ impl<'a> Release<'a> {
         if let Err(failure) = self.begin().await {
             return self.end(if failure.cancelled { Outcome::Cancelled } else { Outcome::PreflightFailed }, Some(failure)).await;
         }
-        let Err(failure) = self.forward().await else {
+        let Err(mut failure) = self.forward().await else {
             self.finish().await;
             return self.end(Outcome::Finished, None).await;
         };
@@ -248,7 +251,10 @@ impl<'a> Release<'a> {
             Ok(()) if failure.holds() => Outcome::Held,
             Ok(()) => Outcome::RolledBack,
             Err(NotBack::Ended) => Outcome::Cancelled,
-            Err(NotBack::Targets(_)) => Outcome::Stuck,
+            Err(NotBack::Targets(stuck)) => {
+                failure.hints.extend(stuck.into_iter().flat_map(|stuck| stuck.hints));
+                Outcome::Stuck
+            }
             Err(NotBack::Untouched(why)) => {
                 self.context.events.notice(Level::Error, "release::untouched", why.to_string());
                 Outcome::Stuck

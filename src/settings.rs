@@ -10,8 +10,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
+
+use crate::platform::fly::token::FlyToken;
 
 /// The environment variables that cutover reads.
 pub mod variable {
@@ -180,11 +182,7 @@ impl Settings {
         let tokens = [&self.fly_token, &self.vercel_token, &self.vercel_bypass, &self.github_token];
         let mut secrets: Vec<SecretString> = tokens.into_iter().flatten().cloned().collect();
         // A Fly token is a list of tokens; each piece is a secret of its own.
-        let pieces = self.fly_token.iter().flat_map(|token| {
-            let text = token.expose_secret().to_owned();
-            text.split([',', ' ']).filter(|piece| piece.len() >= 16).map(SecretString::from).collect::<Vec<_>>()
-        });
-        secrets.extend(pieces);
+        secrets.extend(self.fly_token.iter().filter_map(FlyToken::parse).flat_map(|token| token.pieces()));
         let known = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CLOUDFLARE_API_TOKEN", "RENDER_API_KEY", "GH_TOKEN"];
         secrets.extend(
             known.into_iter().chain(["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_RUNTIME_TOKEN"]).filter_map(|name| self.secret(name)),

@@ -236,10 +236,8 @@ async fn play(shape: &Shape, strategy: &str, fails: Fails) -> bool {
         assert!(!works, "{case}: no worker works before it serves");
     }
     if fails == Fails::Verify {
-        if new.is_empty() {
-            return false;
-        }
-        stage.fly.machine_dies(APP, &Pick::Id(new[0].id.clone()), cutover::embedded::fly::Death::AgainAndAgain, 9).unwrap();
+        let Some(runs) = new.iter().find(|machine| machine.state == MachineState::Started) else { return false };
+        stage.fly.machine_dies(APP, &Pick::Id(runs.id.clone()), cutover::embedded::fly::Death::AgainAndAgain, 9).unwrap();
         let health = stage.target.probe(&stage.scope(Phase::Verify), &after).await.unwrap();
         assert!(matches!(health, Health::Unhealthy(_)), "{case}: {health:?}");
         stage.go_back(&single, Some(&after), false).await;

@@ -78,6 +78,7 @@ fn target(target: &str, platform: Platform, thing: &str) -> TargetSummary {
         before: Some("v12".to_owned()),
         after: Some("v13".to_owned()),
         carried: false,
+        cost: None,
     }
 }
 

@@ -196,6 +196,9 @@ pub enum Command {
         /// The product; by default every one that has a journal.
         #[arg(long, value_name = "NAME")]
         product: Option<Name>,
+        /// Go back although the release has changed secrets: what served before works with them as they are now.
+        #[arg(long, requires = "environment")]
+        keep_secrets: bool,
         /// Where results go.
         #[command(flatten)]
         output: Output,

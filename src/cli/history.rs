@@ -169,7 +169,7 @@ impl Told {
         let entry = record.entry.as_str();
         self.records.push(Step { sequence: record.sequence, at: record.at, entry, by: record.owner.id.clone() });
         match &record.entry {
-            Entry::Renewed | Entry::TakenOver { .. } => {}
+            Entry::Renewed | Entry::TakenOver { .. } | Entry::Secrets { .. } | Entry::SecretsSet { .. } | Entry::SecretsKept => {}
             Entry::Prepared { after, .. } => {
                 for target in &mut self.targets {
                     target.after = after.get(&target.name).map_or_else(|| target.after.take(), |revision| Some(revision.label.clone()));

@@ -45,7 +45,7 @@ pub(super) async fn run(base: Base, environment: Name, product: Option<Name>, re
 }
 
 /// Appends a record beside whoever works on the environment: what they write in between is no reason to stop.
-async fn append(journal: &mut Journal, entry: &Entry, chance: &crate::id::Chance) -> Result<(), Failure> {
+pub(super) async fn append(journal: &mut Journal, entry: &Entry, chance: &crate::id::Chance) -> Result<(), Failure> {
     for _ in 0..TRIES {
         match journal.append(entry.clone(), chance).await {
             Ok(()) => return Ok(()),

@@ -8,7 +8,7 @@ use super::run::{Base, ready};
 use super::{Ended, Failure, Format, ask, build, pretty, put, targets};
 use crate::id::Name;
 use crate::manifest::Target as Named;
-use crate::platform::{AskedFrom, Back, Preparation, Target};
+use crate::platform::{AskedFrom, Back, NamedSecret, Preparation, Target};
 use crate::release::plan::{PlanRow, Shipment};
 use crate::release::{Move, Plan};
 
@@ -89,6 +89,20 @@ pub(super) async fn run(base: Base, environment: Option<Name>) -> Ended {
     Ok(if fatal { crate::exit::PREFLIGHT_FAILED } else { crate::exit::DONE })
 }
 
+/// Returns what a release does with secrets, in sentences.
+fn secrets(all: &[NamedSecret]) -> Vec<String> {
+    let named = |wanted: fn(&&NamedSecret) -> bool| all.iter().filter(wanted).map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+    let (held, barring) = (named(|it| it.held), named(|it| it.held && !it.compatible));
+    let mut lines = Vec::new();
+    if !held.is_empty() {
+        lines.push(format!("{held}: set from this environment where they differ; what has changed does not come back"));
+    }
+    if !barring.is_empty() {
+        lines.push(format!("{barring}: not called compatible, so once the value has changed a failure does not go back and ends stuck"));
+    }
+    lines
+}
+
 fn text(document: &Document) -> String {
     let mut out = String::new();
     let names =
@@ -135,6 +149,9 @@ fn text(document: &Document) -> String {
         }
         if !row.watched.is_empty() {
             let _ = writeln!(out, "    in watch   {}", row.watched.join(", "));
+        }
+        for line in secrets(&row.secrets) {
+            let _ = writeln!(out, "    secrets    {line}");
         }
         for (fact, value) in &row.facts {
             let _ = writeln!(out, "    {fact:<10} {value}");

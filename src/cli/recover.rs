@@ -14,9 +14,9 @@ use crate::event::{EventKind, Events, Level, Outcome, Serving};
 use crate::http::Transport;
 use crate::id::Name;
 use crate::platform::{AnyTarget, Target};
-use crate::release::journal::Journal;
+use crate::release::journal::{Entry, Journal};
 use crate::release::lock::{self, NoTurn, Patience, Turn};
-use crate::release::{Context, Recovered, look_at_closed, recover};
+use crate::release::{Context, Recovered, end_due, look_at_closed, recover};
 use crate::report::comment::Links;
 use crate::trigger::Source;
 
@@ -35,17 +35,20 @@ struct Found {
 }
 
 impl Found {
-    fn is_open(&self) -> bool {
-        self.opened.as_ref().is_ok_and(|opened| opened.journal.state().open.is_some())
+    fn has_work(&self, means: &Means) -> bool {
+        self.opened.as_ref().is_ok_and(|opened| opened.journal.state().open.is_some() || is_due(means, &opened.journal))
     }
 }
 
 /// Brings the unfinished releases of every journal that is meant to their end.
-pub(super) async fn run(base: Base, environment: Option<Name>, product: Option<Name>, output: Output) -> Ended {
+pub(super) async fn run(base: Base, environment: Option<Name>, product: Option<Name>, keep_secrets: bool, output: Output) -> Ended {
     let Settled { mut means, events, mut telling } = settle(&base, journal::root(&base), None).await?;
-    let found = find(&means, product.as_ref(), environment.as_ref()).await;
+    let mut found = find(&means, product.as_ref(), environment.as_ref()).await;
+    if let (true, Ok(found)) = (keep_secrets, &mut found) {
+        keep(&means, found).await?;
+    }
     // Quiet when there is nothing to do: one line, and warnings if there are any.
-    telling.quiet |= matches!(&found, Ok(found) if !found.iter().any(Found::is_open));
+    telling.quiet |= matches!(&found, Ok(found) if !found.iter().any(|found| found.has_work(&means)));
     let listening = Listening::begin(telling, &means.masker, events);
     let conclusion = match found {
         Ok(found) => every(&means, found, environment.as_ref()).await,
@@ -75,6 +78,16 @@ async fn find(means: &Means, product: Option<&Name>, environment: Option<&Name>)
         found.push(Found { product, environment, opened });
     }
     Ok(found)
+}
+
+/// Records a person's word that what served before works with the secrets as a stuck release has set them.
+async fn keep(means: &Means, found: &mut [Found]) -> Result<(), super::Failure> {
+    for opened in found.iter_mut().filter_map(|found| found.opened.as_mut().ok()) {
+        if opened.journal.state().open.as_ref().is_some_and(|open| open.stuck && !open.secrets.is_empty()) {
+            super::hold::append(&mut opened.journal, &Entry::SecretsKept, &means.chance).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Recovers one environment after the other; what one refuses does not keep the others waiting.
@@ -171,7 +184,10 @@ async fn afterwards(means: &Means, context: &Context, journal: &Journal) {
 pub(crate) async fn first(means: &Means, context: &Context, opened: &mut Opened, patience: Patience) -> Result<Recovered, Stop> {
     let Opened { journal, census } = opened;
     let abandoned = match lock::turn(context, journal, census.as_ref(), patience).await {
-        Ok(Turn::Free) => return Ok(Recovered::Nothing),
+        Ok(Turn::Free) => {
+            end_kept(means, context, journal).await;
+            return Ok(Recovered::Nothing);
+        }
         Ok(Turn::Abandoned(abandoned)) => abandoned,
         Err(no_turn) => return Err(without_turn(&no_turn)),
     };
@@ -183,15 +199,39 @@ pub(crate) async fn first(means: &Means, context: &Context, opened: &mut Opened,
         Recovered::Stuck(release, failures) => {
             let text = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             let environment = &context.environment;
+            let own = failures.into_iter().flat_map(|failure| failure.hints);
             Err(Conclusion {
                 serving: Serving::Unknown,
                 failure: Some(format!("the unfinished release {release} could not be brought to its end: {text}")),
-                hints: vec![format!("cutover status {environment}"), format!("cutover recover {environment}")],
+                hints: own.chain([format!("cutover status {environment}"), format!("cutover recover {environment}")]).collect(),
                 ..Conclusion::untouched(Outcome::Stuck)
             })
         }
         other => Ok(other),
     }
+}
+
+/// Ends what earlier releases kept for a rollback, where its time is over.
+async fn end_kept(means: &Means, context: &Context, journal: &mut Journal) {
+    if !is_due(means, journal) {
+        return;
+    }
+    // Without a credential nobody can end it; the journal goes on naming it.
+    let Ok(all) = targets::recorded(means, &guarded(means, journal), journal.state()) else { return };
+    for ended in end_due(context, journal, &by_name(&all)).await {
+        let (target, label) = (&ended.target, &ended.label);
+        let (level, text) = match &ended.error {
+            None => (Level::Note, format!("{target}: {label}, kept for a rollback, is removed; its time was over.")),
+            Some(error) => (Level::Warning, format!("{target}: {label}, kept for a rollback, could not be removed: {error}. The next run tries again.")),
+        };
+        means.events.notice(level, "recover::kept", text);
+    }
+}
+
+/// Returns whether something that was kept is to be removed by now.
+fn is_due(means: &Means, journal: &Journal) -> bool {
+    let now = means.clock.now();
+    journal.state().kept.values().any(|kept| kept.is_due(now))
 }
 
 /// Returns the way out for changes: it withholds them while the environment is not this run's.

@@ -173,6 +173,11 @@ impl Blueprint {
         self.parts.iter().map(one).collect()
     }
 
+    /// Returns whether a release leaves something alive that ends later.
+    pub fn keeps(&self) -> bool {
+        self.parts.iter().any(|part| matches!(&part.settings, TargetSettings::Fly { settings, .. } if settings.keep_previous.is_some()))
+    }
+
     /// Returns what settings of targets are found by.
     pub fn means(&self) -> Means<'_> {
         Means { root: &self.root, settings: &self.settings, rehearsal: false }

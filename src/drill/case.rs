@@ -172,6 +172,12 @@ async fn play_sabotaged(blueprint: &Arc<Blueprint>, schedule: &Schedule, sabotag
     tokio::time::sleep(REST).await;
     sabotage.comes(platforms, &Cue::LastRecovery).await;
     recoveries.extend(play.recover(&mut finishes).await);
+    // What a release kept for a rollback has an end of its own: it comes, and then nothing is left either.
+    if let Some(left) = play.kept_for().await? {
+        tokio::time::sleep(left + REST).await;
+        recoveries.extend(play.recover(&mut finishes).await);
+        recoveries.extend(play.recover(&mut finishes).await);
+    }
     tokio::time::sleep(REST).await;
     sabotage.comes(platforms, &Cue::Rest).await;
     let case = play.over(finishes, recoveries, struck).await.map(|case| Case { touched, ..case });
@@ -227,6 +233,17 @@ impl Play {
                 None
             }
         }
+    }
+
+    /// Returns for how long what the newest record says is kept still stays, if anything is.
+    async fn kept_for(&self) -> std::io::Result<Option<Duration>> {
+        if !self.arena.blueprint.keeps() {
+            return Ok(None);
+        }
+        let now = self.arena.clock.now();
+        let records = self.records().await?;
+        let until = records.last().and_then(|record| record.state.kept.values().map(|kept| kept.until).max());
+        Ok(until.map(|until| Duration::try_from(until.duration_since(now)).unwrap_or_default()))
     }
 
     /// Reads the journal when everything is over.

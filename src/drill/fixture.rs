@@ -16,21 +16,24 @@ pub struct Fixture {
     apps: &'static [(&'static str, &'static str)],
     /// Its projects, each with the target that must serve before it.
     projects: &'static [(&'static str, Option<&'static str>)],
+    /// What its apps' targets say besides.
+    more: &'static str,
 }
 
 /// Every product of the matrix.
-pub const FIXTURES: [Fixture; 4] = [
-    Fixture { name: "pair", apps: &[("api", "bluegreen")], projects: &[("web", Some("api"))] },
-    Fixture { name: "rolling", apps: &[("api", "rolling")], projects: &[("web", Some("api"))] },
-    Fixture { name: "trio", apps: &[("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)] },
-    Fixture { name: "apps", apps: &[("api", "bluegreen"), ("jobs", "rolling")], projects: &[] },
+pub const FIXTURES: [Fixture; 5] = [
+    Fixture { name: "pair", apps: &[("api", "bluegreen")], projects: &[("web", Some("api"))], more: "" },
+    Fixture { name: "rolling", apps: &[("api", "rolling")], projects: &[("web", Some("api"))], more: "" },
+    Fixture { name: "trio", apps: &[("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], more: "" },
+    Fixture { name: "apps", apps: &[("api", "bluegreen"), ("jobs", "rolling")], projects: &[], more: "" },
+    Fixture { name: "kept", apps: &[("api", "bluegreen")], projects: &[("web", Some("api"))], more: ", keep_previous: 30m" },
 ];
 
 /// Why a fixture is not there; a fault of this program, not of whoever uses it.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     /// No fixture has this name.
-    #[error("there is no fixture {0}; there are pair, rolling, trio and apps")]
+    #[error("there is no fixture {0}; there are pair, rolling, trio, apps and kept")]
     Unknown(String),
     /// Its files cannot be written.
     #[error("a fixture cannot be written: {0}")]
@@ -79,8 +82,9 @@ impl Fixture {
         }
         text.push_str("targets:\n");
         for (app, _) in self.apps {
+            let more = self.more;
             let checks = "[{ get: /health }, { get: /version, json: /revision, equals: revision }]";
-            let _ = writeln!(text, "  {app}: {{ fly: {app}/fly.toml, image: {app}, secrets: [API_KEY], verify: {checks} }}");
+            let _ = writeln!(text, "  {app}: {{ fly: {{ config: {app}/fly.toml{more} }}, image: {app}, secrets: [API_KEY], verify: {checks} }}");
         }
         for (project, after) in self.projects {
             let after = after.map(|after| format!(", after: {after}")).unwrap_or_default();

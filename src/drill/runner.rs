@@ -24,7 +24,7 @@ use crate::release::journal::{Journal, Owner, OwnerJob, State};
 use crate::release::lock::{self, NoTurn, Nobody, Patience, Turn};
 use crate::release::store::file::FileStore;
 use crate::release::store::{Store, StoreError};
-use crate::release::{Context, Failure, Plan, Recovered, Release, look_at_closed, recover};
+use crate::release::{Context, Failure, Plan, Recovered, Release, end_due, look_at_closed, recover};
 use crate::settings::targets::{Means, TargetSettings, Unusable};
 
 /// What a runner is there for.
@@ -149,7 +149,15 @@ impl Runner {
     /// Brings an open release to its end first, when it is this runner's turn.
     async fn recover_first(&self, journal: &mut Journal) -> Result<Recovered, Word> {
         let abandoned = match self.turn(journal).await.map_err(|no_turn| no_turn_for(&no_turn))? {
-            Turn::Free => return Ok(Recovered::Nothing),
+            Turn::Free => {
+                let targets = self.recorded(journal)?;
+                let by_name: BTreeMap<Name, &AnyTarget> = targets.iter().map(|target| (target.name().clone(), target)).collect();
+                for ended in end_due(&self.context, journal, &by_name).await {
+                    let text = format!("{}: {} ended, error {:?}", ended.target, ended.label, ended.error.map(|error| error.to_string()));
+                    self.context.events.notice(Level::Note, "drill::ended-kept", text);
+                }
+                return Ok(Recovered::Nothing);
+            }
             Turn::Abandoned(abandoned) => abandoned,
         };
         let targets = self.recorded(journal)?;

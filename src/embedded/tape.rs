@@ -40,9 +40,40 @@ impl Recorded {
             .map_or_else(|_| Self::Bytes { length: bytes.len() as u64, sha256: hex(Sha256::digest(bytes).as_slice()) }, Self::Json)
     }
 
+    /// Returns it without the secrets that it carries; of what is no JSON only the length.
+    fn masked(self) -> Self {
+        match self {
+            Self::Json(mut value) => {
+                let bare = !value.is_object();
+                mask(&mut value, bare);
+                Self::Json(value)
+            }
+            Self::Bytes { length, .. } => Self::Bytes { length, sha256: "***".to_owned() },
+            other => other,
+        }
+    }
+
     /// Returns the JSON value, where there is one.
     pub fn json(&self) -> Option<&Value> {
         if let Self::Json(value) = self { Some(value) } else { None }
+    }
+}
+
+/// The operations whose bodies carry secrets or tokens, which no tape shows.
+const CARRY_SECRETS: [&str; 3] = ["set_secrets", "set_secret", "authorize_token"];
+
+/// The keys under which they do.
+const SECRET_KEYS: [&str; 3] = ["values", "value", "header"];
+
+/// Puts asterisks in the place of every text below a key of [`SECRET_KEYS`]; a text that is no JSON object may be one itself.
+fn mask(value: &mut Value, below: bool) {
+    match value {
+        Value::String(text) if below => "***".clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, below)),
+        Value::Object(entries) => {
+            entries.iter_mut().for_each(|(key, value)| mask(value, below || SECRET_KEYS.contains(&key.as_str())));
+        }
+        _ => {}
     }
 }
 
@@ -249,7 +280,11 @@ impl Tape {
 
     /// Returns a copy of everything recorded so far, in order.
     pub fn entries(&self) -> Vec<Entry> {
-        let read = |kept: &Kept| Entry { request: kept.request.read(), response: kept.response.read(), ..kept.entry.clone() };
+        let read = |kept: &Kept| {
+            let secret = CARRY_SECRETS.contains(&kept.entry.operation.as_str());
+            let shown = |raw: &Raw| if secret { raw.read().masked() } else { raw.read() };
+            Entry { request: shown(&kept.request), response: shown(&kept.response), ..kept.entry.clone() }
+        };
         lock(&self.reel).kept.iter().map(read).collect()
     }
 

@@ -106,10 +106,21 @@ pub(super) const TARGET: Section = Section {
         key("url", "url", "Its public address, where the platform's word is not the one that users know."),
         key("after", "names", "Targets that serve before this one does."),
         key("needs", "names", "Gates whose proofs it needs; default: every gate."),
-        key("secrets", "variable_names", "Secrets that must exist on the platform or in cutover's environment."),
+        key("secrets", "secrets", "Secrets that must exist on the platform or in cutover's environment, from which a release sets them."),
         key("verify", "checks", "Checks that judge a prepared or serving release."),
     ],
     required: &[],
+};
+
+/// A secret of a target.
+pub(super) const SECRET: Section = Section {
+    what: "a secret",
+    doc: "A secret of a target, by name; its value is never in a file.",
+    keys: &[
+        key("name", "variable_name", "Its name on the platform, and the environment variable that holds its value."),
+        key("compatible", "flag", "Whether what serves before works with a changed value as well; default: no, and a release that has changed it cannot go back."),
+    ],
+    required: &["name"],
 };
 
 /// What a Fly target says of its app.
@@ -121,6 +132,11 @@ pub(super) const FLY: Section = Section {
         key("app", "text", "The app, where it is not the one that fly.toml names."),
         key("strategy", "strategy", "How machines are replaced, where it is not what fly.toml says."),
         key("workers", "turn", "Whether machines without services move before those with services (`first`) or after them; default: `last`."),
+        key(
+            "keep_previous",
+            "duration",
+            "How long the machines of before stay alive, out of routing, after a bluegreen release, for a rollback at once; default: not at all; at most 7d.",
+        ),
     ],
     required: &[],
 };

@@ -126,6 +126,7 @@ fn lists() -> Map<String, Value> {
         ),
         ("globs", one_or_many("glob")),
         ("variable_names", one_or_many("variable_name")),
+        ("secrets", any_of(&[reference("variable_name"), json!({ "type": "array", "items": reference("secret"), "uniqueItems": true })])),
         ("branches", one_or_many("branch")),
         ("checks", any_of(&[reference("check"), json!({ "type": "array", "items": reference("check"), "maxItems": 50 })])),
     ])
@@ -148,6 +149,7 @@ fn short_forms() -> Map<String, Value> {
         ("services", named(&section(&keys::SERVICE), MOST_OTHERS)),
         ("images", named(&any_of(&[reference("path"), section(&keys::IMAGE)]), MOST_OTHERS)),
         ("targets", named(&target, MOST_OTHERS)),
+        ("secret", any_of(&[reference("variable_name"), section(&keys::SECRET)])),
         ("fly", any_of(&[reference("path"), section(&keys::FLY)])),
         ("vercel", any_of(&[reference("text"), vercel])),
         ("render", any_of(&[reference("text"), section(&keys::RENDER)])),

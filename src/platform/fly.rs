@@ -20,6 +20,7 @@ mod fleet;
 mod health;
 mod hints;
 pub mod inspect;
+mod keeping;
 mod leasing;
 pub mod live;
 pub mod machine_config;
@@ -30,6 +31,7 @@ mod preparing;
 pub mod prices;
 mod pruning;
 mod rendering;
+mod secrets;
 mod serving;
 mod slots;
 mod stamp;
@@ -54,8 +56,8 @@ use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Differences, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation,
-    Problem, Reach, Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, NamedSecret, Observed, PlainGet, PlatformError,
+    PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange, Settings, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -88,6 +90,10 @@ pub struct FlySettings {
     pub strategy: Option<Strategy>,
     /// The secrets that must exist, by name.
     pub secrets: Vec<String>,
+    /// The values that this run has for some of them.
+    pub secret_values: BTreeMap<String, SecretString>,
+    /// Those with whose changed value what serves before works as well.
+    pub compatible_secrets: BTreeSet<String>,
     /// How long machines may take to be well; `fly.toml`'s `wait_timeout`, else [`FlySettings::WAIT_DEADLINE`].
     pub wait_deadline: Option<Duration>,
     /// How long a machine stays alive after it was cordoned; else [`FlySettings::DRAIN_MARGIN`].
@@ -100,6 +106,8 @@ pub struct FlySettings {
     pub high_availability: bool,
     /// Whether machines without services move before those that users reach; they follow them otherwise. The way back is the same the other way.
     pub workers_first: bool,
+    /// How long the machines of before stay alive, out of routing, after a release that made new ones; `None`: they end with it.
+    pub keep_previous: Option<Duration>,
 }
 
 impl FlySettings {
@@ -118,12 +126,15 @@ impl FlySettings {
             config,
             strategy: None,
             secrets: Vec::new(),
+            secret_values: BTreeMap::new(),
+            compatible_secrets: BTreeSet::new(),
             wait_deadline: None,
             drain_margin: None,
             smoke_margin: None,
             public_url: None,
             high_availability: true,
             workers_first: false,
+            keep_previous: None,
         }
     }
 
@@ -131,6 +142,7 @@ impl FlySettings {
     pub fn recorded(target: Name, app: &str, reach: &Reach) -> Self {
         Self {
             drain_margin: reach.drain_ms.map(Duration::from_millis),
+            keep_previous: reach.keep_ms.map(Duration::from_millis),
             public_url: reach.url.clone(),
             workers_first: reach.workers_first,
             ..Self::new(target, app, FlyConfig::default())
@@ -197,6 +209,8 @@ struct Memory {
     unseen: BTreeSet<String>,
     /// The release record at Fly.
     record: Option<ReleaseRecord>,
+    /// The version of the app's secrets that this release has set, which machines must not be older than.
+    secrets_version: Option<u64>,
     /// Whether the last `serve` was forward.
     went_forward: bool,
     /// The machines as they were last observed, and when.
@@ -319,13 +333,18 @@ impl Target for FlyTarget {
         Ok(())
     }
 
+    async fn keep(&self, scope: &Scope, revision: &Revision) -> Result<Option<f64>, PlatformError> {
+        self.keep_revision(scope, revision).await
+    }
+
     async fn restore(&self, _: &Scope, _: &Settings) -> Result<(), PlatformError> {
         Ok(())
     }
 
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
-        Reach { account: None, url: self.public_url(), builds: false, drain_ms, workers_first: self.settings.workers_first }
+        let keep_ms = self.settings.keep_previous.and_then(|keep| u64::try_from(keep.as_millis()).ok());
+        Reach { account: None, url: self.public_url(), builds: false, drain_ms, keep_ms, workers_first: self.settings.workers_first }
     }
 
     fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {
@@ -336,6 +355,22 @@ impl Target for FlyTarget {
         let hints = hints::Hints::of(revision, &self.settings.app).ok()?;
         let (_, digest) = hints.image.split_once('@')?;
         Some(Artifact::Image { reference: hints.image.clone(), digest: digest.to_owned(), stand_in: false })
+    }
+
+    fn secrets(&self) -> Vec<NamedSecret> {
+        self.named_secrets()
+    }
+
+    async fn secret_changes(&self, known: &[KnownSecret]) -> Result<Vec<SecretChange>, PlatformError> {
+        self.differing_secrets(known).await
+    }
+
+    async fn set_secrets(&self, scope: &Scope, changes: &[SecretChange]) -> Result<Vec<KnownSecret>, PlatformError> {
+        self.set_held_secrets(scope, changes).await
+    }
+
+    async fn landed_secrets(&self, changes: &[SecretChange]) -> Result<Vec<String>, PlatformError> {
+        self.secrets_that_landed(changes).await
     }
 
     async fn release_holds(&self, scope: &Scope) {

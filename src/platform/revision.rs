@@ -133,6 +133,9 @@ pub struct Reach {
     /// Whether what works without being asked by users moves before what they reach.
     #[serde(default)]
     pub workers_first: bool,
+    /// How long what served before stays alive after a release, in milliseconds, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_ms: Option<u64>,
 }
 
 /// What a target serves, as far as the platform says.

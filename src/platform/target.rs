@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
-use super::{Changes, Differences, Observed, PlatformError, Reach, Revision, Settings, Turn};
+use super::{Changes, Differences, KnownSecret, NamedSecret, Observed, PlatformError, Reach, Revision, SecretChange, Settings, Turn};
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -199,6 +199,12 @@ pub trait Target {
     /// Removes exactly these revisions, each read again and matched against product, environment and release just before. Gone already is done.
     async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError>;
 
+    /// Lets a revision that users do not get any more stay for a while, ready to serve again: what it does beside serving ends, and can begin
+    /// again. Returns what it costs a month meanwhile, in US dollars, where that is known. Idempotent.
+    async fn keep(&self, _scope: &Scope, _revision: &Revision) -> Result<Option<f64>, PlatformError> {
+        Ok(None)
+    }
+
     /// Puts back settings as `observe` saved them.
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError>;
 
@@ -213,6 +219,27 @@ pub trait Target {
     /// Returns what a revision was made of, as far as it can be shipped once more after the platform has removed it.
     fn artifact_of(&self, _revision: &Revision) -> Option<Artifact> {
         None
+    }
+
+    /// Returns the secrets that the manifest names for it; pure, and no value is in it.
+    fn secrets(&self) -> Vec<NamedSecret> {
+        Vec::new()
+    }
+
+    /// Returns the secrets that a release must set: those of which this run has a value that is not surely there already, by what an earlier
+    /// release left (`known`) and what the platform lists now. Changes nothing.
+    async fn secret_changes(&self, _known: &[KnownSecret]) -> Result<Vec<SecretChange>, PlatformError> {
+        Ok(Vec::new())
+    }
+
+    /// Sets these secrets, all in one call; set already is done. Machines made or changed afterwards by this value wait until they see them.
+    async fn set_secrets(&self, _scope: &Scope, _changes: &[SecretChange]) -> Result<Vec<KnownSecret>, PlatformError> {
+        Ok(Vec::new())
+    }
+
+    /// Returns the names of those secrets whose value on the platform is another than before they were to be set.
+    async fn landed_secrets(&self, _changes: &[SecretChange]) -> Result<Vec<String>, PlatformError> {
+        Ok(Vec::new())
     }
 
     /// Ends what belongs to one release on this target whatever phase it was in (leases, keep-alives); never fails the release.
@@ -281,6 +308,9 @@ impl Target for AnyTarget {
     async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError> {
         each!(self, target => target.prune(scope, revisions).await)
     }
+    async fn keep(&self, scope: &Scope, revision: &Revision) -> Result<Option<f64>, PlatformError> {
+        each!(self, target => target.keep(scope, revision).await)
+    }
     async fn restore(&self, scope: &Scope, settings: &Settings) -> Result<(), PlatformError> {
         each!(self, target => target.restore(scope, settings).await)
     }
@@ -292,6 +322,18 @@ impl Target for AnyTarget {
     }
     fn artifact_of(&self, revision: &Revision) -> Option<Artifact> {
         each!(self, target => target.artifact_of(revision))
+    }
+    fn secrets(&self) -> Vec<NamedSecret> {
+        each!(self, target => target.secrets())
+    }
+    async fn secret_changes(&self, known: &[KnownSecret]) -> Result<Vec<SecretChange>, PlatformError> {
+        each!(self, target => target.secret_changes(known).await)
+    }
+    async fn set_secrets(&self, scope: &Scope, changes: &[SecretChange]) -> Result<Vec<KnownSecret>, PlatformError> {
+        each!(self, target => target.set_secrets(scope, changes).await)
+    }
+    async fn landed_secrets(&self, changes: &[SecretChange]) -> Result<Vec<String>, PlatformError> {
+        each!(self, target => target.landed_secrets(changes).await)
     }
     async fn release_holds(&self, scope: &Scope) {
         each!(self, target => target.release_holds(scope).await);

@@ -58,6 +58,7 @@ impl Release<'_> {
                 return Err(Failure::cancellation(Phase::CutOver));
             }
             release.look_again().await?;
+            release.set_secrets(Phase::CutOver).await?;
             release.append(Phase::CutOver, Entry::Cutting).await?;
             let (reached, result) = release.move_all().await;
             release.reached = reached;

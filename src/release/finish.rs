@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::journal::Journal;
-use super::journal::{Entry, Open, TargetRecord};
-use super::{Context, Release};
+use super::journal::{Entry, Kept, Open, TargetRecord};
+use super::{Context, Release, kept};
 use crate::event::{EventKind, Level, Phase};
 use crate::id::Name;
 use crate::platform::{AnyTarget, PlatformError, Scope, Target};
@@ -29,7 +29,8 @@ pub(super) async fn finish(context: &Context, journal: &mut Journal, targets: &B
     let mut troubles: Vec<String> =
         journal.append(Entry::Finishing, context.transport.chance()).await.err().iter().map(ToString::to_string).collect();
     let moved = open.begun.targets.iter().filter(|record| !record.carried);
-    let ended = join_all(moved.map(|record| end_one(context, &open, record, targets.get(&record.name).copied()))).await;
+    let kept = journal.state().kept.clone();
+    let ended = join_all(moved.map(|record| end_one(context, &open, record, kept.get(&record.name), targets.get(&record.name).copied()))).await;
     troubles.extend(ended.into_iter().filter_map(Result::err));
     if troubles.is_empty() {
         troubles.extend(journal.append(Entry::Finished, context.transport.chance()).await.err().iter().map(ToString::to_string));
@@ -44,7 +45,13 @@ pub(super) async fn finish(context: &Context, journal: &mut Journal, targets: &B
     closed
 }
 
-async fn end_one(context: &Context, open: &Open, record: &TargetRecord, target: Option<&AnyTarget>) -> Result<(), String> {
+async fn end_one(
+    context: &Context,
+    open: &Open,
+    record: &TargetRecord,
+    earlier: Option<&Kept>,
+    target: Option<&AnyTarget>,
+) -> Result<(), String> {
     let Some(target) = target else {
         return Err(format!("{} is not in the manifest any more; what it served before is not removed", record.name));
     };
@@ -52,17 +59,25 @@ async fn end_one(context: &Context, open: &Open, record: &TargetRecord, target: 
     let mut scope = context.scope(Phase::Finish, &Shutdown::default());
     scope.release = open.begun.release.clone();
     let began = Instant::now();
-    let result = remove(&scope, record, target).await.map_err(|error| error.to_string());
+    // As the record that closes the release will have it, to the second.
+    let stays = Kept::of(&open.begun, record, context.transport.clock().now());
+    let result = remove(&scope, record, target, stays.as_ref(), earlier).await.map_err(|error| error.to_string());
     let (name, duration, failure) = (target.name().clone(), began.elapsed(), result.as_ref().err().cloned());
     context.events.emit(EventKind::TargetFinished { target: name, phase: Phase::Finish, duration, failure });
     result
 }
 
-async fn remove(scope: &Scope, record: &TargetRecord, target: &AnyTarget) -> Result<(), PlatformError> {
+async fn remove(
+    scope: &Scope,
+    record: &TargetRecord,
+    target: &AnyTarget,
+    stays: Option<&Kept>,
+    earlier: Option<&Kept>,
+) -> Result<(), PlatformError> {
     target.restore(scope, &record.settings).await?;
     target.release_holds(scope).await;
-    let mut revisions: Vec<_> = record.before.serving.iter().map(|weighted| weighted.revision.clone()).collect();
-    // What dead runners left serves nobody and is ours by its stamp.
-    revisions.extend(record.before.leftovers.iter().cloned());
-    target.prune(scope, &revisions).await
+    if let Some(stays) = stays {
+        kept::keep(scope, stays, target).await?;
+    }
+    target.prune(scope, &kept::to_remove(record, stays, earlier)).await
 }

@@ -7,19 +7,22 @@
 //! nothing here is a secret: every reader of the store may read it.
 
 mod handle;
+mod kept;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::handle::Journal;
+pub use self::kept::Kept;
+pub(in crate::release) use self::kept::same_generation;
 pub use self::state::{Closed, Hold, Impossible, Open, Reached, Shipped, Stage, State, fold};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{Artifact, Capabilities, Observed, Reach, Revision, Settings};
+use crate::platform::{Artifact, Capabilities, KnownSecret, Observed, Reach, Revision, SecretChange, Settings};
 use crate::process::Identity;
 
 /// The format of records that this version writes; one that it does not know makes it stop and touch nothing.
@@ -101,6 +104,18 @@ pub enum Entry {
         /// What targets serve that served nothing when the release began.
         placeholders: BTreeMap<Name, Revision>,
     },
+    /// These secrets are about to be set; no value is in here.
+    Secrets {
+        /// By target.
+        changes: BTreeMap<Name, Vec<SecretChange>>,
+    },
+    /// They are set.
+    SecretsSet {
+        /// As they are now, by target.
+        known: BTreeMap<Name, Vec<KnownSecret>>,
+    },
+    /// A person says that what served before works with the secrets as they are now: they do not bar the way back any more.
+    SecretsKept,
     /// Users' traffic is about to change.
     Cutting,
     /// The new release stays.
@@ -135,6 +150,16 @@ pub enum Entry {
     },
     /// The hold is over.
     Unhold,
+    /// Generations that were kept are about to be removed, and are no place to go back to at once any more.
+    EndingKept {
+        /// Of which targets.
+        targets: BTreeSet<Name>,
+    },
+    /// They are gone.
+    EndedKept {
+        /// Of which targets.
+        targets: BTreeSet<Name>,
+    },
 }
 
 /// What recovery needs and cannot find better elsewhere.
@@ -201,6 +226,9 @@ impl Entry {
         match self {
             Self::Begun(_) => "begun",
             Self::Prepared { .. } => "prepared",
+            Self::Secrets { .. } => "secrets",
+            Self::SecretsSet { .. } => "secrets_set",
+            Self::SecretsKept => "secrets_kept",
             Self::Cutting => "cutting",
             Self::Committed => "committed",
             Self::Finishing => "finishing",
@@ -212,6 +240,8 @@ impl Entry {
             Self::Renewed => "renewed",
             Self::Hold { .. } => "hold",
             Self::Unhold => "unhold",
+            Self::EndingKept { .. } => "ending_kept",
+            Self::EndedKept { .. } => "ended_kept",
         }
     }
 }

@@ -199,6 +199,13 @@ impl Ownership {
         known.at = known.asked.filter(|_| head.is_none_or(|head| head.state.open.is_none()));
     }
 
+    /// Says that tidying up is over: from here on only a release of this run's own makes the environment its.
+    pub(super) fn tidied(&self) {
+        let mut known = self.known();
+        known.tidying = false;
+        known.at = None;
+    }
+
     /// Returns whether a newest record means that the environment is this run's.
     pub(super) fn is_ours(&self, head: &Record) -> bool {
         match &head.state.open {

@@ -11,7 +11,7 @@ use crate::event::{Phase, TargetSummary};
 use crate::graph::{Graph, GraphError};
 use crate::id::Name;
 use crate::manifest::Check;
-use crate::platform::{AnyTarget, Artifact, Back, Capabilities, Health, Observed, Revision, Target};
+use crate::platform::{AnyTarget, Artifact, Back, Capabilities, Health, NamedSecret, Observed, Revision, Target};
 
 /// What a target is to ship.
 #[derive(Debug, Clone)]
@@ -75,6 +75,8 @@ pub struct PlanRow {
     pub verified: Vec<String>,
     /// Checks that can only be asked once it serves, still before the commit.
     pub watched: Vec<String>,
+    /// The secrets that the manifest names, and which of them a release sets from this environment.
+    pub secrets: Vec<NamedSecret>,
     /// Facts about what serves.
     pub facts: BTreeMap<String, String>,
 }
@@ -126,6 +128,7 @@ impl Plan {
                     capabilities: planned.target.capabilities(),
                     verified: names(verified),
                     watched: names(watched),
+                    secrets: planned.target.secrets(),
                     facts: planned.before.facts.clone(),
                 }
             })
@@ -175,6 +178,7 @@ impl Planned {
             before: self.before.serving.iter().max_by(|a, b| a.percent.total_cmp(&b.percent)).map(|weighted| label(&weighted.revision)),
             after,
             carried: self.carried,
+            cost: self.before.facts.get("cost").cloned(),
         }
     }
 }

@@ -17,6 +17,7 @@ impl Release<'_> {
     pub(super) async fn prepare(&mut self) -> Result<(), Failure> {
         self.phase(Phase::Prepare, async |release| {
             let placeholders = release.placeholders().await?;
+            release.set_secrets(Phase::Prepare).await?;
             let after = release.prepare_all().await?;
             for planned in &mut release.plan.targets {
                 if let Some(revision) = after.get(planned.target.name()) {

@@ -102,7 +102,10 @@ async fn look_at_one(context: &Context, journal: &Journal, name: &Name, target: 
     };
     found.drifted_to = drift::of(journal.state(), target, &observed).map(|drift| drift.found);
     let closed = |release: &String| journal.state().closed.iter().any(|closed| closed.release.as_str() == release);
-    let late: Vec<Revision> = observed.leftovers.iter().filter(|left| left.release.as_ref().is_some_and(closed)).cloned().collect();
+    // What is kept has an end of its own.
+    let kept = |left: &Revision| journal.state().kept.get(name).is_some_and(|kept| kept.is(left));
+    let ours = |left: &&Revision| left.release.as_ref().is_some_and(closed) && !kept(left);
+    let late: Vec<Revision> = observed.leftovers.iter().filter(ours).cloned().collect();
     if !late.is_empty() {
         match target.prune(&scope, &late).await {
             Ok(()) => found.removed = late,

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
-use super::journal::{Entry, Journal, Open, Stage, TargetRecord};
+use super::journal::{Entry, Journal, Kept, Open, Stage, TargetRecord};
 use super::store::StoreError;
 use super::{Context, Failure, Release};
 use crate::event::{EventKind, Level, Phase};
@@ -75,10 +75,17 @@ async fn back_and_close(
     let Some(open) = journal.state().open.clone() else { return Ok(()) };
     decide(context, journal, cause).await?;
     let urgent = until_now(&context.shutdown);
-    let way = Way { context, open: &open, targets, shutdown: &urgent.shutdown };
-    let mut failures = way.all().await;
+    let kept = journal.state().kept.clone();
+    let way = Way { context, open: &open, kept: &kept, targets, shutdown: &urgent.shutdown };
+    let mut failures = super::secrets::in_the_way(context, &open, targets).await;
     if failures.is_empty() {
-        failures = way.second_look(quarantine).await;
+        failures = way.all().await;
+        if failures.is_empty() {
+            failures = way.second_look(quarantine).await;
+        }
+        if failures.is_empty() {
+            failures = super::secrets::left(context, &open, targets).await;
+        }
     }
     if urgent.shutdown.level() >= shutdown::Level::Now {
         return Err(NotBack::Ended);
@@ -122,6 +129,7 @@ async fn decide(context: &Context, journal: &mut Journal, cause: &str) -> Result
 struct Way<'a> {
     context: &'a Context,
     open: &'a Open,
+    kept: &'a BTreeMap<Name, Kept>,
     targets: &'a BTreeMap<Name, &'a AnyTarget>,
     shutdown: &'a Shutdown,
 }
@@ -300,7 +308,10 @@ impl One<'_> {
             target.restore(scope, &record.settings).await?;
         }
         target.release_holds(scope).await;
-        target.prune(scope, &left_by(&observed, &self.way.open.begun.release, record.after.as_ref())).await
+        // A kept generation that was to serve again is not this release's to remove.
+        let kept = |after: &&Revision| self.way.kept.get(&record.name).is_some_and(|kept| kept.is(after));
+        let after = record.after.as_ref().filter(|after| !kept(after));
+        target.prune(scope, &left_by(&observed, &self.way.open.begun.release, after)).await
     }
 
     fn traffic_may_have_moved(&self) -> bool {

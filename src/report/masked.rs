@@ -25,8 +25,9 @@ pub(super) fn masked(event: &Event, masker: &Masker) -> Event {
         EventKind::BuildStarted { builder, .. } => text(builder),
         EventKind::BuildFinished { result: Ok(said) | Err(said), .. } => text(said),
         EventKind::ReleaseStarted { targets, .. } => {
-            for TargetSummary { thing, url, before, after, .. } in targets {
+            for TargetSummary { thing, url, before, after, cost, .. } in targets {
                 text(thing);
+                maybe(cost);
                 maybe(url);
                 maybe(before);
                 maybe(after);

@@ -145,6 +145,9 @@ pub struct TargetReport {
     /// Whether it was to stay as it is.
     #[serde(default)]
     pub carried: bool,
+    /// What it costs a month with the release, and how that differs from before; absent where the prices are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
     /// The phases that it went through.
     #[serde(default)]
     pub steps: Vec<PhaseReport>,
@@ -413,6 +416,7 @@ fn target(summary: &TargetSummary) -> TargetReport {
         served_ms: None,
         seen_ms: None,
         carried: summary.carried,
+        cost: summary.cost.clone(),
         steps: Vec::new(),
     }
 }

@@ -180,6 +180,10 @@ fn targets(report: &Report) -> Option<String> {
     if let Some(skew) = skew(report) {
         let _ = writeln!(out, "\n{}.", capital(&skew));
     }
+    let costs: Vec<String> = report.targets.iter().filter_map(|it| Some(format!("{} {}", it.name, text(it.cost.as_deref()?)))).collect();
+    if !costs.is_empty() {
+        let _ = writeln!(out, "\nCost: {}.", costs.join("; "));
+    }
     Some(out)
 }
 

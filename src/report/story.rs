@@ -95,7 +95,7 @@ pub(super) fn tell(event: &Event) -> Telling {
         }
         EventKind::ReleaseStarted { release, targets, .. } => {
             let mut lines = vec![String::new(), format!("{STRONG}release {release}{STRONG:#}")];
-            lines.extend(targets.iter().map(target));
+            lines.extend(targets.iter().flat_map(|it| [Some(target(it)), cost(it)]).flatten());
             passing(lines)
         }
         EventKind::PhaseStarted { phase: it } => passing(vec![format!("{STRONG}{}{STRONG:#}", phase(*it))]),
@@ -218,6 +218,10 @@ fn target(summary: &TargetSummary) -> String {
     let (before, after) = (label(&summary.before), label(&summary.after));
     let change = if summary.carried { format!("{before}, unchanged") } else { format!("{before} → {after}") };
     format!("  {} {FAINT}{} {}{FAINT:#} {change}", summary.name, summary.platform, plain(&summary.thing))
+}
+
+fn cost(summary: &TargetSummary) -> Option<String> {
+    summary.cost.as_ref().map(|cost| format!("    {FAINT}costs {}{FAINT:#}", plain(cost)))
 }
 
 fn faint(duration: Duration) -> String {

@@ -150,8 +150,11 @@ fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest
         strategy: of.strategy.map(strategy),
         workers_first: of.workers_first,
         secrets: target.secrets.clone(),
+        secret_values: target.secrets.iter().filter_map(|name| Some((name.clone(), means.settings.secret(name)?))).collect(),
+        compatible_secrets: target.compatible_secrets.iter().cloned().collect(),
         drain_margin: Some(means.settings.drain_margin),
         public_url: target.url.clone(),
+        keep_previous: of.keep_previous,
         ..FlySettings::new(name.clone(), app, config)
     };
     fly(means, settings, of.config.clone())

@@ -53,6 +53,7 @@ grace_period = "1s"
 pub(crate) struct Bench {
     pub(crate) world: World,
     pub(crate) fly: Fly,
+    pub(crate) registry: Registry,
     pub(crate) vercel: Vercel,
     pub(crate) clock: Clock,
     pub(crate) toml: String,
@@ -61,6 +62,8 @@ pub(crate) struct Bench {
     /// What served at the beginning: machines of the app, then the deployment of each project.
     pub(crate) machines: BTreeSet<String>,
     pub(crate) deployments: BTreeMap<&'static str, Option<String>>,
+    /// The app's secrets that the manifest names: name, the value that a run has, and whether a changed one is called compatible.
+    pub(crate) secrets: Vec<(&'static str, Option<&'static str>, bool)>,
 }
 
 /// How a bench begins.
@@ -125,7 +128,7 @@ impl Bench {
         let deployments = PROJECTS.map(|project| (project, vercel.production(project))).into();
         // The edges have learnt what serves.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        Self { world, fly, vercel, clock, toml, sites, journals: tempfile::tempdir().unwrap(), machines, deployments }
+        Self { world, fly, registry, vercel, clock, toml, sites, journals: tempfile::tempdir().unwrap(), machines, deployments, secrets: Vec::new() }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -290,6 +293,9 @@ impl Runner {
         let settings = FlySettings {
             drain_margin: Some(Duration::from_secs(1)),
             wait_deadline: Some(Duration::from_secs(60)),
+            secrets: bench.secrets.iter().map(|(name, _, _)| (*name).to_owned()).collect(),
+            secret_values: bench.secrets.iter().filter_map(|(name, value, _)| Some(((*name).to_owned(), (*value)?.to_owned().into()))).collect(),
+            compatible_secrets: bench.secrets.iter().filter(|(_, _, good)| *good).map(|(name, _, _)| (*name).to_owned()).collect(),
             ..FlySettings::new(name("api"), APP, FlyConfig::parse(&bench.toml).unwrap())
         };
         let endpoints = FlyEndpoints::from_lookup(|_| None).unwrap();

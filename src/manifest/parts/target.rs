@@ -31,10 +31,25 @@ pub(in crate::manifest) fn target(reader: &mut Reader, around: &Around<'_>, name
     let platform = platform(reader, around, &fields, image);
     let after = reader.references(fields.get("after"), Pointed::Target, &from);
     let needs = fields.get("needs").map(|node| reader.references(Some(node), Pointed::Gate, &from));
-    let secrets = reader.variable_names(fields.get("secrets"));
+    let (secrets, compatible_secrets) = secrets(reader, fields.get("secrets"));
     let verify = check::checks(reader, fields.get("verify"));
     let url = fields.get("url").and_then(|node| reader.parsed(node, "a public address", scalar::address));
-    Some(Target { platform: platform?, after, needs: needs.unwrap_or_else(|| around.gates.to_vec()), secrets, verify, url })
+    Some(Target { platform: platform?, after, needs: needs.unwrap_or_else(|| around.gates.to_vec()), secrets, compatible_secrets, verify, url })
+}
+
+/// Returns the names of secrets, and those of them that are called compatible.
+fn secrets(reader: &mut Reader, node: Option<&Node>) -> (Vec<String>, Vec<String>) {
+    let one = |reader: &mut Reader, node: &Node| {
+        if !matches!(node.kind, Kind::Map(_)) {
+            return Some((reader.variable_name(node)?, false));
+        }
+        let fields = reader.fields(node, &node.span, &keys::SECRET)?;
+        let compatible = fields.get("compatible").and_then(|node| reader.flag(node)).unwrap_or(false);
+        Some((reader.variable_name(fields.get("name")?)?, compatible))
+    };
+    let all = node.map_or_else(Vec::new, |node| reader.list(node, "the name of a secret, or a map with it", one));
+    let compatible = all.iter().filter(|(_, compatible)| *compatible).map(|(name, _)| name.clone()).collect();
+    (all.into_iter().map(|(name, _)| name).collect(), compatible)
 }
 
 /// Returns `override_node` laid over the target `base`: maps are merged, lists and scalars replaced, short forms are maps.
@@ -111,6 +126,7 @@ fn fly(
     let fields = reader.fields(node, at, &keys::FLY)?;
     let app = fields.get("app").and_then(|node| reader.text(node, "the name of an app"));
     let strategy = fields.get("strategy").and_then(|node| strategy(reader, node));
+    let keep_previous = fields.get("keep_previous").and_then(|node| reader.duration(node, FlyTarget::LONGEST_KEPT));
     let place = fields.get("config").map_or_else(|| at.clone(), |node| node.span.clone());
     let config = match fields.get("config") {
         None => "fly.toml".to_owned(),
@@ -141,7 +157,7 @@ fn fly(
         Err(wrong) => reader.fault(Fault::new(Code::BadFile, &place, wrong)),
     }
     let workers_first = fields.get("workers").is_some_and(|node| workers_first(reader, node));
-    Some(FlyTarget { config: PathBuf::from(config), app, image, strategy, workers_first })
+    Some(FlyTarget { config: PathBuf::from(config), app, image, strategy, workers_first, keep_previous })
 }
 
 fn has_extension(path: &str, wanted: &str) -> bool {

@@ -16,6 +16,8 @@ pub struct Target {
     pub needs: Vec<Name>,
     /// Names of the secrets that must exist on the platform or in cutover's environment.
     pub secrets: Vec<String>,
+    /// Those of them with whose changed value the revision that serves before works as well.
+    pub compatible_secrets: Vec<String>,
     /// What judges a prepared or serving revision.
     pub verify: Vec<Check>,
     /// Its public address, `https://host[/path]`, where the platform's own word is not the one that users know.
@@ -65,6 +67,13 @@ pub struct FlyTarget {
     pub strategy: Option<FlyStrategy>,
     /// Whether machines without services move before those with services; after them otherwise.
     pub workers_first: bool,
+    /// How long the machines of before stay alive, out of routing, after a release; `None`: they end with it.
+    pub keep_previous: Option<std::time::Duration>,
+}
+
+impl FlyTarget {
+    /// The longest that the machines of before may stay: a week's overlap is what it costs to forget them.
+    pub const LONGEST_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
 }
 
 /// How an app's machines are replaced; the words of `fly.toml`'s `[deploy] strategy`.

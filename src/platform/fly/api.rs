@@ -4,6 +4,7 @@ mod apps;
 mod leases;
 mod machines;
 mod records;
+mod secrets;
 mod volumes;
 mod waiting;
 

@@ -45,7 +45,7 @@ impl FlyTarget {
                 region: slot.region.clone(),
                 skip_launch: false,
                 skip_service_registration: true,
-                min_secrets_version: None,
+                min_secrets_version: self.secrets_version(),
             };
             let machine = match own(fleet, scope, &intent) {
                 Some(machine) => machine.clone(),

@@ -145,7 +145,7 @@ impl FlyTarget {
             skip_launch: !launch,
             skip_service_registration: machine.cordoned,
             current_version: machine.instance_id.clone(),
-            min_secrets_version: None,
+            min_secrets_version: self.secrets_version(),
         };
         let awaited = |id: &str, after, version| launch.then(|| Awaited { id: id.to_owned(), after, version });
         match scope.changes.during(self.update(hint, &body)).await {
@@ -158,7 +158,7 @@ impl FlyTarget {
                     region: machine.region.clone(),
                     skip_launch: !launch,
                     skip_service_registration: true,
-                    min_secrets_version: None,
+                    min_secrets_version: self.secrets_version(),
                 };
                 let made = self.create_one(scope, &body, &intent).await?;
                 self.memory().unseen.insert(made.id.clone());
@@ -277,6 +277,9 @@ fn at_once(max_unavailable: Option<f64>, machines: usize) -> usize {
 /// Returns whether an update launches the machine: one that runs goes on running, one that a request has woken or that has fallen asleep since
 /// it was looked at stays so, and on the way back what ran runs again.
 fn launches(hint: &MachineHint, machine: &Machine, back: bool) -> bool {
-    let sleeps = !back && !machine.cordoned && ["stopped", "suspended"].contains(&machine.state.as_str()) && machine.config().is_some_and(autostarts);
-    runs(machine) || (hint.launched && !sleeps)
+    let asleep = ["stopped", "suspended"].contains(&machine.state.as_str()) && machine.config().is_some_and(autostarts);
+    let sleeps = !back && !machine.cordoned && asleep;
+    // One that is just being replaced says nothing about what it did before.
+    let running = runs(machine) && !REPLACING.contains(&machine.state.as_str());
+    running || (hint.launched && !sleeps)
 }

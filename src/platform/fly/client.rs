@@ -28,6 +28,11 @@ impl FlyClient {
         Self { endpoints, token, transport }
     }
 
+    /// Returns what only a holder of the token has: the key of digests.
+    pub(super) fn token_key(&self) -> String {
+        self.token.rest_header()
+    }
+
     /// Returns a call of the Machines API.
     pub(super) fn flaps(&self, operation: &'static str, method: Method, path: &[&str]) -> Call {
         let url = address(&self.endpoints.flaps, &["v1"], path);

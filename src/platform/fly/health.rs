@@ -84,6 +84,12 @@ pub(super) fn autostarts(config: &MachineConfig) -> bool {
     services.into_iter().any(|service| service.get("autostart").and_then(Value::as_bool) == Some(true))
 }
 
+/// Returns whether a machine sleeps because somebody told it to, and ended well.
+pub(super) fn rests(machine: &Machine) -> bool {
+    let last = machine.events.iter().find_map(super::wire::MachineEvent::exit);
+    machine.state == "suspended" || (machine.state == "stopped" && last.is_some_and(|exit| exit.requested_stop))
+}
+
 /// Returns the event time at which a machine's present version began its life.
 pub(super) fn life_began(machine: &Machine) -> i64 {
     let begins = machine.events.iter().filter(|event| ["launch", "update"].contains(&event.kind.as_str()));

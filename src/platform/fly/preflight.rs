@@ -1,13 +1,23 @@
 //! Preflight: what a release needs to be allowed, all of it told at once.
 
 use super::FlyTarget;
+use super::wire::{CurrentTokens, TokenInfo};
 use crate::platform::{PlatformError, PlatformErrorKind, Problem};
+
+/// Returns what tokens are for, by their own word: their apps, else their organisations; `None` where they do not say.
+fn reach_of(who: &CurrentTokens) -> Option<String> {
+    let named = |word: &str, names: Vec<&str>| (!names.is_empty()).then(|| format!("{word} {}", names.join(", ")));
+    let apps = who.tokens.iter().flat_map(|token| token.apps.iter().map(String::as_str)).collect();
+    let organisations = who.tokens.iter().map(|token| token.org_slug.as_str()).filter(|slug| !slug.is_empty()).collect();
+    named("app", apps).or_else(|| named("organisation", organisations))
+}
 
 impl FlyTarget {
     pub(super) async fn problems(&self) -> Result<Vec<Problem>, PlatformError> {
-        self.ask_token().await?;
-        self.ask_app().await?;
+        let who = self.ask_token().await?;
+        self.ask_app(who.as_ref()).await?;
         let mut problems = self.file_problems();
+        problems.extend(who.as_ref().and_then(|who| self.token_problem(who)));
         problems.extend(self.secret_problems().await?);
         let fleet = self.fleet().await?;
         problems.extend(self.strategy_problems(&fleet).await);
@@ -21,27 +31,49 @@ impl FlyTarget {
     }
 
     /// Asks who the token is; only a refusal says anything, since not every token may ask.
-    async fn ask_token(&self) -> Result<(), PlatformError> {
+    async fn ask_token(&self) -> Result<Option<CurrentTokens>, PlatformError> {
         match self.client.current_tokens().await {
-            Err(error) if matches!(error.kind, PlatformErrorKind::Unauthorized(_)) => Err(error),
+            Err(error) if matches!(error.kind, PlatformErrorKind::Unauthorized(_)) => {
+                let app = &self.settings.app;
+                Err(error.hint(format!(
+                    "an expired token is refused like a wrong one: fly tokens create deploy -a {app}, and set FLY_API_TOKEN to all that it prints"
+                )))
+            }
             Err(error) => {
                 tracing::debug!(%error, "the token does not say who it is");
-                Ok(())
+                Ok(None)
             }
-            Ok(current) => {
-                tracing::debug!(tokens = current.tokens.len(), "token accepted");
-                Ok(())
-            }
+            Ok(current) => Ok(Some(current)),
         }
     }
 
-    async fn ask_app(&self) -> Result<(), PlatformError> {
+    async fn ask_app(&self, who: Option<&CurrentTokens>) -> Result<(), PlatformError> {
         let app = &self.settings.app;
         self.client.get_app(app).await.map(drop).map_err(|error| match &error.kind {
             PlatformErrorKind::NotFound(_) => error.hint(format!("make it with `fly apps create {app}`, or correct `app` in fly.toml")),
-            PlatformErrorKind::Forbidden(_) => error.hint(format!("app {app} exists in an organisation that this token cannot see")),
+            PlatformErrorKind::Forbidden(_) => {
+                let reach = who.and_then(reach_of).map(|reach| format!("; the token is for {reach}")).unwrap_or_default();
+                error.hint(format!("app {app} exists where this token cannot see it{reach}: fly tokens create deploy -a {app}"))
+            }
             _ => error,
         })
+    }
+
+    /// Returns what the token says that it cannot do, where every one of several says so. A reading token says nothing of that: its first
+    /// write is refused, and the release goes back.
+    fn token_problem(&self, who: &CurrentTokens) -> Option<Problem> {
+        let app = &self.settings.app;
+        let machine = |token: &TokenInfo| !token.restricted_to_machine.is_empty();
+        let other = |token: &TokenInfo| !token.apps.is_empty() && !token.apps.contains(app);
+        if who.tokens.is_empty() || !who.tokens.iter().all(|token| machine(token) || other(token)) {
+            return None;
+        }
+        let hint = Some(format!("fly tokens create deploy -a {app}, and set FLY_API_TOKEN to all that it prints"));
+        let text = match who.tokens.iter().find(|token| machine(token)) {
+            Some(token) => format!("the token may only be used from machine {}, so it cannot release {app} from here.", token.restricted_to_machine),
+            None => format!("the token is for {}, so it can see {app} and not change it.", reach_of(who).unwrap_or_default()),
+        };
+        Some(self.problem(true, "fly::token", text, hint))
     }
 
     fn file_problems(&self) -> Vec<Problem> {
@@ -61,17 +93,17 @@ impl FlyTarget {
     }
 
     async fn secret_problems(&self) -> Result<Vec<Problem>, PlatformError> {
-        if self.settings.secrets.is_empty() {
+        let wanted = self.required_secrets();
+        if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let names = self.client.secret_names(&self.settings.app).await?;
-        let missing = self.settings.secrets.iter().filter(|wanted| !names.contains(wanted));
-        Ok(missing
-            .map(|name| {
-                let hint = format!("fly secrets set --stage -a {} {name}=…", self.settings.app);
-                self.problem(true, "secret::missing", format!("{} has no secret {name}.", self.settings.app), Some(hint))
-            })
-            .collect())
+        let (app, listed) = (&self.settings.app, self.client.secrets(&self.settings.app).await?);
+        let there = |name: &String| listed.contains_key(name) || self.settings.secret_values.contains_key(name);
+        let missing = wanted.iter().filter(|name| !there(name)).map(|name| {
+            let hint = format!("set {name} in the environment of this run, or type: fly secrets set --stage -a {app} {name}=…");
+            self.problem(true, "secret::missing", format!("{app} has no secret {name}, and this run has no value for it."), Some(hint))
+        });
+        Ok(missing.collect())
     }
 
     pub(super) fn problem(&self, fatal: bool, code: &'static str, text: String, hint: Option<String>) -> Problem {

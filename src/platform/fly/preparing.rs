@@ -153,7 +153,7 @@ impl FlyTarget {
         for places in [leaders, standbys] {
             let creations = places.iter().map(|place| {
                 let (slot, intent) = (&slots[*place], rendering::intent(release, *place));
-                let body = creation(&rendering, slot, &machines, &intent);
+                let body = creation(&rendering, slot, &machines, &intent, self.secrets_version());
                 let found = found(*place).cloned();
                 async move {
                     match found {
@@ -257,7 +257,7 @@ impl FlyTarget {
 }
 
 /// Returns the creation of a new machine; what it stands by for is there already.
-fn creation(rendering: &Rendering<'_>, slot: &Slot, machines: &BTreeMap<usize, Machine>, intent: &str) -> CreateMachine {
+fn creation(rendering: &Rendering<'_>, slot: &Slot, machines: &BTreeMap<usize, Machine>, intent: &str, secrets: Option<u64>) -> CreateMachine {
     let mut config = rendering.config(slot, intent.to_owned());
     let leaders: Vec<String> = slot
         .stands_by
@@ -274,7 +274,7 @@ fn creation(rendering: &Rendering<'_>, slot: &Slot, machines: &BTreeMap<usize, M
         // A started worker takes jobs.
         skip_launch: works || !slot.launch,
         skip_service_registration: true,
-        min_secrets_version: None,
+        min_secrets_version: secrets,
     }
 }
 

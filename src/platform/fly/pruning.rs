@@ -32,8 +32,16 @@ impl FlyTarget {
     }
 
     async fn prune_machine(&self, scope: &Scope, revision: &Revision, hint: &MachineHint) -> Result<(), PlatformError> {
-        let Some(machine) = self.matching(scope, revision, hint).await? else { return Ok(()) };
-        tokio::time::sleep(self.drain_left(&machine)).await;
+        // What this run took out of routing itself needs no look to know how long ago that was.
+        let known = self.memory().cordoned.get(&hint.id).map(|at| self.drain_margin().saturating_sub(at.elapsed()));
+        let left = match known {
+            Some(left) => left,
+            None => match self.matching(scope, revision, hint).await? {
+                Some(machine) => self.drain_left(&machine),
+                None => return Ok(()),
+            },
+        };
+        tokio::time::sleep(left).await;
         // The margin was long enough for the world to change.
         let Some(machine) = self.matching(scope, revision, hint).await? else { return Ok(()) };
         let app = &self.settings.app;

@@ -13,13 +13,13 @@ impl FlyToken {
     /// Reads a token string: leading schemes (`FlyV1`, `Bearer`, any case, repeated) are dropped, commas separate pieces. A piece is a macaroon
     /// when what stands before its first `_` is `fm1r`, `fm1a` or `fm2`. `None` when nothing is left.
     pub fn parse(text: &SecretString) -> Option<Self> {
-        let mut rest = text.expose_secret().trim();
+        let mut rest = unquoted(text.expose_secret());
         while let Some((scheme, tail)) = rest.split_once(char::is_whitespace)
             && ["flyv1", "bearer"].contains(&scheme.to_ascii_lowercase().as_str())
         {
             rest = tail.trim_start();
         }
-        let pieces = rest.split(',').map(str::trim).filter(|piece| !piece.is_empty());
+        let pieces = rest.split(',').map(unquoted).filter(|piece| !piece.is_empty());
         let (macaroons, users): (Vec<&str>, Vec<&str>) = pieces.partition(|piece| is_macaroon(piece));
         let secret = |pieces: Vec<&str>| pieces.into_iter().map(|piece| SecretString::from(piece.to_owned())).collect();
         let token = Self { macaroons: secret(macaroons), users: secret(users) };
@@ -66,6 +66,11 @@ impl FlyToken {
         let all: Vec<SecretString> = self.macaroons.iter().chain(&self.users).cloned().collect();
         join(&all)
     }
+}
+
+/// Returns a text without the white space and the quotes around it, which people paste along.
+fn unquoted(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '\'')
 }
 
 fn join(pieces: &[SecretString]) -> String {

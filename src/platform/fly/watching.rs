@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use super::api::Waited;
 use super::fleet::Fleet;
-use super::health::{Word, autostarts, has_checks, judge, life_began};
+use super::health::{Word, autostarts, has_checks, judge, life_began, rests};
 use super::hints::{Hints, runs};
 use super::moves::works_unasked;
 use super::in_number;
 use super::wire::Machine;
-use super::{CONCURRENCY, FlyTarget, POLL, READ_LAG};
+use super::{FlyTarget, POLL, READ_LAG};
 use crate::http::Platform;
 use crate::platform::{Health, PlatformError, PlatformErrorKind, Revision, Scope};
 use crate::shutdown::Level;
@@ -62,8 +61,11 @@ impl FlyTarget {
     }
 
     async fn await_started(&self, awaited: &[Awaited], until: Instant) -> Result<(), PlatformError> {
-        let starts = awaited.iter().map(|machine| self.await_one_started(machine, until));
-        futures_util::stream::iter(starts).buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await.map(drop)
+        // One stands for all: the others are seen in the lists that follow, which cost one request however many they are.
+        match awaited.last() {
+            Some(last) => self.await_one_started(last, until).await,
+            None => Ok(()),
+        }
     }
 
     async fn await_one_started(&self, awaited: &Awaited, until: Instant) -> Result<(), PlatformError> {
@@ -200,6 +202,10 @@ impl FlyTarget {
             }
             // A machine that sleeps until a request comes is as well as it was.
             if machine.state == "stopped" && !machine.cordoned && machine.config().is_some_and(autostarts) {
+                continue;
+            }
+            // One that was kept and told to stop is started again before it serves.
+            if machine.cordoned && rests(machine) {
                 continue;
             }
             match judge(machine, life_began(machine)) {

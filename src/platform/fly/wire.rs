@@ -1,7 +1,5 @@
 //! Fly's own shapes, decoded leniently: unknown fields are ignored, missing ones accepted, null is absent.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -255,20 +253,28 @@ pub(super) struct Organization {
     pub(super) slug: String,
 }
 
-/// The names of an app's secrets.
+/// The secrets of an app, as a list of them and a write answer.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Secrets {
     #[serde(deserialize_with = "or_default")]
     pub(super) secrets: Vec<Secret>,
+    /// Of a write: what machines must have at least to see it.
+    pub(super) version: Option<u64>,
+    /// The same under its older name (fly.md 8).
+    #[serde(rename = "Version")]
+    pub(super) older_version: Option<u64>,
 }
 
-/// A secret's name.
+/// A secret, without its value.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Secret {
     #[serde(deserialize_with = "or_default")]
     pub(super) name: String,
+    /// Fly's own digest of the value; how it is made is nowhere said.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) digest: String,
 }
 
 /// An app's addresses.
@@ -338,7 +344,21 @@ pub(super) struct LogLine {
 #[serde(default)]
 pub(super) struct CurrentTokens {
     #[serde(deserialize_with = "or_default")]
-    pub(super) tokens: Vec<BTreeMap<String, Value>>,
+    pub(super) tokens: Vec<TokenInfo>,
+}
+
+/// What one token is, by its own word.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TokenInfo {
+    #[serde(deserialize_with = "or_default")]
+    pub(super) org_slug: String,
+    /// The apps that it is for; none for one of an organisation or a user.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) apps: Vec<String>,
+    /// The only machine that it may be used from.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) restricted_to_machine: String,
 }
 
 /// Decodes null as absent.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Begun, Entry, HISTORY, Owner, Record, TargetRecord};
+use super::{Begun, Entry, HISTORY, Kept, Owner, Record, TargetRecord};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{Artifact, Reach, Revision, Settings, Weighted};
+use crate::platform::{Artifact, KnownSecret, Reach, Revision, SecretChange, Settings, Weighted};
 
 /// Where an open release is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub struct Open {
     pub cause: Option<String>,
     /// Whether a person is needed.
     pub stuck: bool,
+    /// The secrets that it has set or may have set, by target.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<Name, Vec<SecretChange>>,
     /// Who works on it.
     pub owner: Owner,
     /// Until when that owner counts as alive where nobody can say.
@@ -143,6 +146,12 @@ pub struct State {
     /// A person's wish that no release begins.
     #[serde(default)]
     pub hold: Option<Hold>,
+    /// The secrets that releases have set, as the newest one left them, by target.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<Name, Vec<KnownSecret>>,
+    /// What served before the newest releases and stays for a while, by target; at most one generation of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<Name, Kept>,
 }
 
 /// A record that cannot follow the state before it.
@@ -161,7 +170,8 @@ pub enum Impossible {
 impl State {
     /// Returns where every target is that the remembered releases were about, by the newest that names it.
     pub fn reached(&self) -> BTreeMap<Name, Reached> {
-        let mut all: BTreeMap<Name, Reached> = self.closed.iter().flat_map(|closed| closed.reached.clone()).collect();
+        let mut all: BTreeMap<Name, Reached> = self.kept.iter().map(|(name, kept)| (name.clone(), kept.at.clone())).collect();
+        all.extend(self.closed.iter().flat_map(|closed| closed.reached.clone()));
         all.extend(self.open.iter().flat_map(|open| places(&open.begun)));
         all
     }
@@ -196,6 +206,7 @@ impl State {
                     cut: false,
                     cause: None,
                     stuck: false,
+                    secrets: BTreeMap::new(),
                     owner: owner.clone(),
                     until: *until,
                 });
@@ -210,6 +221,23 @@ impl State {
                     }
                 }
                 open.stage = Stage::Prepared;
+            }
+            (Entry::Secrets { changes }, Some(open)) if matches!(open.stage, Stage::Begun | Stage::Prepared) => {
+                for (target, changes) in changes {
+                    open.secrets.entry(target.clone()).or_default().extend(changes.iter().cloned());
+                }
+            }
+            (Entry::SecretsSet { known }, Some(open)) if matches!(open.stage, Stage::Begun | Stage::Prepared) => {
+                for (target, known) in known {
+                    let all = next.secrets.entry(target.clone()).or_default();
+                    all.retain(|old| known.iter().all(|new| new.name != old.name));
+                    all.extend(known.iter().cloned());
+                }
+            }
+            (Entry::SecretsKept, Some(open)) if open.stuck => {
+                for change in open.secrets.values_mut().flatten() {
+                    change.compatible = true;
+                }
             }
             (Entry::Cutting, Some(open)) if open.stage == Stage::Prepared => {
                 open.stage = Stage::Cutting;
@@ -238,6 +266,13 @@ impl State {
             (Entry::Renewed, Some(open)) if open.owner.id == owner.id => {}
             (Entry::Hold { reason }, _) => next.hold = Some(Hold { reason: reason.clone(), by: owner.clone(), since: at }),
             (Entry::Unhold, _) if next.hold.is_some() => next.hold = None,
+            // While a release is open, what is kept may be what it goes to.
+            (Entry::EndingKept { targets }, None) if targets.iter().all(|name| self.kept.contains_key(name)) => {
+                next.kept.iter_mut().filter(|(name, _)| targets.contains(*name)).for_each(|(_, kept)| kept.ending = true);
+            }
+            (Entry::EndedKept { targets }, None) if targets.iter().all(|name| self.kept.get(name).is_some_and(|kept| kept.ending)) => {
+                next.kept.retain(|name, _| !targets.contains(name));
+            }
             _ => return Err(impossible()),
         }
         // Every record of the owner is a sign of its life; a hold of somebody else is not.
@@ -276,6 +311,14 @@ impl State {
         });
     }
 
+    /// Remembers what a finished release leaves alive; what was kept before on its targets is gone with it.
+    fn keep(&mut self, begun: &Begun, at: Timestamp) {
+        for target in begun.targets.iter().filter(|target| !target.carried) {
+            self.kept.remove(&target.name);
+            self.kept.extend(Kept::of(begun, target, at).map(|kept| (target.name.clone(), kept)));
+        }
+    }
+
     fn close(&mut self, finished: bool, at: Timestamp) {
         let Some(open) = self.open.take() else { return };
         if open.begun.adopts || finished && self.serving().is_none() {
@@ -286,6 +329,9 @@ impl State {
             Some((target.name.clone(), shipped(target, revision)))
         });
         let (targets, reached) = (targets.collect::<BTreeMap<Name, Shipped>>(), places(&open.begun));
+        if finished {
+            self.keep(&open.begun, at);
+        }
         self.closed.push(Closed {
             release: open.begun.release,
             commit: open.begun.commit,

@@ -1,11 +1,11 @@
-//! Apps, their secrets' names, addresses, and what the token is.
+//! Apps, their addresses, and what the token is.
 
 use http::Method;
 use serde_json::json;
 
 use crate::platform::PlatformError;
 use crate::platform::fly::client::{FlyClient, paced};
-use crate::platform::fly::wire::{Address, Addresses, App, CurrentTokens, Secrets};
+use crate::platform::fly::wire::{Address, Addresses, App, CurrentTokens};
 
 impl FlyClient {
     /// Reads an app.
@@ -16,13 +16,6 @@ impl FlyClient {
     /// Reads what the token is.
     pub(in crate::platform::fly) async fn current_tokens(&self) -> Result<CurrentTokens, PlatformError> {
         self.read(self.flaps("current_token", Method::GET, &["tokens", "current"]), "the token").await
-    }
-
-    /// Reads the names of an app's secrets.
-    pub(in crate::platform::fly) async fn secret_names(&self, app: &str) -> Result<Vec<String>, PlatformError> {
-        let call = self.flaps("list_secrets", Method::GET, &["apps", app, "secrets"]);
-        let secrets: Secrets = self.read(call, &format!("the secrets of app {app}")).await?;
-        Ok(secrets.secrets.into_iter().map(|secret| secret.name).collect())
     }
 
     /// Lists an app's addresses.
