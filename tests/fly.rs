@@ -757,7 +757,7 @@ async fn preflight_says_what_is_missing_and_what_to_type() {
             ("fly::volume", true)
         ]
     );
-    assert_eq!(problems[1].hint.as_deref(), Some("fly secrets set --stage -a api JWT=…"));
+    assert_eq!(problems[1].hint.as_deref(), Some("set JWT in the environment of this run, or type: fly secrets set --stage -a api JWT=…"));
 
     stage.fly.switch(|switches| switches.bluegreen_allowed = false);
     let problems = stage.target.preflight(&scope).await.unwrap();
