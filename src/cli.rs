@@ -138,14 +138,14 @@ async fn command(cli: Cli) -> Ended {
             run::release(base, environment, only, artifacts, skip_gates, output, forward).await
         }
         Command::Report { receipts } => report::run(base, &receipts).await,
-        Command::Rollback { environment, to, reason, changed, output } => {
-            run::rollback(base, environment, to, reason, changed, output).await
+        Command::Rollback { environment, to, reason, over_migration, changed, output } => {
+            run::rollback(base, environment, to, (reason, over_migration), changed, output).await
         }
         Command::Promote { from, to, release, reason, changed, output } => {
             run::promote(base, [from, to], release, reason, changed, output).await
         }
-        Command::Recover { environment, product, keep_secrets, output } => {
-            recover::run(base, environment, product, keep_secrets, output).await
+        Command::Recover { environment, product, over_migration, keep_secrets, output } => {
+            recover::run(base, environment, product, (over_migration, keep_secrets), output).await
         }
         Command::Status { environment } => status::run(base, environment).await,
         Command::History { environment, product, raw, last } => history::run(base, environment, product, raw, last).await,

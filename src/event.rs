@@ -131,6 +131,21 @@ pub enum EventKind {
         /// The targets in the order of cutting over.
         targets: Vec<TargetSummary>,
     },
+    /// A migration ended, or nobody could be asked how.
+    Migrated {
+        /// The target.
+        target: Name,
+        /// What ran.
+        command: String,
+        /// Whether the code that served before cannot work with what it left.
+        breaking: bool,
+        /// The snapshots that were taken before it.
+        snapshots: Vec<SnapshotTaken>,
+        /// Whether it did what it was to do.
+        succeeded: bool,
+        /// How it ended, in words that follow "it".
+        ended: String,
+    },
     /// A phase of the release began.
     PhaseStarted {
         /// Which.
@@ -240,6 +255,15 @@ pub enum EventKind {
         /// How many requests went to each platform, every attempt counted.
         requests: BTreeMap<Platform, u64>,
     },
+}
+
+/// A copy of a database that was taken before a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SnapshotTaken {
+    /// The platform's id of it.
+    pub id: String,
+    /// What it is a copy of.
+    pub of: String,
 }
 
 /// A target as the beginning of a release knows it.

@@ -6,6 +6,7 @@
 
 mod error;
 pub mod fly;
+mod migration;
 mod revision;
 mod secret;
 mod target;
@@ -13,6 +14,7 @@ mod turn;
 pub mod vercel;
 
 pub use error::{PlatformError, PlatformErrorKind};
+pub use migration::{Migration, MigrationEnd, MigrationResult, Snapshot};
 pub use revision::{Content, Differences, Observed, Reach, Revision, RevisionDigest, Settings, Unfinished, Weighted};
 pub use secret::{KnownSecret, NamedSecret, SecretChange};
 pub use target::{AnyTarget, Artifact, AskedFrom, Back, Capabilities, Health, PlainGet, Preparation, Problem, Scope, Target};

@@ -1,9 +1,9 @@
 //! The release: one transaction over all of an environment's targets.
 //!
 //! ```text
-//! observe ─ prepare ─ verify ─ cut over ─ watch ─ COMMIT ─ finish
-//! begun     prepared           cutting             committed  finishing  finished
-//!    └─────────┴──────────────────┴──> rolling_back ─ serve(before) ─ prune ─ rolled_back
+//! observe ─ prepare ─ migrate ─ prepare the rest ─ verify ─ cut over ─ watch ─ COMMIT ─ finish
+//! begun     prepared  migrating/migrated    prepared          cutting             committed  finishing  finished
+//!    └─────────┴──────────┴───────────────────┴──────────────────┴──> rolling_back ─ serve(before) ─ prune ─ rolled_back
 //! ```
 //!
 //! Everything before `committed` goes back on any failure; everything after it only goes on. Going back works from the journal's record of
@@ -18,6 +18,7 @@ mod finish;
 pub mod journal;
 mod kept;
 pub mod lock;
+mod migrate;
 pub mod ownership;
 pub mod plan;
 mod prepare;
@@ -266,6 +267,8 @@ impl<'a> Release<'a> {
     /// The way forward, in the words of the design.
     async fn forward(&mut self) -> Result<(), Failure> {
         self.prepare().await?;
+        self.migrate().await?;
+        self.prepare_rest().await?;
         self.verify().await?;
         self.cut_over().await?;
         self.watch().await?;
@@ -326,10 +329,7 @@ impl<'a> Release<'a> {
     /// Makes sure that the environment is still this run's, and that everybody else knows it for long enough. During a long wait it is called
     /// again and again, so that the way back is open at any moment, whatever becomes of the journal.
     async fn keep(&mut self, phase: Phase) -> Result<(), Failure> {
-        let renewed = self.journal.renew_if_near(self.context.transport.chance()).await;
-        renewed.map_err(|error| Failure::journal(phase, &error))?;
-        let half = self.journal.ownership().terms().look / 2;
-        self.journal.ownership().assure_within(half).await.map_err(|not_ours| Failure::said(phase, None, not_ours.to_string()))
+        keep(&self.context, self.journal, phase).await
     }
 
     async fn append(&mut self, phase: Phase, entry: Entry) -> Result<(), Failure> {
@@ -352,6 +352,14 @@ impl<'a> Release<'a> {
     fn open(&self) -> Option<&Open> {
         self.journal.state().open.as_ref()
     }
+}
+
+/// See [`Release::keep`].
+async fn keep(context: &Context, journal: &mut Journal, phase: Phase) -> Result<(), Failure> {
+    let renewed = journal.renew_if_near(context.transport.chance()).await;
+    renewed.map_err(|error| Failure::journal(phase, &error))?;
+    let half = journal.ownership().terms().look / 2;
+    journal.ownership().assure_within(half).await.map_err(|not_ours| Failure::said(phase, None, not_ours.to_string()))
 }
 
 /// Returns a cancellation on a target as its own kind of error.

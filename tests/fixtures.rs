@@ -43,3 +43,16 @@ fn flowhub_has_its_six_gates_three_front_ends_and_twelve_secrets() {
     assert_eq!(production.targets[&name("backend")].secrets.len(), 12);
     assert_eq!(manifest.environment_of_branch("develop"), Some(&name("development")));
 }
+
+#[test]
+fn dailyreps_has_one_small_machine_three_secrets_and_a_database_of_which_a_snapshot_is_taken() {
+    let manifest = fixture("dailyreps");
+    let api = &manifest.targets[&name("api")];
+    assert_eq!(api.secrets, ["DATABASE_URL", "ALLOWED_ORIGINS", "APP_SIGNING_SECRET"]);
+    let migration = api.migration.as_ref().unwrap();
+    assert_eq!((migration.database.as_deref(), migration.breaking), (Some("dailyreps-db"), false));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/dailyreps/fly.toml");
+    let config = cutover::platform::fly::toml::FlyConfig::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(config.primary_region.as_deref(), Some("iad"));
+    assert_eq!(config.deploy.release_command.as_deref(), Some("migrate"));
+}

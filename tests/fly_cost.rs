@@ -22,7 +22,9 @@ fn the_log_the_receipt_and_the_comment_say_what_a_release_costs_a_month() {
     assert!(told(&done).contains(&format!("costs {cost}")), "{}", told(&done));
     let tape = std::fs::read_to_string(tape).unwrap();
     let entries = tape.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let comments: Vec<String> =
-        entries.filter(|entry| entry["operation"] == "create_comment" || entry["operation"] == "update_comment").map(|entry| entry["request"].to_string()).collect();
+    let comments: Vec<String> = entries
+        .filter(|entry| entry["operation"] == "create_comment" || entry["operation"] == "update_comment")
+        .map(|entry| entry["request"].to_string())
+        .collect();
     assert!(comments.iter().any(|comment| comment.contains("Cost: api $")), "{comments:?}");
 }

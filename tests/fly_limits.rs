@@ -45,7 +45,11 @@ async fn requests_per_release() {
         let Measured { asked, took } = measured(places).await;
         let total: usize = asked.values().sum();
         let least = OF_EACH_MACHINE.len() * machines + LISTS;
-        let _ = writeln!(table, "{machines} machines: {total} requests in {:.1} s; the least that the protocol allows is {least}", took.as_secs_f64());
+        let _ = writeln!(
+            table,
+            "{machines} machines: {total} requests in {:.1} s; the least that the protocol allows is {least}",
+            took.as_secs_f64()
+        );
         for (operation, count) in &asked {
             let least = if OF_EACH_MACHINE.contains(&operation.as_str()) {
                 machines

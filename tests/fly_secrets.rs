@@ -49,7 +49,8 @@ async fn a_changed_secret_is_recorded_then_set_once_and_machines_wait_for_it() {
         let entries = bench.world.ground().tape.entries();
         let set = entries.iter().find(|entry| entry.operation == "set_secrets").unwrap();
         let version = set.response.json().unwrap()["version"].as_u64().unwrap();
-        let made: Vec<_> = entries.iter().filter(|entry| ["create_machine", "update_machine"].contains(&entry.operation.as_str())).collect();
+        let made: Vec<_> =
+            entries.iter().filter(|entry| ["create_machine", "update_machine"].contains(&entry.operation.as_str())).collect();
         assert!(!made.is_empty());
         for entry in made {
             assert!(entry.sequence > set.sequence, "{kind:?}: {} came before the secrets", entry.boundary);
@@ -106,7 +107,12 @@ async fn released_again(bench: &Bench, id: &str, hex: &str) -> Outcome {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_repeated_and_sets_nothing_twice_that_matters() {
-    let faults = [(Effect::Once, Answer::Lost), (Effect::None, Answer::Lost), (Effect::Once, Rule::status(500, None)), (Effect::None, Rule::status(503, None))];
+    let faults = [
+        (Effect::Once, Answer::Lost),
+        (Effect::None, Answer::Lost),
+        (Effect::Once, Rule::status(500, None)),
+        (Effect::None, Rule::status(503, None)),
+    ];
     for kind in [Kind::Bluegreen, Kind::Rolling] {
         for (effect, answer) in faults.clone() {
             let bench = bench(kind, true).await;
@@ -165,7 +171,9 @@ async fn what_is_not_called_compatible_is_a_point_of_no_return() {
         );
         let hints = ending.failure.unwrap().hints;
         assert!(
-            hints.iter().any(|hint| hint.contains("fly secrets set --stage -a api API_KEY=…") && hint.contains("cutover recover production")),
+            hints
+                .iter()
+                .any(|hint| hint.contains("fly secrets set --stage -a api API_KEY=…") && hint.contains("cutover recover production")),
             "{hints:?}"
         );
         assert!(hints.iter().any(|hint| hint.ends_with("cutover recover production --keep-secrets")), "{hints:?}");
@@ -229,7 +237,11 @@ fn a_missing_secret_is_told_before_any_gate_ran_and_a_held_value_is_shown_nowher
     let product = Product::new();
     // What the manifest names exists in every sandbox: this one comes to the manifest later.
     let mut sandbox = Sandbox::of(product);
-    sandbox.product.replace("cutover.yml", "    image: server\n", "    image: server\n    secrets: [{ name: API_KEY, compatible: true }]\n");
+    sandbox.product.replace(
+        "cutover.yml",
+        "    image: server\n",
+        "    image: server\n    secrets: [{ name: API_KEY, compatible: true }]\n",
+    );
     let missing = sandbox.run(&["release", "production"]);
     let text = told(&missing);
     assert_eq!(code(&missing), 5, "{text}");
@@ -239,7 +251,11 @@ fn a_missing_secret_is_told_before_any_gate_ran_and_a_held_value_is_shown_nowher
     let mut plan = sandbox.command(&["plan", "production"]);
     plan.env("API_KEY", VALUE);
     let plan = output(plan);
-    assert!(told(&plan).contains("secrets    API_KEY: set from this environment where they differ; what has changed does not come back"), "{}", told(&plan));
+    assert!(
+        told(&plan).contains("secrets    API_KEY: set from this environment where they differ; what has changed does not come back"),
+        "{}",
+        told(&plan)
+    );
     assert!(told(&plan).contains("cost       $"), "{}", told(&plan));
     assert!(!told(&plan).contains(VALUE));
     let tape = sandbox.tape();

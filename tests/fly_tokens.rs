@@ -88,7 +88,11 @@ async fn a_token_of_another_app_is_told_with_call_and_request_and_what_to_type()
 async fn a_token_that_is_over_is_told_like_a_wrong_one() {
     let error = preflight("FlyV1 fm2_over").await.unwrap_err();
     assert!(error.to_string().starts_with("fly: current_token failed for the token: the token is not accepted"), "{error}");
-    assert!(error.hints.iter().any(|hint| hint.contains("an expired token") && hint.contains("fly tokens create deploy -a api")), "{:?}", error.hints);
+    assert!(
+        error.hints.iter().any(|hint| hint.contains("an expired token") && hint.contains("fly tokens create deploy -a api")),
+        "{:?}",
+        error.hints
+    );
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod kept;
 mod lock;
 mod manifest;
 mod mask;
+mod migrations;
 mod network;
 mod openapi;
 mod people;

@@ -26,12 +26,12 @@ use crate::support::bench::*;
 
 /// A wire that dies with its runner at the nth call that changes something: the call's effect may still happen, its answer never comes.
 #[derive(Debug)]
-struct Mortal {
-    inner: InProcess,
-    left: AtomicUsize,
-    effect: bool,
-    died: Arc<Notify>,
-    after_death: AtomicUsize,
+pub(crate) struct Mortal {
+    pub(crate) inner: InProcess,
+    pub(crate) left: AtomicUsize,
+    pub(crate) effect: bool,
+    pub(crate) died: Arc<Notify>,
+    pub(crate) after_death: AtomicUsize,
 }
 
 impl Wire for Mortal {

@@ -161,6 +161,9 @@ pub enum Command {
         /// Why, for the record.
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// Go back although a migration has run since that is not known to work with that release.
+        #[arg(long)]
+        over_migration: bool,
         /// What becomes of somebody else's changes.
         #[command(flatten)]
         changed: Changed,
@@ -196,6 +199,9 @@ pub enum Command {
         /// The product; by default every one that has a journal.
         #[arg(long, value_name = "NAME")]
         product: Option<Name>,
+        /// Go back although a breaking migration may have run: the old code can work with the database again.
+        #[arg(long, requires = "environment")]
+        over_migration: bool,
         /// Go back although the release has changed secrets: what served before works with them as they are now.
         #[arg(long, requires = "environment")]
         keep_secrets: bool,
@@ -408,10 +414,11 @@ fn failure(text: &str) -> Result<(Name, Phase), String> {
     let target = Name::parse(target).ok_or_else(|| format!("{target:?} is no target's name"))?;
     let phase = match phase {
         "prepare" => Phase::Prepare,
+        "migrate" => Phase::Migrate,
         "verify" => Phase::Verify,
         "cut-over" => Phase::CutOver,
         "watch" => Phase::Watch,
-        _ => return Err(format!("{phase:?} is none of prepare, verify, cut-over, watch")),
+        _ => return Err(format!("{phase:?} is none of prepare, migrate, verify, cut-over, watch")),
     };
     Ok((target, phase))
 }

@@ -32,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) forward: Forward,
     /// Why, in a person's words.
     pub(crate) reason: Option<String>,
+    /// Whether a rollback may go to code that is not known to work with the database as it is.
+    pub(crate) over_migration: bool,
 }
 
 /// How a run ended.
@@ -259,6 +261,9 @@ async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, optio
             not_held(environment, journal)?;
         }
         let earlier = meant(stage, environment, way, journal).await?;
+        if matches!(way, Way::Back { .. }) {
+            over_migrations(stage, environment, journal, &earlier, options.over_migration)?;
+        }
         context.commit.clone_from(&earlier.commit);
         context.reason = reason(stage, way, &earlier, options);
         let all = targets::through(stage, &recover::guarded(stage, journal), environment, &[]).map_err(unusable)?;
@@ -281,6 +286,18 @@ async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, optio
         Ok(moves.collect())
     })
     .await
+}
+
+/// Refuses to go back to code that is not known to work with the database as migrations have left it since.
+fn over_migrations(stage: &Stage, environment: &Name, journal: &Journal, earlier: &Closed, anyway: bool) -> Result<(), Stop> {
+    let Some(why) = journal.state().barred(earlier) else { return Ok(()) };
+    if anyway {
+        stage.events.notice(Level::Warning, "rollback::over-migration", format!("{why}; going back all the same, as it was asked for."));
+        return Ok(());
+    }
+    let text = format!("{} is not known to work with the database as it is: {why}; nothing was touched", earlier.release);
+    let hint = format!("where it does work: cutover rollback {environment} --to {} --over-migration", earlier.release);
+    Err(Conclusion::refused(text, vec![hint]))
 }
 
 /// Returns the release whose artifacts are meant, by the newest word of the journal that has it.

@@ -8,7 +8,7 @@ use super::run::{Base, ready};
 use super::{Ended, Failure, Format, ask, build, pretty, put, targets};
 use crate::id::Name;
 use crate::manifest::Target as Named;
-use crate::platform::{AskedFrom, Back, NamedSecret, Preparation, Target};
+use crate::platform::{AskedFrom, Back, Migration, NamedSecret, Preparation, Target};
 use crate::release::plan::{PlanRow, Shipment};
 use crate::release::{Move, Plan};
 
@@ -89,6 +89,17 @@ pub(super) async fn run(base: Base, environment: Option<Name>) -> Ended {
     Ok(if fatal { crate::exit::PREFLIGHT_FAILED } else { crate::exit::DONE })
 }
 
+/// Says what runs before a target is prepared, and whether it leaves a way back.
+fn migration_words(migration: &Migration) -> String {
+    let snapshot = migration.database.as_ref().map_or_else(|| "without a snapshot".to_owned(), |of| format!("after a snapshot of {of}"));
+    let back = if migration.breaking {
+        "breaking: once it has run there is no way back, and a later failure needs a person"
+    } else {
+        "compatible with the code that serves, so that a failure still goes back to it"
+    };
+    format!("`{}` once on the new image, {snapshot}; {back}", migration.command)
+}
+
 /// Returns what a release does with secrets, in sentences.
 fn secrets(all: &[NamedSecret]) -> Vec<String> {
     let named = |wanted: fn(&&NamedSecret) -> bool| all.iter().filter(wanted).map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -143,6 +154,9 @@ fn text(document: &Document) -> String {
         }
         for setting in &capabilities.side_effects {
             let _ = writeln!(out, "    restores   {setting}, which the platform changes by itself");
+        }
+        if let Some(migration) = &row.migration {
+            let _ = writeln!(out, "    migrates   {}", migration_words(migration));
         }
         if !row.verified.is_empty() {
             let _ = writeln!(out, "    verify     {}", row.verified.join(", "));

@@ -41,7 +41,13 @@ impl Found {
 }
 
 /// Brings the unfinished releases of every journal that is meant to their end.
-pub(super) async fn run(base: Base, environment: Option<Name>, product: Option<Name>, keep_secrets: bool, output: Output) -> Ended {
+pub(super) async fn run(
+    base: Base,
+    environment: Option<Name>,
+    product: Option<Name>,
+    (over_migration, keep_secrets): (bool, bool),
+    output: Output,
+) -> Ended {
     let Settled { mut means, events, mut telling } = settle(&base, journal::root(&base), None).await?;
     let mut found = find(&means, product.as_ref(), environment.as_ref()).await;
     if let (true, Ok(found)) = (keep_secrets, &mut found) {
@@ -51,7 +57,7 @@ pub(super) async fn run(base: Base, environment: Option<Name>, product: Option<N
     telling.quiet |= matches!(&found, Ok(found) if !found.iter().any(|found| found.has_work(&means)));
     let listening = Listening::begin(telling, &means.masker, events);
     let conclusion = match found {
-        Ok(found) => every(&means, found, environment.as_ref()).await,
+        Ok(found) => every(&means, found, environment.as_ref(), over_migration).await,
         Err(stop) => stop,
     };
     conduct::tell_end(&means, &conclusion);
@@ -91,7 +97,7 @@ async fn keep(means: &Means, found: &mut [Found]) -> Result<(), super::Failure> 
 }
 
 /// Recovers one environment after the other; what one refuses does not keep the others waiting.
-async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclusion {
+async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>, over_migration: bool) -> Conclusion {
     let Some(first) = found.first() else {
         let what = named.map_or_else(|| "any environment".to_owned(), Name::to_string);
         means.events.notice(Level::Note, NOTHING, format!("There is no journal of {what}; nothing to do."));
@@ -108,7 +114,10 @@ async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclu
     let (mut conclusions, mut closed) = (Vec::new(), Vec::new());
     for Found { product, environment, opened } in found {
         let ended = match opened {
-            Ok(mut opened) => one(means, &product, &environment, &mut opened).await.unwrap_or_else(Some),
+            Ok(mut opened) => match allow_back(means, &mut opened, over_migration).await {
+                Ok(()) => one(means, &product, &environment, &mut opened).await.unwrap_or_else(Some),
+                Err(stop) => Some(stop),
+            },
             Err(stop) => Some(stop),
         };
         match ended {
@@ -128,6 +137,16 @@ async fn every(means: &Means, found: Vec<Found>, named: Option<&Name>) -> Conclu
 fn tell_at_work(means: &Means, environment: &Name, held: &Conclusion) {
     let why = held.failure.as_deref().unwrap_or("somebody is at work on it");
     means.events.notice(Level::Note, NOTHING, format!("{environment} is left alone: {why}."));
+}
+
+/// Writes down that a person opens the way back over a breaking migration, where there is one in the way.
+async fn allow_back(means: &Means, opened: &mut Opened, over_migration: bool) -> Result<(), Stop> {
+    let barred = opened.journal.state().open.as_ref().is_some_and(|open| open.migrations.values().any(|migrated| !migrated.back_allowed));
+    if !over_migration || !barred {
+        return Ok(());
+    }
+    let entry = Entry::BackAllowed { reason: "asked for by --over-migration".to_owned() };
+    opened.journal.append(entry, &means.chance).await.map_err(|error| Conclusion::refused(error.to_string(), Vec::new()))
 }
 
 /// Recovers one environment; `None` when every release of it was closed.
@@ -222,7 +241,10 @@ async fn end_kept(means: &Means, context: &Context, journal: &mut Journal) {
         let (target, label) = (&ended.target, &ended.label);
         let (level, text) = match &ended.error {
             None => (Level::Note, format!("{target}: {label}, kept for a rollback, is removed; its time was over.")),
-            Some(error) => (Level::Warning, format!("{target}: {label}, kept for a rollback, could not be removed: {error}. The next run tries again.")),
+            Some(error) => (
+                Level::Warning,
+                format!("{target}: {label}, kept for a rollback, could not be removed: {error}. The next run tries again."),
+            ),
         };
         means.events.notice(level, "recover::kept", text);
     }

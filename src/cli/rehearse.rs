@@ -25,6 +25,7 @@ use crate::event::{Events, Level, Phase};
 use crate::id::{Chance, Name};
 use crate::manifest::{Loaded, Manifest, TargetPlatform};
 use crate::platform::fly::FlySettings;
+use crate::platform::fly::machine_config::RELEASE_COMMAND_GROUP;
 use crate::platform::fly::toml::Strategy;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
@@ -83,8 +84,12 @@ pub(super) fn chosen_environment(manifest: &Manifest, named: Option<&Name>) -> R
 }
 
 fn check_failures(view: &Manifest, failures: &[(Name, Phase)]) -> Result<(), Failure> {
+    let migrates = |name: &Name| matches!(view.targets.get(name).map(|target| &target.platform), Some(TargetPlatform::Fly(_)));
     match failures.iter().find(|(target, _)| !view.targets.contains_key(target)) {
-        None => Ok(()),
+        None => match failures.iter().find(|(target, phase)| *phase == Phase::Migrate && !migrates(target)) {
+            Some((target, _)) => Err(Failure::usage(format!("--fail: {target} runs no migration"))),
+            None => Ok(()),
+        },
         Some((unknown, _)) => {
             let known: Vec<_> = view.targets.keys().map(Name::as_str).collect();
             Err(Failure::usage(format!("--fail: there is no target {unknown}")).hint(format!("the targets are {}", known.join(", "))))
@@ -99,6 +104,7 @@ fn break_target(embedded: &Embedded, root: &Path, view: &Manifest, name: &Name, 
         TargetPlatform::Fly(fly) => {
             let config = targets::fly_config(root, name, fly).map_err(|fault| Failure::usage(fault.to_string()))?;
             let app = fly.app.clone().or(config.app.clone()).unwrap_or_default();
+            let config_migrates = config.deploy.release_command.is_some();
             // As the target itself decides: by the manifest, by fly.toml, or by what is possible.
             let strategy = fly.strategy.map(targets::strategy);
             let rolling = FlySettings { strategy, ..FlySettings::new(name.clone(), &app, config) }.strategy() != Strategy::Bluegreen;
@@ -106,6 +112,13 @@ fn break_target(embedded: &Embedded, root: &Path, view: &Manifest, name: &Name, 
                 // Machines that are replaced in place are never cordoned: there the new one crashes instead.
                 Phase::CutOver if rolling => embedded.fly.behave(&app, Which::FromNowOn, Behaviour::CrashesAtStart(1)),
                 Phase::Prepare => embedded.fly.behave(&app, Which::FromNowOn, Behaviour::CrashesAtStart(1)),
+                Phase::Migrate if config_migrates => {
+                    let group = Which::Group(RELEASE_COMMAND_GROUP.to_owned());
+                    embedded.fly.behave(&app, group, Behaviour::RunsOnce(std::time::Duration::from_millis(500), 1));
+                }
+                Phase::Migrate => {
+                    return Err(Failure::usage(format!("--fail: {name} runs no migration: its fly.toml has no release_command")));
+                }
                 Phase::Verify => embedded.fly.behave(&app, Which::FromNowOn, Behaviour::NeverHealthy),
                 Phase::CutOver => embedded.refuse_registration(&app),
                 _ => embedded.fly.behave(&app, Which::FromNowOn, Behaviour::FailsOnceRouted(std::time::Duration::ZERO)),

@@ -172,14 +172,14 @@ pub(super) async fn rollback(
     base: Base,
     environment: Name,
     to: Option<String>,
-    reason: Option<String>,
+    (reason, over_migration): (Option<String>, bool),
     changed: Changed,
     output: Output,
 ) -> Ended {
     let ready = ready(&base).await?;
     ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
     ask::allowed(&ready.stage.trigger).map_err(misfit)?;
-    let options = Options { reason, forward: Forward { older: true, changed }, ..Options::default() };
+    let options = Options { reason, over_migration, forward: Forward { older: true, changed }, ..Options::default() };
     conducted(ready, Ask::Rollback { environment, to }, options, &output).await
 }
 

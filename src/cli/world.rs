@@ -173,6 +173,7 @@ impl Embedded {
         let secrets: Vec<(&str, String)> = target.secrets.iter().map(|secret| (secret.as_str(), rehearsed_secret(secret))).collect();
         let borrowed: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.fly.seed_app(&app, ORGANISATION, &borrowed);
+        self.seed_database(target, seen);
         // A simulated machine runs no program of the product: it answers as the manifest's checks expect, until a failure is asked for.
         for check in &target.verify {
             if let Some((path, status, headers)) = scripted(check) {
@@ -196,6 +197,23 @@ impl Embedded {
             self.fly.seed_earlier_release(&Earlier { app: &app, config: rendered, regions: &regions, image: &image, group: &group }).await;
         }
         Ok(())
+    }
+
+    /// Makes the app of a target's database: one machine of its own with a volume, which no release is to touch.
+    fn seed_database(&self, target: &Target, seen: &mut BTreeSet<String>) {
+        let Some(database) = target.migration.as_ref().and_then(|migration| migration.database.as_deref()) else { return };
+        if !seen.insert(format!("fly/{database}")) {
+            return;
+        }
+        self.fly.seed_app(database, ORGANISATION, &[]);
+        let config = serde_json::json!({ "guest": { "cpu_kind": "shared", "cpus": 1, "memory_mb": 256 } });
+        let mount = fly::Mount { name: "pg_data", path: "/data", size_gb: 1 };
+        let places = [(REGIONS[0], 1)];
+        let group = fly::Group { mount: Some(mount), ..fly::Group::of("app", config, &places) };
+        let seeded = self.fly.seed_fleet(&fly::Fleet { app: database, image: "docker.io/flyio/postgres-flex:17", groups: &[group] });
+        for volume in seeded.iter().filter_map(|machine| machine.volume.as_deref()) {
+            self.fly.seed_snapshot(database, volume, std::time::Duration::from_hours(9));
+        }
     }
 
     fn seed_vercel(&mut self, name: &Name, vercel: &VercelTarget, earlier: bool, seen: &mut BTreeSet<String>) -> Result<(), Failure> {

@@ -84,7 +84,10 @@ impl Fixture {
         for (app, _) in self.apps {
             let more = self.more;
             let checks = "[{ get: /health }, { get: /version, json: /revision, equals: revision }]";
-            let _ = writeln!(text, "  {app}: {{ fly: {{ config: {app}/fly.toml{more} }}, image: {app}, secrets: [API_KEY], verify: {checks} }}");
+            let _ = writeln!(
+                text,
+                "  {app}: {{ fly: {{ config: {app}/fly.toml{more} }}, image: {app}, secrets: [API_KEY], verify: {checks} }}"
+            );
         }
         for (project, after) in self.projects {
             let after = after.map(|after| format!(", after: {after}")).unwrap_or_default();

@@ -115,6 +115,8 @@ pub enum Phase {
     Observe,
     /// The new revisions come to exist, out of users' sight.
     Prepare,
+    /// The database gets what the new revisions need.
+    Migrate,
     /// The prepared revisions are judged.
     Verify,
     /// Users get the new revisions, target by target.
@@ -136,6 +138,7 @@ impl Phase {
             Self::Preflight => "preflight",
             Self::Observe => "observe",
             Self::Prepare => "prepare",
+            Self::Migrate => "migrate",
             Self::Verify => "verify",
             Self::CutOver => "cut-over",
             Self::Watch => "watch",

@@ -108,6 +108,28 @@ pub(super) const TARGET: Section = Section {
         key("needs", "names", "Gates whose proofs it needs; default: every gate."),
         key("secrets", "secrets", "Secrets that must exist on the platform or in cutover's environment, from which a release sets them."),
         key("verify", "checks", "Checks that judge a prepared or serving release."),
+        key("migration", "migration", "What is to be known of the migration that the platform's own file names: the app of its database."),
+    ],
+    required: &[],
+};
+
+/// What is to be known of a migration.
+pub(super) const MIGRATION: Section = Section {
+    what: "a migration",
+    doc: "What is to be known of a target's migration; the command is in the platform's own file (fly.toml's `release_command`).",
+    keys: &[
+        key(
+            "database",
+            "text",
+            "The app that has the database: a snapshot of its volumes is taken and waited for before the command runs.",
+        ),
+        key("volumes", "texts", "The volumes of that app, by id, of which snapshots are taken; default: every one that a machine uses."),
+        key("rpo", "duration", "How old the newest snapshot may be before a run warns, at most 8760h."),
+        key(
+            "breaking",
+            "flag",
+            "Whether the code that serves cannot work with what the command leaves; then nothing goes back once it has run.",
+        ),
     ],
     required: &[],
 };
@@ -118,7 +140,11 @@ pub(super) const SECRET: Section = Section {
     doc: "A secret of a target, by name; its value is never in a file.",
     keys: &[
         key("name", "variable_name", "Its name on the platform, and the environment variable that holds its value."),
-        key("compatible", "flag", "Whether what serves before works with a changed value as well; default: no, and a release that has changed it cannot go back."),
+        key(
+            "compatible",
+            "flag",
+            "Whether what serves before works with a changed value as well; default: no, and a release that has changed it cannot go back.",
+        ),
     ],
     required: &["name"],
 };

@@ -38,7 +38,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 pub use check::{Check, CheckRequest, Equals, Expect, ExpectedStatus, Signature};
-pub use target::{FlyStrategy, FlyTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget};
+pub use target::{FlyStrategy, FlyTarget, Migration, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget};
 
 use crate::id::Name;
 

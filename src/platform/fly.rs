@@ -24,6 +24,7 @@ mod keeping;
 mod leasing;
 pub mod live;
 pub mod machine_config;
+mod migrating;
 mod moves;
 mod observing;
 mod preflight;
@@ -34,6 +35,7 @@ mod rendering;
 mod secrets;
 mod serving;
 mod slots;
+mod snapshotting;
 mod stamp;
 pub mod token;
 pub mod toml;
@@ -52,12 +54,14 @@ use tokio::time::Instant;
 use self::client::{FlyClient, TOKEN_HINT};
 pub use self::endpoints::FlyEndpoints;
 use self::fleet::Fleet;
+pub use self::snapshotting::FlyDatabase;
 use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, NamedSecret, Observed, PlainGet, PlatformError,
-    PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, Migration, MigrationEnd, MigrationResult, NamedSecret,
+    Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange,
+    Settings, Snapshot, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -108,6 +112,10 @@ pub struct FlySettings {
     pub workers_first: bool,
     /// How long the machines of before stay alive, out of routing, after a release that made new ones; `None`: they end with it.
     pub keep_previous: Option<Duration>,
+    /// Of what a snapshot is taken before the release command.
+    pub database: Option<FlyDatabase>,
+    /// Whether the code that serves cannot work with what the release command leaves.
+    pub breaking: bool,
 }
 
 impl FlySettings {
@@ -135,6 +143,8 @@ impl FlySettings {
             high_availability: true,
             workers_first: false,
             keep_previous: None,
+            database: None,
+            breaking: false,
         }
     }
 
@@ -213,6 +223,8 @@ struct Memory {
     secrets_version: Option<u64>,
     /// Whether the last `serve` was forward.
     went_forward: bool,
+    /// How the release command of a release ended.
+    migrated: Option<(String, MigrationEnd)>,
     /// The machines as they were last observed, and when.
     looked: Option<(Instant, Fleet)>,
 }
@@ -355,6 +367,22 @@ impl Target for FlyTarget {
         let hints = hints::Hints::of(revision, &self.settings.app).ok()?;
         let (_, digest) = hints.image.split_once('@')?;
         Some(Artifact::Image { reference: hints.image.clone(), digest: digest.to_owned(), stand_in: false })
+    }
+
+    fn migration(&self) -> Option<Migration> {
+        self.release_command()
+    }
+
+    async fn snapshot(&self, scope: &Scope) -> Result<Vec<Snapshot>, PlatformError> {
+        self.take_snapshots(scope).await
+    }
+
+    async fn migrate(&self, scope: &Scope, artifact: &Artifact, before: &Observed) -> Result<MigrationResult, PlatformError> {
+        self.run_release_command(scope, artifact, before).await
+    }
+
+    async fn settle_migration(&self, scope: &Scope, migration: &Migration) -> Result<MigrationEnd, PlatformError> {
+        self.settle_release_command(scope, migration).await
     }
 
     fn secrets(&self) -> Vec<NamedSecret> {

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
-use super::{Changes, Differences, KnownSecret, NamedSecret, Observed, PlatformError, Reach, Revision, SecretChange, Settings, Turn};
+use super::{
+    Changes, Differences, KnownSecret, Migration, MigrationEnd, MigrationResult, NamedSecret, Observed, PlatformError, PlatformErrorKind,
+    Reach, Revision, SecretChange, Settings, Snapshot, Turn,
+};
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -221,6 +224,28 @@ pub trait Target {
         None
     }
 
+    /// Returns what must run once on a new artifact before what needs its schema is prepared; `None` where nothing must.
+    fn migration(&self) -> Option<Migration> {
+        None
+    }
+
+    /// Takes a snapshot of everything that the migration may change, as far as the manifest names it, and waits until each is complete.
+    async fn snapshot(&self, _scope: &Scope) -> Result<Vec<Snapshot>, PlatformError> {
+        Ok(Vec::new())
+    }
+
+    /// Runs the migration on the new artifact and waits for its end; called again for the same release it finds the one that runs, and never
+    /// begins a second. What it ended with is an answer, not an error.
+    async fn migrate(&self, _scope: &Scope, _artifact: &Artifact, _before: &Observed) -> Result<MigrationResult, PlatformError> {
+        let none = PlatformErrorKind::Impossible("this platform runs no migration".to_owned());
+        Err(PlatformError::new(self.platform(), "migrate", self.thing(), none))
+    }
+
+    /// Finds the migration that a release began here, waits for its end and makes sure that it will not begin any more; begins none itself.
+    async fn settle_migration(&self, _scope: &Scope, _migration: &Migration) -> Result<MigrationEnd, PlatformError> {
+        Ok(MigrationEnd::NeverRan)
+    }
+
     /// Returns the secrets that the manifest names for it; pure, and no value is in it.
     fn secrets(&self) -> Vec<NamedSecret> {
         Vec::new()
@@ -322,6 +347,18 @@ impl Target for AnyTarget {
     }
     fn artifact_of(&self, revision: &Revision) -> Option<Artifact> {
         each!(self, target => target.artifact_of(revision))
+    }
+    fn migration(&self) -> Option<Migration> {
+        each!(self, target => target.migration())
+    }
+    async fn snapshot(&self, scope: &Scope) -> Result<Vec<Snapshot>, PlatformError> {
+        each!(self, target => target.snapshot(scope).await)
+    }
+    async fn migrate(&self, scope: &Scope, artifact: &Artifact, before: &Observed) -> Result<MigrationResult, PlatformError> {
+        each!(self, target => target.migrate(scope, artifact, before).await)
+    }
+    async fn settle_migration(&self, scope: &Scope, migration: &Migration) -> Result<MigrationEnd, PlatformError> {
+        each!(self, target => target.settle_migration(scope, migration).await)
     }
     fn secrets(&self) -> Vec<NamedSecret> {
         each!(self, target => target.secrets())

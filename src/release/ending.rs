@@ -159,6 +159,11 @@ impl Release<'_> {
     fn commands(&self, settled: &[Settled]) -> Vec<String> {
         let environment = &self.context.environment;
         let mut commands = vec![format!("cutover status {environment}"), format!("cutover recover {environment}")];
+        if let Some(open) = self.open() {
+            let known = open.migrations.iter().filter_map(|(name, migrated)| Some((name.clone(), migrated.ended.clone()?)));
+            let known = known.collect();
+            commands.extend(super::migrate::barred(&self.context, open, &known).into_iter().flat_map(|failure| failure.hints));
+        }
         commands.extend(settled.iter().filter(|target| target.serves != Side::Before).filter_map(|target| {
             let planned = self.plan.targets.iter().find(|planned| planned.target.name() == &target.name)?;
             Some(format!("# {} ({} on {}) must serve {}", target.name, planned.target.thing(), planned.target.platform(), {

@@ -30,7 +30,8 @@ pub(super) async fn finish(context: &Context, journal: &mut Journal, targets: &B
         journal.append(Entry::Finishing, context.transport.chance()).await.err().iter().map(ToString::to_string).collect();
     let moved = open.begun.targets.iter().filter(|record| !record.carried);
     let kept = journal.state().kept.clone();
-    let ended = join_all(moved.map(|record| end_one(context, &open, record, kept.get(&record.name), targets.get(&record.name).copied()))).await;
+    let ended =
+        join_all(moved.map(|record| end_one(context, &open, record, kept.get(&record.name), targets.get(&record.name).copied()))).await;
     troubles.extend(ended.into_iter().filter_map(Result::err));
     if troubles.is_empty() {
         troubles.extend(journal.append(Entry::Finished, context.transport.chance()).await.err().iter().map(ToString::to_string));

@@ -8,6 +8,7 @@
 
 mod handle;
 mod kept;
+mod migrated;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +19,12 @@ use serde::{Deserialize, Serialize};
 pub use self::handle::Journal;
 pub use self::kept::Kept;
 pub(in crate::release) use self::kept::same_generation;
+pub use self::migrated::Migrated;
 pub use self::state::{Closed, Hold, Impossible, Open, Reached, Shipped, Stage, State, fold};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
-use crate::platform::{Artifact, Capabilities, KnownSecret, Observed, Reach, Revision, SecretChange, Settings};
+use crate::platform::{Artifact, Capabilities, KnownSecret, MigrationEnd, Observed, Reach, Revision, SecretChange, Settings};
 use crate::process::Identity;
 
 /// The format of records that this version writes; one that it does not know makes it stop and touch nothing.
@@ -103,6 +105,21 @@ pub enum Entry {
         after: BTreeMap<Name, Revision>,
         /// What targets serve that served nothing when the release began.
         placeholders: BTreeMap<Name, Revision>,
+    },
+    /// Migrations are about to run, each once; what needs no new schema is prepared by now.
+    Migrating {
+        /// By target, with the snapshots that were taken before.
+        migrations: BTreeMap<Name, Migrated>,
+    },
+    /// Every migration has done what it was to do; what needs the new schema is prepared next.
+    Migrated {
+        /// How each ended.
+        ended: BTreeMap<Name, MigrationEnd>,
+    },
+    /// A person says that the old code can work with the database as it is: the way back over a breaking migration is open.
+    BackAllowed {
+        /// Why, in the person's words.
+        reason: String,
     },
     /// These secrets are about to be set; no value is in here.
     Secrets {
@@ -226,6 +243,9 @@ impl Entry {
         match self {
             Self::Begun(_) => "begun",
             Self::Prepared { .. } => "prepared",
+            Self::Migrating { .. } => "migrating",
+            Self::Migrated { .. } => "migrated",
+            Self::BackAllowed { .. } => "back_allowed",
             Self::Secrets { .. } => "secrets",
             Self::SecretsSet { .. } => "secrets_set",
             Self::SecretsKept => "secrets_kept",

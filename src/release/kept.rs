@@ -64,7 +64,8 @@ pub struct EndedKept {
 pub async fn end_due(context: &Context, journal: &mut Journal, targets: &BTreeMap<Name, &AnyTarget>) -> Vec<EndedKept> {
     let now = context.transport.clock().now();
     let state = journal.state();
-    let due: BTreeMap<Name, Kept> = state.kept.clone().into_iter().filter(|(name, kept)| kept.is_due(now) && targets.contains_key(name)).collect();
+    let due: BTreeMap<Name, Kept> =
+        state.kept.clone().into_iter().filter(|(name, kept)| kept.is_due(now) && targets.contains_key(name)).collect();
     if state.open.is_some() || due.is_empty() {
         return Vec::new();
     }

@@ -11,7 +11,7 @@ use crate::event::{Phase, TargetSummary};
 use crate::graph::{Graph, GraphError};
 use crate::id::Name;
 use crate::manifest::Check;
-use crate::platform::{AnyTarget, Artifact, Back, Capabilities, Health, NamedSecret, Observed, Revision, Target};
+use crate::platform::{AnyTarget, Artifact, Back, Capabilities, Health, Migration, NamedSecret, Observed, Revision, Target};
 
 /// What a target is to ship.
 #[derive(Debug, Clone)]
@@ -75,6 +75,9 @@ pub struct PlanRow {
     pub verified: Vec<String>,
     /// Checks that can only be asked once it serves, still before the commit.
     pub watched: Vec<String>,
+    /// What runs once on the new artifact before it is prepared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
     /// The secrets that the manifest names, and which of them a release sets from this environment.
     pub secrets: Vec<NamedSecret>,
     /// Facts about what serves.
@@ -128,6 +131,7 @@ impl Plan {
                     capabilities: planned.target.capabilities(),
                     verified: names(verified),
                     watched: names(watched),
+                    migration: planned.migration().map(|(migration, _)| migration),
                     secrets: planned.target.secrets(),
                     facts: planned.before.facts.clone(),
                 }

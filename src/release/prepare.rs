@@ -1,10 +1,10 @@
 //! Prepare: every new revision comes to exist, out of users' sight, all at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::journal::Entry;
+use super::journal::{Entry, Stage};
 use super::plan::{Planned, Shipment};
 use super::{Failure, Release};
 use crate::event::{EventKind, Level, Phase};
@@ -13,12 +13,29 @@ use crate::platform::{Artifact, Changes, PlainGet, PlatformError, Revision, Scop
 use crate::shutdown::{Level as Urgency, Shutdown};
 
 impl Release<'_> {
-    /// Prepares all moving targets in parallel; the first failure ends the others' waits.
+    /// Prepares everything that needs no new schema: without migrations, all moving targets.
     pub(super) async fn prepare(&mut self) -> Result<(), Failure> {
+        let late = self.plan.after_migrations().into_iter().cloned().collect::<BTreeSet<Name>>();
+        let early: BTreeSet<Name> =
+            self.plan.moving().map(|planned| planned.target.name().clone()).filter(|name| !late.contains(name)).collect();
+        if early.is_empty() { Ok(()) } else { self.prepare_these(&early).await }
+    }
+
+    /// Prepares what had to wait for a migration.
+    pub(super) async fn prepare_rest(&mut self) -> Result<(), Failure> {
+        let late: BTreeSet<Name> = self.plan.after_migrations().into_iter().cloned().collect();
+        if late.is_empty() { Ok(()) } else { self.prepare_these(&late).await }
+    }
+
+    /// Prepares these targets in parallel; the first failure ends the others' waits.
+    async fn prepare_these(&mut self, these: &BTreeSet<Name>) -> Result<(), Failure> {
         self.phase(Phase::Prepare, async |release| {
-            let placeholders = release.placeholders().await?;
-            release.set_secrets(Phase::Prepare).await?;
-            let after = release.prepare_all().await?;
+            let placeholders = release.placeholders(these).await?;
+            // What migrated has its secrets already.
+            if release.open().is_none_or(|open| open.stage == Stage::Begun) {
+                release.set_secrets(Phase::Prepare).await?;
+            }
+            let after = release.prepare_all(these).await?;
             for planned in &mut release.plan.targets {
                 if let Some(revision) = after.get(planned.target.name()) {
                     planned.after = Some(revision.clone());
@@ -29,10 +46,10 @@ impl Release<'_> {
         .await
     }
 
-    async fn prepare_all(&self) -> Result<BTreeMap<Name, Revision>, Failure> {
+    async fn prepare_all(&self, these: &BTreeSet<Name>) -> Result<BTreeMap<Name, Revision>, Failure> {
         let stop = Shutdown::default();
         let scope = self.context.scope(Phase::Prepare, &stop);
-        let mut work: FuturesUnordered<_> = self.plan.moving().map(|planned| self.prepare_one(&scope, planned)).collect();
+        let mut work: FuturesUnordered<_> = self.of(these).map(|planned| self.prepare_one(&scope, planned)).collect();
         let (mut after, mut failure) = (BTreeMap::new(), None);
         loop {
             tokio::select! {
@@ -57,6 +74,10 @@ impl Release<'_> {
             }
         }
         failure.map_or(Ok(after), Err)
+    }
+
+    fn of(&self, these: &BTreeSet<Name>) -> impl Iterator<Item = &Planned> {
+        self.plan.moving().filter(|planned| these.contains(planned.target.name()))
     }
 
     fn refusal(&self, name: &Name, error: &PlatformError) -> Failure {
@@ -103,13 +124,14 @@ impl Release<'_> {
     }
 
     /// Gives a target that serves nothing, and could not go back to that, something to go back to.
-    async fn placeholders(&mut self) -> Result<BTreeMap<Name, Revision>, Failure> {
+    async fn placeholders(&mut self, these: &BTreeSet<Name>) -> Result<BTreeMap<Name, Revision>, Failure> {
         let mut placeholders = BTreeMap::new();
         // A placeholder changes what users get, and is no part of the moment in which the targets do.
         let expected = Some(Vec::new());
         let scope = Scope { changes: Changes::default(), expected, ..self.context.scope(Phase::Prepare, &self.context.shutdown) };
         let doubts = self.context.transport.doubts();
-        for planned in self.plan.targets.iter_mut().filter(|planned| !planned.carried && planned.before.serving.is_empty()) {
+        let moving = self.plan.targets.iter_mut().filter(|planned| !planned.carried && these.contains(planned.target.name()));
+        for planned in moving.filter(|planned| planned.before.serving.is_empty()) {
             if planned.target.capabilities().unserve {
                 continue;
             }

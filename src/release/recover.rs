@@ -56,7 +56,7 @@ pub async fn recover(
             let closed = finish::finish(context, journal, targets).await;
             Ok(if closed { Recovered::Finished(release) } else { Recovered::Unfinished(release) })
         }
-        Stage::Begun | Stage::Prepared | Stage::Cutting | Stage::RollingBack => {
+        Stage::Begun | Stage::Prepared | Stage::Migrating | Stage::Migrated | Stage::Cutting | Stage::RollingBack => {
             let cause = open.cause.clone().unwrap_or_else(|| "its runner ended before the release did".to_owned());
             match roll_back::roll_back(context, journal, targets, &cause, abandoned.quarantine).await {
                 Ok(()) => Ok(Recovered::RolledBack(release)),

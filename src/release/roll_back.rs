@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::journal::{Entry, Journal, Kept, Open, Stage, TargetRecord};
 use super::store::StoreError;
-use super::{Context, Failure, Release};
+use super::{Context, Failure, Release, migrate};
 use crate::event::{EventKind, Level, Phase};
 use crate::id::{Name, ReleaseId};
 use crate::platform::{AnyTarget, Observed, PlatformError, PlatformErrorKind, Revision, Scope, Target};
@@ -77,7 +77,14 @@ async fn back_and_close(
     let urgent = until_now(&context.shutdown);
     let kept = journal.state().kept.clone();
     let way = Way { context, open: &open, kept: &kept, targets, shutdown: &urgent.shutdown };
-    let mut failures = super::secrets::in_the_way(context, &open, targets).await;
+    // Before the first change of traffic nothing waits for this; after it every migration has ended already.
+    let mut failures = match migrate::settle(context, &open, targets, &urgent.shutdown).await {
+        Ok(ended) => migrate::barred(context, &open, &ended),
+        Err(failures) => failures,
+    };
+    if failures.is_empty() {
+        failures = super::secrets::in_the_way(context, &open, targets).await;
+    }
     if failures.is_empty() {
         failures = way.all().await;
         if failures.is_empty() {
@@ -316,7 +323,7 @@ impl One<'_> {
 
     fn traffic_may_have_moved(&self) -> bool {
         let open = self.way.open;
-        open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::RollingBack)
+        open.cut || !matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::Migrating | Stage::Migrated | Stage::RollingBack)
     }
 
     fn tell(&self, failure: Option<&Failure>) {

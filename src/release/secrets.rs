@@ -94,7 +94,11 @@ pub(super) async fn in_the_way(context: &Context, open: &Open, targets: &BTreeMa
     let asked = open.secrets.iter().map(|(name, changes)| (name, barring(changes))).filter(|(_, changes)| !changes.is_empty());
     let found = join_all(asked.map(async |(name, changes)| {
         let Some(target) = targets.get(name) else {
-            return Some(Failure::said(Phase::RollBack, Some(name), "this run has no access to it, to see whether its secrets have changed"));
+            return Some(Failure::said(
+                Phase::RollBack,
+                Some(name),
+                "this run has no access to it, to see whether its secrets have changed",
+            ));
         };
         match target.landed_secrets(&changes).await {
             Err(error) => Some(Failure::on(Phase::RollBack, name, &error)),

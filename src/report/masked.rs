@@ -35,6 +35,14 @@ pub(super) fn masked(event: &Event, masker: &Masker) -> Event {
         }
         EventKind::PhaseFinished { failure, .. } | EventKind::TargetFinished { failure, .. } => maybe(failure),
         EventKind::TargetStep { step, .. } => text(step),
+        EventKind::Migrated { command, snapshots, ended, .. } => {
+            text(command);
+            text(ended);
+            for snapshot in snapshots {
+                text(&mut snapshot.id);
+                text(&mut snapshot.of);
+            }
+        }
         EventKind::Checked { check, detail, .. } => {
             text(check);
             text(detail);

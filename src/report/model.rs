@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, EventKind, GateOutcome, Level, Outcome, Phase, Serving, Side, TargetSummary, Verdict};
+use crate::event::{Event, EventKind, GateOutcome, Level, Outcome, Phase, Serving, Side, SnapshotTaken, TargetSummary, Verdict};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 
@@ -151,6 +151,24 @@ pub struct TargetReport {
     /// The phases that it went through.
     #[serde(default)]
     pub steps: Vec<PhaseReport>,
+    /// The migration that ran before it; `null` where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationReport>,
+}
+
+/// A migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MigrationReport {
+    /// What ran. Foreign text.
+    pub command: String,
+    /// Whether the code that served before cannot work with what it left.
+    pub breaking: bool,
+    /// The snapshots that were taken before it.
+    pub snapshots: Vec<SnapshotTaken>,
+    /// Whether it did what it was to do.
+    pub succeeded: bool,
+    /// How it ended, in words that follow "it".
+    pub ended: String,
 }
 
 /// A phase, of the release or of one target.
@@ -281,7 +299,7 @@ impl Report {
                 verdict: *verdict,
                 detail: detail.clone(),
             }),
-            EventKind::TargetFinished { .. } | EventKind::Proven { .. } | EventKind::TargetSettled { .. } => {
+            EventKind::Migrated { .. } | EventKind::TargetFinished { .. } | EventKind::Proven { .. } | EventKind::TargetSettled { .. } => {
                 self.fold_target(&event.kind, now);
             }
             EventKind::ReleaseFinished { outcome, serving, skew_ms, skew_calls_ms, failure, hints, .. } => {
@@ -366,6 +384,17 @@ impl Report {
                     self.targets[index].steps.push(PhaseReport::done(*phase, *duration, now, failure.as_ref()));
                 }
             }
+            EventKind::Migrated { target, command, breaking, snapshots, succeeded, ended } => {
+                if let Some(index) = find(&mut self.targets, target) {
+                    self.targets[index].migration = Some(MigrationReport {
+                        command: command.clone(),
+                        breaking: *breaking,
+                        snapshots: snapshots.clone(),
+                        succeeded: *succeeded,
+                        ended: ended.clone(),
+                    });
+                }
+            }
             EventKind::Proven { target, url, from_outside } => {
                 if let Some(index) = find(&mut self.targets, target) {
                     self.targets[index].proven_from_outside = *from_outside;
@@ -418,6 +447,7 @@ fn target(summary: &TargetSummary) -> TargetReport {
         carried: summary.carried,
         cost: summary.cost.clone(),
         steps: Vec::new(),
+        migration: None,
     }
 }
 

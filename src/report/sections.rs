@@ -177,6 +177,15 @@ fn targets(report: &Report) -> Option<String> {
         let change = if target.carried { format!("{before}, unchanged") } else { format!("{before} → {after}") };
         let _ = writeln!(out, "| {} | {} {} | {change} | {} |", target.name, target.platform, cell_code(&cut(&target.thing)), live(target));
     }
+    for target in &report.targets {
+        let Some(migration) = &target.migration else { continue };
+        let sign = if migration.succeeded { "✅" } else { "❌" };
+        let _ =
+            writeln!(out, "\n{sign} Migration of {}: {} {}.", target.name, code(&cut(&migration.command)), text(&cut(&migration.ended)));
+        for snapshot in &migration.snapshots {
+            let _ = writeln!(out, "The database before it is in snapshot {} of {}.", code(&cut(&snapshot.id)), text(&cut(&snapshot.of)));
+        }
+    }
     if let Some(skew) = skew(report) {
         let _ = writeln!(out, "\n{}.", capital(&skew));
     }

@@ -130,6 +130,12 @@ pub(super) fn tell(event: &Event) -> Telling {
             let how = if *from_outside { "shows the release" } else { "shows no release: not proven from outside, by the platform's word" };
             passing(vec![format!("  {target} {FAINT}{} {how}{FAINT:#}", plain(url))])
         }
+        EventKind::Migrated { target, snapshots, .. } => {
+            let kept = snapshots
+                .iter()
+                .map(|snapshot| format!("  {target} {FAINT}snapshot {} of {}{FAINT:#}", plain(&snapshot.id), plain(&snapshot.of)));
+            passing(kept.collect())
+        }
         EventKind::TargetSettled { .. } | EventKind::ReleaseFinished { .. } | EventKind::RunFinished { .. } => Telling::default(),
     }
 }

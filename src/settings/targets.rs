@@ -8,10 +8,11 @@ use super::{Settings, variable};
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::manifest::{
-    FlyStrategy, FlyTarget as FlyManifest, Target as Named, TargetPlatform, VercelSource as ManifestSource, VercelTarget as VercelManifest,
+    FlyStrategy, FlyTarget as FlyManifest, Migration, Target as Named, TargetPlatform, VercelSource as ManifestSource,
+    VercelTarget as VercelManifest,
 };
 use crate::platform::fly::toml::{FlyConfig, Form, Strategy};
-use crate::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
+use crate::platform::fly::{FlyDatabase, FlyEndpoints, FlySettings, FlyTarget};
 use crate::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
 use crate::platform::{AnyTarget, Reach};
 
@@ -155,9 +156,17 @@ fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest
         drain_margin: Some(means.settings.drain_margin),
         public_url: target.url.clone(),
         keep_previous: of.keep_previous,
+        database: target.migration.as_ref().and_then(database),
+        breaking: target.migration.as_ref().is_some_and(|migration| migration.breaking),
         ..FlySettings::new(name.clone(), app, config)
     };
     fly(means, settings, of.config.clone())
+}
+
+/// Returns where the database of a target is.
+fn database(migration: &Migration) -> Option<FlyDatabase> {
+    let app = migration.database.clone()?;
+    Some(FlyDatabase { app, volumes: migration.volumes.clone(), rpo: migration.rpo })
 }
 
 /// Adds what the environment says to an app's settings.

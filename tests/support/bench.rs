@@ -19,7 +19,7 @@ use cutover::id::{Chance, Name, ReleaseId};
 use cutover::manifest::{Check, CheckRequest, Equals, Expect, ExpectedStatus};
 use cutover::platform::fly::machine_config::render;
 use cutover::platform::fly::toml::FlyConfig;
-use cutover::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
+use cutover::platform::fly::{FlyDatabase, FlyEndpoints, FlySettings, FlyTarget};
 use cutover::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
 use cutover::platform::{AnyTarget, Artifact, Target};
 use cutover::release::journal::{Journal, Owner, Record};
@@ -57,6 +57,9 @@ pub(crate) struct Bench {
     pub(crate) vercel: Vercel,
     pub(crate) clock: Clock,
     pub(crate) toml: String,
+    /// Where the app's database is, and whether its release command breaks the code that serves.
+    pub(crate) database: Option<FlyDatabase>,
+    pub(crate) breaking: bool,
     pub(crate) sites: tempfile::TempDir,
     pub(crate) journals: tempfile::TempDir,
     /// What served at the beginning: machines of the app, then the deployment of each project.
@@ -128,7 +131,22 @@ impl Bench {
         let deployments = PROJECTS.map(|project| (project, vercel.production(project))).into();
         // The edges have learnt what serves.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        Self { world, fly, registry, vercel, clock, toml, sites, journals: tempfile::tempdir().unwrap(), machines, deployments, secrets: Vec::new() }
+        let (database, breaking) = (None, false);
+        Self {
+            database,
+            breaking,
+            world,
+            fly,
+            registry,
+            vercel,
+            clock,
+            toml,
+            sites,
+            journals: tempfile::tempdir().unwrap(),
+            machines,
+            deployments,
+            secrets: Vec::new(),
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -293,8 +311,14 @@ impl Runner {
         let settings = FlySettings {
             drain_margin: Some(Duration::from_secs(1)),
             wait_deadline: Some(Duration::from_secs(60)),
+            database: bench.database.clone(),
+            breaking: bench.breaking,
             secrets: bench.secrets.iter().map(|(name, _, _)| (*name).to_owned()).collect(),
-            secret_values: bench.secrets.iter().filter_map(|(name, value, _)| Some(((*name).to_owned(), (*value)?.to_owned().into()))).collect(),
+            secret_values: bench
+                .secrets
+                .iter()
+                .filter_map(|(name, value, _)| Some(((*name).to_owned(), (*value)?.to_owned().into())))
+                .collect(),
             compatible_secrets: bench.secrets.iter().filter(|(_, _, good)| *good).map(|(name, _, _)| (*name).to_owned()).collect(),
             ..FlySettings::new(name("api"), APP, FlyConfig::parse(&bench.toml).unwrap())
         };

@@ -162,10 +162,8 @@ impl FlyApp {
         let context = self.context("r-tidy", wire);
         let mut journal = self.journal();
         let reached = journal.state().reached();
-        let settings = reached.get(&name("api")).map_or_else(
-            || self.settings.clone(),
-            |at| FlySettings::recorded(name("api"), &at.thing, &at.reach),
-        );
+        let settings =
+            reached.get(&name("api")).map_or_else(|| self.settings.clone(), |at| FlySettings::recorded(name("api"), &at.thing, &at.reach));
         let target = self.target_of(settings, &context, &journal);
         let by_name: BTreeMap<Name, &AnyTarget> = [(target.name().clone(), &target)].into();
         match turn(&context, &mut journal, &Nobody, Patience::NONE).await.unwrap() {
@@ -176,9 +174,7 @@ impl FlyApp {
                 }
                 (Recovered::Nothing, ended)
             }
-            Turn::Abandoned(abandoned) => {
-                (recover(&context, &mut journal, &by_name, &abandoned).await.unwrap(), Vec::new())
-            }
+            Turn::Abandoned(abandoned) => (recover(&context, &mut journal, &by_name, &abandoned).await.unwrap(), Vec::new()),
         }
     }
 

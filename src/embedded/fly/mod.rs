@@ -37,6 +37,7 @@ mod graphql;
 mod health;
 mod host;
 mod idle;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod machine;
@@ -67,6 +68,7 @@ use self::state::{Now, State};
 
 pub use self::exit::End;
 pub use self::fleet::{Fleet, Group, Mount, Seeded};
+pub use self::jobs::JobView;
 pub use self::limits::documented_limits;
 pub use self::machine::MachineState;
 pub use self::person::{Death, Edit, Pick};

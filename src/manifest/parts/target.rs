@@ -1,6 +1,7 @@
 //! Reads targets.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{check, exactly_one, exclude};
 use crate::id::Name;
@@ -9,7 +10,7 @@ use crate::manifest::files::{Link, Surroundings};
 use crate::manifest::keys;
 use crate::manifest::reader::{Fields, From, PathUse, Pointed, Reader, closest};
 use crate::manifest::scalar;
-use crate::manifest::shape::{FlyStrategy, FlyTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget};
+use crate::manifest::shape::{FlyStrategy, FlyTarget, Migration, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget};
 use crate::manifest::tree::{Key, Kind, Node};
 
 /// What a target is read with.
@@ -34,7 +35,38 @@ pub(in crate::manifest) fn target(reader: &mut Reader, around: &Around<'_>, name
     let (secrets, compatible_secrets) = secrets(reader, fields.get("secrets"));
     let verify = check::checks(reader, fields.get("verify"));
     let url = fields.get("url").and_then(|node| reader.parsed(node, "a public address", scalar::address));
-    Some(Target { platform: platform?, after, needs: needs.unwrap_or_else(|| around.gates.to_vec()), secrets, compatible_secrets, verify, url })
+    let migration = fields.get("migration").and_then(|node| migration(reader, &fields, node));
+    let needs = needs.unwrap_or_else(|| around.gates.to_vec());
+    Some(Target { platform: platform?, after, needs, secrets, compatible_secrets, verify, migration, url })
+}
+
+/// How old a newest snapshot may be at most: a year.
+const LONGEST_RPO: Duration = Duration::from_hours(8760);
+
+fn migration(reader: &mut Reader, target: &Fields<'_>, node: &Node) -> Option<Migration> {
+    if let (Some((own, _)), None) = (target.entry("migration"), target.get("fly")) {
+        let fault = Fault::new(Code::Conflict, &own.span, "a target on this platform runs no migration");
+        reader.fault(fault.suggest("only a Fly target has one: the `release_command` of its fly.toml"));
+        return None;
+    }
+    if matches!(node.kind, Kind::Text { .. }) {
+        let database = reader.text(node, "the app that has the database")?;
+        return Some(Migration { database: Some(database), ..Migration::default() });
+    }
+    let fields = reader.fields(node, &target.at, &keys::MIGRATION)?;
+    let database = fields.get("database").and_then(|node| reader.text(node, "the app that has the database"));
+    let volumes = fields
+        .get("volumes")
+        .map_or_else(Vec::new, |node| reader.list(node, "the id of a volume", |reader, item| reader.text(item, "the id of a volume")));
+    let rpo = fields.get("rpo").and_then(|node| reader.duration(node, LONGEST_RPO));
+    let breaking = fields.get("breaking").and_then(|node| reader.flag(node)).unwrap_or(false);
+    for key in ["volumes", "rpo"] {
+        if let (Some((own, _)), None) = (fields.entry(key), fields.get("database")) {
+            let fault = Fault::new(Code::Conflict, &own.span, format!("`{key}` says something of a database, and none is named"));
+            reader.fault(fault.suggest("add `database: APP`, the app that has it"));
+        }
+    }
+    Some(Migration { database, volumes, rpo, breaking })
 }
 
 /// Returns the names of secrets, and those of them that are called compatible.
@@ -58,7 +90,7 @@ pub(in crate::manifest) fn overridden(base: &Node, override_node: &Node) -> Node
 }
 
 fn merged(base: &Node, over: &Node, key: &str) -> Node {
-    let short = ["fly", "vercel", "render"].contains(&key);
+    let short = ["fly", "vercel", "render", "migration"].contains(&key);
     let long = |node: &Node| if short { platform_as_map(key, node) } else { node.clone() };
     let (base, over) = (long(base), long(over));
     let (Kind::Map(old), Kind::Map(new)) = (&base.kind, &over.kind) else { return over };
@@ -77,6 +109,7 @@ fn platform_as_map(platform: &str, node: &Node) -> Node {
     let Kind::Text { text, .. } = &node.kind else { return node.clone() };
     let key = match platform {
         "fly" => "config",
+        "migration" => "database",
         "vercel" if is_directory(text) => "link",
         "vercel" => "project",
         _ => "service",

@@ -1,6 +1,7 @@
 //! One thing on a platform.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Check;
 use crate::id::Name;
@@ -20,6 +21,8 @@ pub struct Target {
     pub compatible_secrets: Vec<String>,
     /// What judges a prepared or serving revision.
     pub verify: Vec<Check>,
+    /// What is to be known of its migration, where the manifest says anything.
+    pub migration: Option<Migration>,
     /// Its public address, `https://host[/path]`, where the platform's own word is not the one that users know.
     pub url: Option<String>,
 }
@@ -41,6 +44,19 @@ impl Target {
             _ => None,
         }
     }
+}
+
+/// What is to be known of a target's migration; what it runs stands in the platform's own file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Migration {
+    /// The app that has the database, of whose volumes snapshots are taken before it.
+    pub database: Option<String>,
+    /// Which of its volumes, by id; every one in use where none is named.
+    pub volumes: Vec<String>,
+    /// How old the newest snapshot may be.
+    pub rpo: Option<Duration>,
+    /// Whether the code that serves cannot work with what it leaves.
+    pub breaking: bool,
 }
 
 /// Where a target lives.

@@ -5,7 +5,9 @@ mod leases;
 mod machines;
 mod records;
 mod secrets;
+mod snapshots;
 mod volumes;
 mod waiting;
 
+pub(super) use snapshots::{VolumeSnapshot, of as snapshot_of};
 pub(super) use waiting::Waited;

@@ -28,6 +28,11 @@ impl FlyClient {
         Self { endpoints, token, transport }
     }
 
+    /// Returns what time it is by the clock that calls are waited for with.
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.transport.clock().now()
+    }
+
     /// Returns what only a holder of the token has: the key of digests.
     pub(super) fn token_key(&self) -> String {
         self.token.rest_header()

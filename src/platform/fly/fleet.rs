@@ -30,7 +30,7 @@ impl Fleet {
     pub(super) fn new(app: &str, default_group: &str, machines: Vec<Machine>) -> Self {
         let mut fleet = Self { app: app.to_owned(), default_group: default_group.to_owned(), ..Self::default() };
         for machine in machines.into_iter().filter(|machine| !["destroyed", "destroying"].contains(&machine.state.as_str())) {
-            if TEMPORARY.contains(&machine.group()) || machine.group() == "release_command" {
+            if is_temporary(&machine) {
                 fleet.temporary.push(machine);
             } else if machine.metadata("fly_platform_version") == "v2" {
                 fleet.machines.push(machine);
@@ -131,6 +131,11 @@ impl Fleet {
         };
         Revision { digest: content.digest(), artifact, label: label(&image), release: release.map(str::to_owned), hints: hints.to_value() }
     }
+}
+
+/// Returns whether a machine lives for one command only.
+pub(super) fn is_temporary(machine: &Machine) -> bool {
+    TEMPORARY.contains(&machine.group()) || machine.group() == "release_command"
 }
 
 fn group_or<'a>(machine: &'a Machine, default: &'a str) -> &'a str {

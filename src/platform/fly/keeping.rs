@@ -12,8 +12,10 @@ impl FlyTarget {
     pub(super) async fn keep_revision(&self, scope: &Scope, revision: &Revision) -> Result<Option<f64>, PlatformError> {
         let hints = Hints::of(revision, &self.settings.app)?;
         let fleet = self.fleet().await?;
-        let machines: Vec<&Machine> = hints.machines.iter().filter_map(|hint| fleet.find(&hint.id)).filter(|machine| runs(machine)).collect();
-        let (workers, others): (Vec<&Machine>, Vec<&Machine>) = machines.into_iter().partition(|machine| !machine.config().is_some_and(has_services));
+        let machines: Vec<&Machine> =
+            hints.machines.iter().filter_map(|hint| fleet.find(&hint.id)).filter(|machine| runs(machine)).collect();
+        let (workers, others): (Vec<&Machine>, Vec<&Machine>) =
+            machines.into_iter().partition(|machine| !machine.config().is_some_and(has_services));
         let work = self.each(&workers, async |machine| {
             if machine.host_is_well() {
                 self.client.stop_machine(&self.settings.app, &machine.id, machine.config(), None).await?;

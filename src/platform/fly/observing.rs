@@ -11,6 +11,9 @@ use crate::platform::{Observed, PlatformError, Scope, Unfinished, Weighted};
 /// States that a machine only passes through.
 const PASSING: [&str; 8] = ["creating", "starting", "stopping", "restarting", "suspending", "updating", "replacing", "destroying"];
 
+/// States of a machine that runs nothing.
+const AT_REST: [&str; 3] = ["created", "stopped", "failed"];
+
 impl FlyTarget {
     /// Reads and sorts the app's machines.
     pub(super) async fn fleet(&self) -> Result<Fleet, PlatformError> {
@@ -26,7 +29,10 @@ pub(super) fn observed(scope: &Scope, fleet: &Fleet) -> Observed {
     let serving = serving
         .into_iter()
         .map(|(revision, machines)| Weighted { revision, percent: 100.0 * machines.len() as f64 / registered as f64 });
-    let left = fleet.machines.iter().filter(|machine| machine.cordoned && stamp::is_ours(machine, &scope.product, &scope.environment));
+    let ours = |machine: &&Machine| stamp::is_ours(machine, &scope.product, &scope.environment);
+    // A machine for one command that does not run, and was not gone by itself, was never launched.
+    let unlaunched = fleet.temporary.iter().filter(|machine| AT_REST.contains(&machine.state.as_str()));
+    let left = fleet.machines.iter().filter(|machine| machine.cordoned).chain(unlaunched).filter(ours);
     Observed {
         serving: serving.collect(),
         unfinished: unfinished(fleet),

@@ -19,6 +19,7 @@ impl FlyTarget {
         let mut problems = self.file_problems();
         problems.extend(who.as_ref().and_then(|who| self.token_problem(who)));
         problems.extend(self.secret_problems().await?);
+        problems.extend(self.database_problems(self.client.now()).await);
         let fleet = self.fleet().await?;
         problems.extend(self.strategy_problems(&fleet).await);
         problems.extend(self.machine_problems(&fleet).await?);
@@ -70,7 +71,9 @@ impl FlyTarget {
         }
         let hint = Some(format!("fly tokens create deploy -a {app}, and set FLY_API_TOKEN to all that it prints"));
         let text = match who.tokens.iter().find(|token| machine(token)) {
-            Some(token) => format!("the token may only be used from machine {}, so it cannot release {app} from here.", token.restricted_to_machine),
+            Some(token) => {
+                format!("the token may only be used from machine {}, so it cannot release {app} from here.", token.restricted_to_machine)
+            }
             None => format!("the token is for {}, so it can see {app} and not change it.", reach_of(who).unwrap_or_default()),
         };
         Some(self.problem(true, "fly::token", text, hint))
@@ -83,11 +86,6 @@ impl FlyTarget {
             let text = format!("fly.toml names app {other}, and this release goes to {app}.");
             let hint = format!("correct `app` in fly.toml unless another app is meant for this environment than {other}");
             problems.push(self.problem(false, "fly::other-app", text, Some(hint)));
-        }
-        if config.deploy.release_command.is_some() {
-            let text = "fly.toml has a release_command, and this version of cutover does not run it.".to_owned();
-            let hint = "run it yourself before the release, and take it out of the fly.toml that this release reads".to_owned();
-            problems.push(self.problem(true, "fly::release-command", text, Some(hint)));
         }
         problems
     }

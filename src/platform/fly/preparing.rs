@@ -79,7 +79,7 @@ impl FlyTarget {
         Ok(rendering::revision(&self.settings, scope, &slots, &image, &gets, self.strategy(), hints.collect()))
     }
 
-    fn image(&self, artifact: &Artifact) -> Result<Image, PlatformError> {
+    pub(super) fn image(&self, artifact: &Artifact) -> Result<Image, PlatformError> {
         let impossible =
             || PlatformErrorKind::Impossible("an app on Fly runs images; this target was given a directory or a commit".to_owned());
         Image::of(artifact).ok_or_else(|| self.error("prepare", impossible()))
@@ -236,7 +236,7 @@ impl FlyTarget {
     ///
     /// It comes first because its id and version belong into the machines' metadata, as flyctl does it; it is best effort because no
     /// machine depends on it. It is closed when the release's holds are released.
-    async fn begin_record(&self, scope: &Scope, image: &Image) -> Option<ReleaseRecord> {
+    pub(super) async fn begin_record(&self, scope: &Scope, image: &Image) -> Option<ReleaseRecord> {
         if let Some(record) = self.memory().record.clone() {
             return Some(record);
         }

@@ -89,8 +89,8 @@ impl FlyTarget {
         if !same {
             return Ok(None);
         }
-        // A machine on a dead host serves nobody, and could not be taken out of routing.
-        if machine.cordoned || !machine.host_is_well() {
+        // A machine on a dead host serves nobody, and could not be taken out of routing; what runs one command is never routed to.
+        if machine.cordoned || !machine.host_is_well() || super::fleet::is_temporary(&machine) {
             return Ok(Some(machine));
         }
         let why = format!("machine {} serves users, so it is not removed", hint.id);

@@ -41,7 +41,9 @@ impl FlyTarget {
         let listed = self.client.secrets(&self.settings.app).await?;
         let change = |(name, value): (&String, &SecretString)| {
             let (digest, was) = (self.digest_of_secret(name, value), listed.get(name).cloned());
-            let as_known = |known: &KnownSecret| known.name == *name && known.digest == digest && !known.listed.is_empty() && Some(&known.listed) == was.as_ref();
+            let as_known = |known: &KnownSecret| {
+                known.name == *name && known.digest == digest && !known.listed.is_empty() && Some(&known.listed) == was.as_ref()
+            };
             let compatible = self.settings.compatible_secrets.contains(name);
             (!known.iter().any(as_known)).then(|| SecretChange { name: name.clone(), digest, was, compatible })
         };

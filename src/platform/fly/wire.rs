@@ -319,6 +319,16 @@ pub(super) struct ReleaseRecord {
 pub(super) struct Logs {
     #[serde(deserialize_with = "or_default")]
     pub(super) data: Vec<LogEntry>,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) meta: LogsMeta,
+}
+
+/// Where the next page of log lines begins.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LogsMeta {
+    #[serde(deserialize_with = "or_default")]
+    pub(super) next_token: String,
 }
 
 /// A log line in its envelope.

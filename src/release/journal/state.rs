@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::migrated::{self, Migrated};
 use super::{Begun, Entry, HISTORY, Kept, Owner, Record, TargetRecord};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -19,6 +20,10 @@ pub enum Stage {
     Begun,
     /// Everything is made.
     Prepared,
+    /// Migrations may be running.
+    Migrating,
+    /// Every migration has run; what needs the new schema is being made.
+    Migrated,
     /// Traffic may be changing.
     Cutting,
     /// It stays; only finishing is left.
@@ -35,6 +40,8 @@ impl Stage {
         match self {
             Self::Begun => "being prepared",
             Self::Prepared => "prepared",
+            Self::Migrating => "migrating its database",
+            Self::Migrated => "migrated, and being prepared",
             Self::Cutting => "being cut over",
             Self::Committed => "committed, and to be finished",
             Self::Finishing => "being finished",
@@ -50,6 +57,9 @@ pub struct Open {
     pub begun: Begun,
     /// Where it is.
     pub stage: Stage,
+    /// Its migrations, by target, from `migrating` on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub migrations: BTreeMap<Name, Migrated>,
     /// Whether `cutting` was ever recorded: else no traffic was moved, and going back must not touch what serves. A record that does not
     /// say so counts as one that was.
     #[serde(default = "always")]
@@ -95,6 +105,9 @@ pub struct Closed {
     pub cause: Option<String>,
     /// What it shipped, by target; what a rollback to it ships again.
     pub targets: BTreeMap<Name, Shipped>,
+    /// Its migrations, by target: they stay where the code goes back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub migrations: BTreeMap<Name, Migrated>,
     /// Where every target is that it was about, prepared or not: something of it may land there late.
     #[serde(default)]
     pub reached: BTreeMap<Name, Reached>,
@@ -203,6 +216,7 @@ impl State {
                 *open = Some(Open {
                     begun: (**begun).clone(),
                     stage: Stage::Begun,
+                    migrations: BTreeMap::new(),
                     cut: false,
                     cause: None,
                     stuck: false,
@@ -211,7 +225,7 @@ impl State {
                     until: *until,
                 });
             }
-            (Entry::Prepared { after, placeholders }, Some(open)) if open.stage == Stage::Begun => {
+            (Entry::Prepared { after, placeholders }, Some(open)) if matches!(open.stage, Stage::Begun | Stage::Migrated) => {
                 for target in &mut open.begun.targets {
                     if let Some(revision) = after.get(&target.name) {
                         target.after = Some(revision.clone());
@@ -221,6 +235,22 @@ impl State {
                     }
                 }
                 open.stage = Stage::Prepared;
+            }
+            (Entry::Migrating { migrations }, Some(open))
+                if matches!(open.stage, Stage::Begun | Stage::Prepared) && open.migrations.is_empty() && !migrations.is_empty() =>
+            {
+                open.migrations.clone_from(migrations);
+                open.stage = Stage::Migrating;
+            }
+            (Entry::Migrated { ended }, Some(open)) if open.stage == Stage::Migrating => {
+                let all = ended.len() == open.migrations.len() && ended.values().all(crate::platform::MigrationEnd::succeeded);
+                if !all || !migrated::settle(&mut open.migrations, ended) {
+                    return Err(impossible());
+                }
+                open.stage = Stage::Migrated;
+            }
+            (Entry::BackAllowed { .. }, Some(open)) if !open.migrations.is_empty() => {
+                open.migrations.values_mut().for_each(|migrated| migrated.back_allowed = true);
             }
             (Entry::Secrets { changes }, Some(open)) if matches!(open.stage, Stage::Begun | Stage::Prepared) => {
                 for (target, changes) in changes {
@@ -248,9 +278,7 @@ impl State {
                 open.stage = Stage::Finishing;
             }
             (Entry::Finished, Some(open)) if matches!(open.stage, Stage::Committed | Stage::Finishing) => next.close(true, at),
-            (Entry::RollingBack { cause }, Some(open))
-                if matches!(open.stage, Stage::Begun | Stage::Prepared | Stage::Cutting | Stage::RollingBack) =>
-            {
+            (Entry::RollingBack { cause }, Some(open)) if !matches!(open.stage, Stage::Committed | Stage::Finishing) => {
                 open.stage = Stage::RollingBack;
                 open.cause.get_or_insert_with(|| cause.clone());
             }
@@ -307,6 +335,7 @@ impl State {
             finished: true,
             cause: None,
             targets,
+            migrations: BTreeMap::new(),
             reached: places(begun),
         });
     }
@@ -340,6 +369,7 @@ impl State {
             finished,
             cause: open.cause,
             targets,
+            migrations: open.migrations,
             reached,
         });
         let surplus = self.closed.len().saturating_sub(HISTORY);

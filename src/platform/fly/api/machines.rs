@@ -16,6 +16,13 @@ impl FlyClient {
         self.read(call, &format!("app {app}")).await
     }
 
+    /// Lists every machine of an app, those included that are destroyed and still remembered.
+    pub(in crate::platform::fly) async fn list_machines_and_deleted(&self, app: &str) -> Result<Vec<Machine>, PlatformError> {
+        let mut call = paced(self.flaps("list_machines", Method::GET, &["apps", app, "machines"]), app);
+        call.url.query_pairs_mut().append_pair("include_deleted", "true");
+        self.read(call, &format!("app {app}")).await
+    }
+
     /// Reads a machine; `None` when it is not there.
     pub(in crate::platform::fly) async fn get_machine(&self, app: &str, id: &str) -> Result<Option<Machine>, PlatformError> {
         // Reads of one machine have a rate of their own: five a second, ten at once.

@@ -8,6 +8,9 @@ use crate::platform::fly::client::FlyClient;
 use crate::platform::fly::toml::Strategy;
 use crate::platform::fly::wire::{Logs, ReleaseAnswer, ReleaseRecord};
 
+/// How many pages of logs are read at most.
+const LOG_PAGES: usize = 40;
+
 impl FlyClient {
     /// Writes a release record; `definition` is the whole effective `fly.toml`. Not idempotent, and harmless when doubled.
     pub(in crate::platform::fly) async fn create_record(
@@ -38,12 +41,27 @@ impl FlyClient {
 
     /// Returns the last lines that a machine wrote, at most `most`; none when the token may not read them (deploy tokens often may not).
     pub(in crate::platform::fly) async fn last_lines(&self, app: &str, id: &str, most: usize) -> Vec<String> {
-        let mut call = self.logs("list_logs", &["apps", app, "logs"]);
-        call.url.query_pairs_mut().append_pair("instance", id);
-        let logs: Logs = self.read(call, &format!("the logs of app {app}")).await.unwrap_or_default();
-        let lines = logs.data.into_iter().map(|entry| entry.attributes);
-        let mut lines: Vec<String> =
-            lines.filter(|line| line.instance.is_empty() || line.instance == id).map(|line| line.message).collect();
+        let mut lines = self.lines_of(app, id).await.unwrap_or_default();
         lines.split_off(lines.len().saturating_sub(most))
+    }
+
+    /// Returns the lines that a machine wrote, page by page. A token that may not read them is an error.
+    pub(in crate::platform::fly) async fn lines_of(&self, app: &str, id: &str) -> Result<Vec<String>, PlatformError> {
+        let (mut lines, mut token) = (Vec::new(), String::new());
+        for _ in 0..LOG_PAGES {
+            let mut call = self.logs("list_logs", &["apps", app, "logs"]);
+            call.url.query_pairs_mut().append_pair("instance", id);
+            if !token.is_empty() {
+                call.url.query_pairs_mut().append_pair("next_token", &token);
+            }
+            let logs: Logs = self.read(call, &format!("the logs of app {app}")).await?;
+            let page = logs.data.into_iter().map(|entry| entry.attributes);
+            lines.extend(page.filter(|line| line.instance.is_empty() || line.instance == id).map(|line| line.message));
+            if logs.meta.next_token.is_empty() || logs.meta.next_token == token {
+                break;
+            }
+            token = logs.meta.next_token;
+        }
+        Ok(lines)
     }
 }
