@@ -266,6 +266,7 @@ impl<'a> Release<'a> {
 
     /// The way forward, in the words of the design.
     async fn forward(&mut self) -> Result<(), Failure> {
+        self.set_secrets(Phase::Prepare).await?;
         self.prepare().await?;
         self.migrate().await?;
         self.prepare_rest().await?;

@@ -202,10 +202,8 @@ fn seeded_counts(seeded: &[Seeded]) -> BTreeMap<(String, String), usize> {
 
 fn target(world: &World, config: FlyConfig) -> FlyTarget {
     let transport = Transport::new(Arc::new(InProcess::new(world.clone())), Clock::system(), Arc::new(Chance::seeded(1)));
-    let settings = FlySettings {
-        wait_deadline: Some(Duration::from_secs(30)),
-        ..FlySettings::new(Name::parse("backend").unwrap(), APP, config)
-    };
+    let settings =
+        FlySettings { wait_deadline: Some(Duration::from_secs(30)), ..FlySettings::new(Name::parse("backend").unwrap(), APP, config) };
     FlyTarget::new(settings, FlyEndpoints::from_lookup(|_| None).unwrap(), &"FlyV1 fm2_deploy".to_owned().into(), transport).unwrap()
 }
 
@@ -311,7 +309,8 @@ async fn workers_start_before_the_old_ones_drain_and_stay_stopped_until_the_end(
     assert!(last("start_machine") < at("stop_machine"), "new ones work before old ones stop");
     let stop = tape.iter().find(|entry| entry.operation == "stop_machine").unwrap();
     assert_eq!(stop.request.json().unwrap()["timeout"], "2s", "the kill_timeout of fly.toml");
-    let old: Vec<_> = stage.machines().into_iter().filter(|machine| machine.image == OLD && machine.group.as_deref() == Some("worker")).collect();
+    let old: Vec<_> =
+        stage.machines().into_iter().filter(|machine| machine.image == OLD && machine.group.as_deref() == Some("worker")).collect();
     assert_eq!(old.len(), 3);
     assert!(old.iter().all(|machine| machine.cordoned && machine.state == MachineState::Stopped), "{old:?}");
     let new: Vec<_> = stage.machines().into_iter().filter(|machine| machine.image != OLD).collect();

@@ -63,6 +63,8 @@ async fn a_release_ends_well_and_a_failing_one_goes_back_whichever_is_true() {
             let why = ending.failure.unwrap().text;
             assert!(why.contains("exited with code 3"), "{told}: {why}");
 
+            // Another process does not know what this one has just asked.
+            tokio::time::sleep(Duration::from_secs(5)).await;
             let ending = app.release(1).await;
             assert_eq!(ending.outcome, Outcome::Finished, "{told}: {:?}", ending.failure);
             assert_eq!((app.of(&digest(1)), app.machines().len()), ((2, 2), 2), "{told}: {:?}", app.machines());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::journal::{Entry, Migrated, Open, Stage};
+use super::journal::{Entry, Migrated, Open};
 use super::plan::{Plan, Planned, Shipment};
 use super::{Context, Failure, Release, keep};
 use crate::event::{EventKind, Phase, SnapshotTaken};
@@ -60,10 +60,6 @@ impl Release<'_> {
             return Ok(());
         }
         self.phase(Phase::Migrate, async |release| {
-            // The command gets the new secrets, as what it migrates for does.
-            if release.open().is_none_or(|open| open.stage == Stage::Begun) {
-                release.set_secrets(Phase::Migrate).await?;
-            }
             let migrations = release.before_migrations().await?;
             release.append(Phase::Migrate, Entry::Migrating { migrations: migrations.clone() }).await?;
             let mut ended = BTreeMap::new();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::journal::{Entry, Stage};
+use super::journal::Entry;
 use super::plan::{Planned, Shipment};
 use super::{Failure, Release};
 use crate::event::{EventKind, Level, Phase};
@@ -31,10 +31,6 @@ impl Release<'_> {
     async fn prepare_these(&mut self, these: &BTreeSet<Name>) -> Result<(), Failure> {
         self.phase(Phase::Prepare, async |release| {
             let placeholders = release.placeholders(these).await?;
-            // What migrated has its secrets already.
-            if release.open().is_none_or(|open| open.stage == Stage::Begun) {
-                release.set_secrets(Phase::Prepare).await?;
-            }
             let after = release.prepare_all(these).await?;
             for planned in &mut release.plan.targets {
                 if let Some(revision) = after.get(planned.target.name()) {

@@ -58,10 +58,10 @@ fn sets(planned: &Planned) -> bool {
     matches!(planned.shipment, Shipment::New(_))
 }
 
-/// Returns the phase in which a target's secrets are set.
+/// Returns the phase in which a target's secrets are set: before anything is made that runs at once, a migration's command included.
 fn when(planned: &Planned) -> Phase {
     let runs_at_once = planned.target.capabilities().prepare == Preparation::Fully || planned.before.serving.is_empty();
-    if runs_at_once { Phase::Prepare } else { Phase::CutOver }
+    if runs_at_once || planned.migration().is_some() { Phase::Prepare } else { Phase::CutOver }
 }
 
 /// Returns whether what served before may not work with what a secret is set to. One that was not there before was not needed before.

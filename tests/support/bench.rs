@@ -323,7 +323,9 @@ impl Runner {
             ..FlySettings::new(name("api"), APP, FlyConfig::parse(&bench.toml).unwrap())
         };
         let endpoints = FlyEndpoints::from_lookup(|_| None).unwrap();
-        let fly = FlyTarget::new(settings, endpoints, &"FlyV1 fm2_deploy".to_owned().into(), self.context.transport.clone()).unwrap();
+        // A database in an app of its own is beyond a deploy token.
+        let token = if bench.database.is_some() { "FlyV1 fm2_org" } else { "FlyV1 fm2_deploy" };
+        let fly = FlyTarget::new(settings, endpoints, &token.to_owned().into(), self.context.transport.clone()).unwrap();
         let vercel = |project: &str| {
             let settings = VercelSettings::new(name(project), project, Some(TEAM.into()), VercelSource::Directory);
             let endpoints = VercelEndpoints { api: "https://api.vercel.com".parse().unwrap() };

@@ -118,10 +118,10 @@ impl FlyApp {
     }
 
     fn target(&self, context: &Context, journal: &Journal) -> AnyTarget {
-        self.target_of(self.settings.clone(), context, journal)
+        Self::target_of(self.settings.clone(), context, journal)
     }
 
-    fn target_of(&self, settings: FlySettings, context: &Context, journal: &Journal) -> AnyTarget {
+    fn target_of(settings: FlySettings, context: &Context, journal: &Journal) -> AnyTarget {
         let transport = context.transport.guarded(Arc::new(journal.ownership().clone()));
         let endpoints = FlyEndpoints::from_lookup(|_| None).unwrap();
         let target = FlyTarget::new(settings, endpoints, &"FlyV1 fm2_deploy".to_owned().into(), transport).unwrap();
@@ -159,12 +159,13 @@ impl FlyApp {
 
     /// What the scheduled recovery does, with what the journal alone says of the target; a look at closed releases included.
     pub(crate) async fn tidy(&self, wire: Arc<dyn Wire>) -> (Recovered, Vec<EndedKept>) {
-        let context = self.context("r-tidy", wire);
+        // No two processes draw the same chance.
+        let context = self.context(&format!("r-tidy-{}", self.clock.elapsed().as_millis()), wire);
         let mut journal = self.journal();
         let reached = journal.state().reached();
         let settings =
             reached.get(&name("api")).map_or_else(|| self.settings.clone(), |at| FlySettings::recorded(name("api"), &at.thing, &at.reach));
-        let target = self.target_of(settings, &context, &journal);
+        let target = Self::target_of(settings, &context, &journal);
         let by_name: BTreeMap<Name, &AnyTarget> = [(target.name().clone(), &target)].into();
         match turn(&context, &mut journal, &Nobody, Patience::NONE).await.unwrap() {
             Turn::Free => {

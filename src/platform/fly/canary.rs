@@ -57,7 +57,10 @@ impl FlyTarget {
     }
 
     async fn try_canary(&self, scope: &Scope, group: &str, machine: &Machine) -> Result<(), PlatformError> {
-        scope.step(&self.settings.target, format!("canary of {group}: machine {} tries the new version, and no user reaches it", machine.id));
+        scope.step(
+            &self.settings.target,
+            format!("canary of {group}: machine {} tries the new version, and no user reaches it", machine.id),
+        );
         let awaited = Awaited { id: machine.id.clone(), after: 0, version: machine.instance_id.clone() };
         let proven = self.await_healthy(scope, &[awaited]).await;
         // Whatever it proved: what cannot be destroyed now is removed by its stamp when the release goes back.

@@ -39,13 +39,7 @@ impl FlyTarget {
     /// Changes machines in place, process group by process group. Forward the first failure ends it, once what is under way has ended; on the
     /// way back the others are taken back all the same, and the first failure is told at the end. Returns whether a machine was made that
     /// takes the place of another one.
-    pub(super) async fn change_all(
-        &self,
-        scope: &Scope,
-        revision: &Revision,
-        wanted: &Wanted,
-        wave: &Wave,
-    ) -> Result<bool, PlatformError> {
+    pub(super) async fn change_all(&self, scope: &Scope, revision: &Revision, wanted: &Wanted, wave: &Wave) -> Result<bool, PlatformError> {
         let (mut first_failure, mut stand_ins, mut done) = (None, false, 0);
         for batch in self.batches(scope, wanted, wave) {
             self.unless_cancelled(scope, "update_machine")?;
@@ -70,8 +64,7 @@ impl FlyTarget {
         let mut batches = Vec::new();
         for group in groups {
             let of_group: Vec<_> = wave.change.iter().filter(|(hint, _)| hint.group == group).collect();
-            let (alone, others): (Vec<_>, Vec<_>) =
-                of_group.into_iter().partition(|(_, machine)| machine.config().is_some_and(has_mounts));
+            let (alone, others): (Vec<_>, Vec<_>) = of_group.into_iter().partition(|(_, machine)| machine.config().is_some_and(has_mounts));
             batches.extend(alone.into_iter().map(|one| vec![one]));
             if wanted.hints.strategy == Some(Strategy::Immediate) && !back {
                 batches.push(others);
@@ -151,7 +144,9 @@ impl FlyTarget {
         match scope.changes.during(self.update(hint, &body)).await {
             Ok(version) => Ok(Changed { awaited: awaited(&hint.id, machine.newest_event(), version), stand_in: false }),
             // Its host has no room for it, or takes no updates: without a volume it can be anywhere (fly.md 16, rolling 5).
-            Err(error) if matches!(error.kind, PlatformErrorKind::Capacity(_)) && scope.phase != Phase::RollBack && !has_mounts(&body.config) => {
+            Err(error)
+                if matches!(error.kind, PlatformErrorKind::Capacity(_)) && scope.phase != Phase::RollBack && !has_mounts(&body.config) =>
+            {
                 scope.step(&self.settings.target, format!("{}: another machine takes the place of {}", error.kind, hint.id));
                 let body = CreateMachine {
                     config: body.config,

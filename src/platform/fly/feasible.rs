@@ -36,7 +36,11 @@ impl FlyTarget {
                         machine.id,
                         machine.group()
                     );
-                    fatal("fly::bluegreen-unmanaged", text, &format!("`fly machine destroy {} -a {app}`, or use strategy rolling", machine.id));
+                    fatal(
+                        "fly::bluegreen-unmanaged",
+                        text,
+                        &format!("`fly machine destroy {} -a {app}`, or use strategy rolling", machine.id),
+                    );
                 }
                 if self.client.can_bluegreen(app).await == Some(false) {
                     let text =
@@ -68,7 +72,8 @@ impl FlyTarget {
                 let text = format!("machine {} {problem}.", update.id);
                 problems.push(self.problem(true, "fly::volume", text, Some(self.help_with(problem))));
             } else if update.replace && fleet.find(&update.id).is_some_and(|machine| self.loses_volume(fleet, machine)) {
-                let text = format!("machine {} has a volume that fly.toml mounts no longer: the volume is kept, and nobody has it.", update.id);
+                let text =
+                    format!("machine {} has a volume that fly.toml mounts no longer: the volume is kept, and nobody has it.", update.id);
                 problems.push(self.problem(false, "fly::volume-left", text, Some(format!("see it with `fly volumes list -a {app}`"))));
             }
         }

@@ -70,7 +70,8 @@ impl Fleet {
             machines
         });
         let joined: Vec<Vec<&Machine>> = joined.collect();
-        let others = |part: usize| joined.iter().enumerate().filter(move |(other, _)| *other != part).flat_map(|(_, machines)| machines.clone());
+        let others =
+            |part: usize| joined.iter().enumerate().filter(move |(other, _)| *other != part).flat_map(|(_, machines)| machines.clone());
         let revisions: Vec<Revision> =
             joined.iter().enumerate().map(|(part, machines)| self.revision_beside(machines, &others(part).collect::<Vec<_>>())).collect();
         revisions.into_iter().zip(joined).collect()
@@ -117,7 +118,8 @@ impl Fleet {
         let artifact = first.and_then(|machine| machine.image_digest());
         let image = first.map(|machine| machine.pinned_image()).unwrap_or_default();
         // Of a machine whose host does not answer too little may be known: its like in its place speaks for it.
-        let ordered = machines.iter().filter(|machine| !machine.host_is_well()).chain(machines.iter().filter(|machine| machine.host_is_well()));
+        let ordered =
+            machines.iter().filter(|machine| !machine.host_is_well()).chain(machines.iter().filter(|machine| machine.host_is_well()));
         let slots = ordered.map(|machine| (format!("{}/{}", self.group(machine), machine.region), machine_digest(machine)));
         let content = Content { artifact: artifact.clone().unwrap_or_else(|| image.clone()), slots: slots.collect() };
         let release = first.map(|machine| machine.metadata(stamp::RELEASE)).filter(|release| !release.is_empty());

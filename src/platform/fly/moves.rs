@@ -46,7 +46,10 @@ impl Wanted {
     fn stand_in<'a>(&self, fleet: &'a Fleet, ordinal: usize, hint: &MachineHint) -> Option<&'a Machine> {
         let release = self.made_by.as_deref().filter(|_| !hint.replaces.is_empty())?;
         let meant = intent(release, ordinal);
-        fleet.machines.iter().find(|machine| machine.id != hint.id && machine.metadata(stamp::INTENT) == meant && hint.same_content(machine))
+        fleet
+            .machines
+            .iter()
+            .find(|machine| machine.id != hint.id && machine.metadata(stamp::INTENT) == meant && hint.same_content(machine))
     }
 }
 
@@ -110,9 +113,7 @@ impl Moves {
             made && wanted.hints.machines.iter().any(|hint| !hint.replaces.is_empty())
         };
         let cloned = |machine: &Machine| !meant(machine) && wanted.hints.machines.iter().any(|hint| hint.same_content(machine));
-        let stays = |machine: &Machine| {
-            placed.contains(&machine.id.as_str()) || moves.foreign.contains(&machine.id) || cloned(machine)
-        };
+        let stays = |machine: &Machine| placed.contains(&machine.id.as_str()) || moves.foreign.contains(&machine.id) || cloned(machine);
         let leaving: Vec<Machine> = fleet.registered().filter(|machine| !stays(machine)).cloned().collect();
         for machine in leaving {
             moves.wave(&machine).cordon.push(machine);

@@ -257,13 +257,15 @@ impl FlyTarget {
 }
 
 /// Returns the creation of a new machine; what it stands by for is there already.
-fn creation(rendering: &Rendering<'_>, slot: &Slot, machines: &BTreeMap<usize, Machine>, intent: &str, secrets: Option<u64>) -> CreateMachine {
+fn creation(
+    rendering: &Rendering<'_>,
+    slot: &Slot,
+    machines: &BTreeMap<usize, Machine>,
+    intent: &str,
+    secrets: Option<u64>,
+) -> CreateMachine {
     let mut config = rendering.config(slot, intent.to_owned());
-    let leaders: Vec<String> = slot
-        .stands_by
-        .iter()
-        .filter_map(|place| machines.get(place).map(|machine| machine.id.clone()))
-        .collect();
+    let leaders: Vec<String> = slot.stands_by.iter().filter_map(|place| machines.get(place).map(|machine| machine.id.clone())).collect();
     if !leaders.is_empty() {
         rendering::stand_by(&mut config, &leaders);
     }

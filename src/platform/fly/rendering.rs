@@ -5,8 +5,8 @@ use super::content::config_digest;
 use super::fleet::label;
 use super::hints::{Hints, MachineHint};
 use super::machine_config::{MachineConfig, render};
-use super::stamp::{self, Marks};
 use super::slots::{Slot, standbys};
+use super::stamp::{self, Marks};
 use super::toml::Strategy;
 use super::wire::{Machine, ReleaseRecord, object};
 use crate::platform::{Artifact, Content, Revision, RevisionDigest, Scope};
@@ -114,8 +114,14 @@ pub(super) fn revision(
     strategy: Strategy,
     machines: Vec<MachineHint>,
 ) -> Revision {
-    let hints =
-        Hints { app: settings.app.clone(), strategy: Some(strategy), image: image.reference.clone(), gets: gets.to_vec(), machines, beside: Vec::new() };
+    let hints = Hints {
+        app: settings.app.clone(),
+        strategy: Some(strategy),
+        image: image.reference.clone(),
+        gets: gets.to_vec(),
+        machines,
+        beside: Vec::new(),
+    };
     Revision {
         digest: digest(settings, slots, image),
         artifact: Some(image.digest.clone()),

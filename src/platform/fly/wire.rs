@@ -256,7 +256,7 @@ pub(super) struct Organization {
 /// The secrets of an app, as a list of them and a write answer.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Secrets {
+pub(super) struct SecretList {
     #[serde(deserialize_with = "or_default")]
     pub(super) secrets: Vec<Secret>,
     /// Of a write: what machines must have at least to see it.

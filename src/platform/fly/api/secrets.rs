@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::platform::PlatformError;
 use crate::platform::fly::client::{FlyClient, paced};
-use crate::platform::fly::wire::Secrets;
+use crate::platform::fly::wire::SecretList;
 
 impl FlyClient {
     /// Reads the names of an app's secrets, each with Fly's digest of its value.
@@ -27,12 +27,12 @@ impl FlyClient {
         let values: BTreeMap<&str, &str> = values.iter().map(|(name, value)| (*name, value.expose_secret())).collect();
         let call = self.flaps("set_secrets", Method::POST, &["apps", app, "secrets"]);
         let call = paced(call.json(&json!({"values": values})), app).repeatable();
-        let answer: Secrets = self.read(call, &format!("the secrets of app {app}")).await?;
+        let answer: SecretList = self.read(call, &format!("the secrets of app {app}")).await?;
         let version = answer.version.or(answer.older_version);
         Ok((digests(answer), version))
     }
 }
 
-fn digests(secrets: Secrets) -> BTreeMap<String, String> {
+fn digests(secrets: SecretList) -> BTreeMap<String, String> {
     secrets.secrets.into_iter().map(|secret| (secret.name, secret.digest)).collect()
 }
