@@ -85,6 +85,21 @@ struct Stage {
     toml: String,
 }
 
+fn scope(phase: Phase) -> Scope {
+    Scope {
+        product: Name::parse("shop").unwrap(),
+        environment: Name::parse("production").unwrap(),
+        release: ReleaseId::from_text("r-1"),
+        commit: "c0ffee".into(),
+        phase,
+        events: Events::channel(Clock::system()).0,
+        shutdown: Shutdown::default(),
+        changes: cutover::platform::Changes::default(),
+        turn: cutover::platform::Turn::default(),
+        expected: None,
+    }
+}
+
 impl Stage {
     fn new(shape: &Shape, strategy: &str) -> Self {
         let toml = format!("{WEB}{}\n[deploy]\nstrategy = '{strategy}'\nmax_unavailable = 0.5\n", shape.toml);
@@ -113,44 +128,29 @@ impl Stage {
         Self { world, fly, target, seeded, toml: toml.to_owned() }
     }
 
-    fn scope(&self, phase: Phase) -> Scope {
-        Scope {
-            product: Name::parse("shop").unwrap(),
-            environment: Name::parse("production").unwrap(),
-            release: ReleaseId::from_text("r-1"),
-            commit: "c0ffee".into(),
-            phase,
-            events: Events::channel(Clock::system()).0,
-            shutdown: Shutdown::default(),
-            changes: cutover::platform::Changes::default(),
-            turn: cutover::platform::Turn::default(),
-            expected: None,
-        }
-    }
-
     async fn observe(&self) -> Observed {
-        self.target.observe(&self.scope(Phase::Observe)).await.unwrap()
+        self.target.observe(&scope(Phase::Observe)).await.unwrap()
     }
 
     async fn prepare(&self, before: &Observed) -> Result<Revision, PlatformError> {
         let artifact = Artifact::Image { reference: format!("registry.fly.io/{APP}:new@{NEW}"), digest: NEW.into(), stand_in: true };
-        self.target.prepare(&self.scope(Phase::Prepare), &artifact, before, &[]).await
+        self.target.prepare(&scope(Phase::Prepare), &artifact, before, &[]).await
     }
 
     async fn serve(&self, phase: Phase, revision: &Revision) -> Result<Observed, PlatformError> {
-        self.target.serve(&self.scope(phase), revision).await
+        self.target.serve(&scope(phase), revision).await
     }
 
     /// Goes back as a release does whose runner has died: in another process, without today's fly.toml.
     async fn go_back(&self, before: &Revision, after: Option<&Revision>, served: bool) {
         let target = target(&self.world, FlyConfig::default());
         if served {
-            target.serve(&self.scope(Phase::RollBack), before).await.unwrap();
+            target.serve(&scope(Phase::RollBack), before).await.unwrap();
         }
-        let mut left = target.observe(&self.scope(Phase::RollBack)).await.unwrap().leftovers;
+        let mut left = target.observe(&scope(Phase::RollBack)).await.unwrap().leftovers;
         left.extend(after.cloned());
-        target.prune(&self.scope(Phase::RollBack), &left).await.unwrap();
-        target.release_holds(&self.scope(Phase::RollBack)).await;
+        target.prune(&scope(Phase::RollBack), &left).await.unwrap();
+        target.release_holds(&scope(Phase::RollBack)).await;
     }
 
     fn machines(&self) -> Vec<MachineView> {
@@ -236,7 +236,7 @@ async fn play(shape: &Shape, strategy: &str, fails: Fails) -> bool {
     if fails == Fails::Verify {
         let Some(runs) = new.iter().find(|machine| machine.state == MachineState::Started) else { return false };
         stage.fly.machine_dies(APP, &Pick::Id(runs.id.clone()), cutover::embedded::fly::Death::AgainAndAgain, 9).unwrap();
-        let health = stage.target.probe(&stage.scope(Phase::Verify), &after).await.unwrap();
+        let health = stage.target.probe(&scope(Phase::Verify), &after).await.unwrap();
         assert!(matches!(health, Health::Unhealthy(_)), "{case}: {health:?}");
         stage.go_back(&single, Some(&after), false).await;
         stage.at_rest(shape, &case, OLD);
@@ -268,8 +268,8 @@ async fn play(shape: &Shape, strategy: &str, fails: Fails) -> bool {
         assert!(now.single().unwrap().same_content(&single), "{case}");
         return true;
     }
-    stage.target.prune(&stage.scope(Phase::Finish), &[single]).await.unwrap();
-    stage.target.release_holds(&stage.scope(Phase::Finish)).await;
+    stage.target.prune(&scope(Phase::Finish), &[single]).await.unwrap();
+    stage.target.release_holds(&scope(Phase::Finish)).await;
     stage.at_rest(shape, &case, NEW);
     true
 }
@@ -337,7 +337,7 @@ async fn a_machine_without_room_for_its_new_version_is_replaced_and_comes_back()
                 stage.go_back(&single, Some(&after), true).await;
                 stage.at_rest(&SHAPES[3], "back", OLD);
             } else {
-                stage.target.prune(&stage.scope(Phase::Finish), &[single]).await.unwrap();
+                stage.target.prune(&scope(Phase::Finish), &[single]).await.unwrap();
                 stage.at_rest(&SHAPES[3], "forward", NEW);
             }
         }
@@ -348,7 +348,7 @@ async fn a_machine_without_room_for_its_new_version_is_replaced_and_comes_back()
 async fn a_volume_on_a_dead_host_is_refused_with_what_to_type_and_a_machine_without_one_is_replaced() {
     let stage = Stage::new(&SHAPES[2], "rolling");
     let dead = stage.fly.host_fails(APP, &Pick::Nth(1)).unwrap();
-    let problems = stage.target.preflight(&stage.scope(Phase::Preflight)).await.unwrap();
+    let problems = stage.target.preflight(&scope(Phase::Preflight)).await.unwrap();
     let problem = problems.iter().find(|problem| problem.fatal).unwrap();
     assert!(problem.text.contains(&dead) && problem.hint.as_ref().unwrap().contains("fly volumes snapshots list"), "{problem:?}");
     let error = stage.prepare(&stage.observe().await).await.unwrap_err();
@@ -362,7 +362,7 @@ async fn a_volume_on_a_dead_host_is_refused_with_what_to_type_and_a_machine_with
         let after = stage.prepare(&before).await.unwrap();
         let served = stage.serve(Phase::CutOver, &after).await.unwrap();
         assert!(served.single().unwrap().same_content(&after), "{strategy}");
-        stage.target.prune(&stage.scope(Phase::Finish), &[before.single().unwrap().clone()]).await.unwrap();
+        stage.target.prune(&scope(Phase::Finish), &[before.single().unwrap().clone()]).await.unwrap();
         stage.at_rest(&SHAPES[3], strategy, NEW);
     }
 }
@@ -374,7 +374,7 @@ async fn a_first_release_makes_what_fly_toml_needs() {
         let shape = Shape { web: &[], ..SHAPES[0] };
         let stage = Stage::new(&shape, "rolling");
         let stage = Stage { target: target(&stage.world, FlyConfig::parse(&toml).unwrap()), ..stage };
-        let problems = stage.target.preflight(&stage.scope(Phase::Preflight)).await.unwrap();
+        let problems = stage.target.preflight(&scope(Phase::Preflight)).await.unwrap();
         assert!(problems.iter().all(|problem| !problem.fatal), "{problems:?}");
         let after = stage.prepare(&stage.observe().await).await.unwrap();
         assert!(stage.machines().iter().all(|machine| machine.cordoned));
@@ -383,8 +383,8 @@ async fn a_first_release_makes_what_fly_toml_needs() {
         assert_eq!((stage.machines().len(), stage.fly.volumes(APP).len()), (machines, volumes), "{toml}");
         let waiting = stage.machines().into_iter().filter(|machine| machine.state == MachineState::Stopped).count();
         assert_eq!(waiting, usize::from(machines == 4), "one standby of the worker");
-        stage.target.unserve(&stage.scope(Phase::RollBack), &after).await.unwrap();
-        stage.target.prune(&stage.scope(Phase::RollBack), &[after]).await.unwrap();
+        stage.target.unserve(&scope(Phase::RollBack), &after).await.unwrap();
+        stage.target.prune(&scope(Phase::RollBack), &[after]).await.unwrap();
         assert!(stage.machines().is_empty());
     }
 }
@@ -411,13 +411,13 @@ async fn groups_that_come_and_go_are_told_and_moved() {
     let stage = Stage::new(&SHAPES[4], "bluegreen");
     let toml = stage.toml.replace("worker = 'work'", "mailer = 'mail'");
     let stage = Stage { target: target(&stage.world, FlyConfig::parse(&toml).unwrap()), ..stage };
-    let problems = stage.target.preflight(&stage.scope(Phase::Preflight)).await.unwrap();
+    let problems = stage.target.preflight(&scope(Phase::Preflight)).await.unwrap();
     let codes: Vec<_> = problems.iter().map(|problem| (problem.code, problem.fatal)).collect();
     assert_eq!(codes, [("fly::group-gone", false), ("fly::group-new", false)]);
     let before = stage.observe().await;
     let after = stage.prepare(&before).await.unwrap();
     stage.serve(Phase::CutOver, &after).await.unwrap();
-    stage.target.prune(&stage.scope(Phase::Finish), &[before.single().unwrap().clone()]).await.unwrap();
+    stage.target.prune(&scope(Phase::Finish), &[before.single().unwrap().clone()]).await.unwrap();
     let groups: BTreeMap<String, usize> = stage.counts().into_iter().fold(BTreeMap::new(), |mut counts, ((group, _), count)| {
         *counts.entry(group).or_default() += count;
         counts
