@@ -166,7 +166,7 @@ async fn what_is_not_called_compatible_is_a_point_of_no_return() {
         assert!(open.stuck);
         assert_eq!(
             open.cause.unwrap(),
-            "going back of api: this release has changed the secret API_KEY, and the manifest does not call that compatible with what served \
+            "roll-back of api: this release has changed the secret API_KEY, and the manifest does not call that compatible with what served \
              before; nothing was taken back, and what serves stays as it is"
         );
         let hints = ending.failure.unwrap().hints;

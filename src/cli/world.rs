@@ -205,15 +205,7 @@ impl Embedded {
         if !seen.insert(format!("fly/{database}")) {
             return;
         }
-        self.fly.seed_app(database, ORGANISATION, &[]);
-        let config = serde_json::json!({ "guest": { "cpu_kind": "shared", "cpus": 1, "memory_mb": 256 } });
-        let mount = fly::Mount { name: "pg_data", path: "/data", size_gb: 1 };
-        let places = [(REGIONS[0], 1)];
-        let group = fly::Group { mount: Some(mount), ..fly::Group::of("app", config, &places) };
-        let seeded = self.fly.seed_fleet(&fly::Fleet { app: database, image: "docker.io/flyio/postgres-flex:17", groups: &[group] });
-        for volume in seeded.iter().filter_map(|machine| machine.volume.as_deref()) {
-            self.fly.seed_snapshot(database, volume, std::time::Duration::from_hours(9));
-        }
+        self.fly.seed_database(database, ORGANISATION, REGIONS[0]);
     }
 
     fn seed_vercel(&mut self, name: &Name, vercel: &VercelTarget, earlier: bool, seen: &mut BTreeSet<String>) -> Result<(), Failure> {

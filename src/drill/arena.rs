@@ -104,9 +104,12 @@ fn scratch() -> PathBuf {
 impl Platforms {
     async fn seed(&self, part: &Part, registry: &Registry, beginning: Beginning) -> std::io::Result<()> {
         match &part.seed {
-            Seed::App { app, secrets, scripted, earlier, image, config, group, regions } => {
+            Seed::App { app, secrets, scripted, earlier, image, config, group, regions, database } => {
                 let borrowed: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                 self.fly.seed_app(app, ORGANISATION, &borrowed);
+                if let Some(database) = database {
+                    self.fly.seed_database(database, ORGANISATION, regions.first().map_or("iad", String::as_str));
+                }
                 registry.stand_in(app, "new", image);
                 for (path, status, headers) in scripted {
                     let answer = Scripted { status: *status, headers: headers.clone() };

@@ -93,6 +93,8 @@ pub enum Seed {
         group: String,
         /// Where its machines stand.
         regions: Vec<String>,
+        /// The app of its database, of which a snapshot is taken before it migrates.
+        database: Option<String>,
     },
     /// A project.
     Project {
@@ -233,6 +235,7 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
                 config: rendered,
                 group,
                 regions: std::iter::once(first.clone()).chain(others).take(2).collect(),
+                database: target.migration.as_ref().and_then(|migration| migration.database.clone()),
             };
             let reference = format!("registry.fly.io/{app}:new@{new}");
             (Artifact::Image { reference, digest: new, stand_in: true }, seed)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::blueprint::Blueprint;
 use super::case::Case;
-use super::schedule::{Act, Schedule};
+use super::schedule::Act;
 use super::truth::Truth;
 use crate::embedded::fault::Effect;
 use crate::id::Name;
@@ -147,17 +147,21 @@ pub fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case) -> Vec<F
     rest::judge(blueprint, reference, case, &mut findings);
     instants::judge(blueprint, reference, case, &mut findings);
     records::judge(blueprint, reference, case, &mut findings);
-    findings.0.into_iter().filter(|finding| !promised_by_nobody(&case.schedule, finding)).collect()
+    findings.0.into_iter().filter(|finding| !promised_by_nobody(case, finding)).collect()
 }
 
 /// Returns whether a finding is one of what is said not to be guaranteed.
-fn promised_by_nobody(schedule: &Schedule, finding: &Finding) -> bool {
+fn promised_by_nobody(case: &Case, finding: &Finding) -> bool {
+    let schedule = &case.schedule;
     // An effect that a vendor delays beyond every deadline is reported as drift once it serves, and not repaired.
     let delayed = schedule.rules.iter().any(|rule| matches!(rule.effect, Effect::Late(by) if by > WAITED_OUT));
     // What a person made of a target in the middle is neither side; and a run that touched nothing says so while another is at work.
     let company = schedule.incidents.iter().any(|incident| matches!(incident.act, Act::Person | Act::Release | Act::Recover));
     // Before the first look nobody can know that it was a person's.
-    let unseen = schedule.incidents.iter().any(|incident| incident.act == Act::Person && incident.boundary.ends_with("#1"));
+    let looked = |boundary: &str| ["fly.list_machines[", "vercel.get_project["].iter().any(|look| boundary.starts_with(look));
+    let before_any_look = |boundary: &str| !case.met.iter().take_while(|met| met.boundary != boundary).any(|met| looked(&met.boundary));
+    let by_person = schedule.incidents.iter().filter(|incident| incident.act == Act::Person);
+    let unseen = by_person.into_iter().any(|incident| incident.boundary.ends_with("#1") || before_any_look(&incident.boundary));
     match finding.invariant {
         Invariant::Truthful => delayed || company,
         Invariant::ForeignHands => unseen,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::journal::{Entry, Migrated, Open};
@@ -131,15 +132,26 @@ fn tell(context: &Context, name: &Name, migrated: &Migrated, duration: Duration,
 }
 
 /// Does `work` and looks after the environment's lock meanwhile; what is under way when the lock is lost is not waited for.
+///
+/// Both are polled all the time: a call of `work` may be looking at the journal when the lock's turn comes, and would never end its look if it
+/// stood still meanwhile. A renewal that has begun is finished, so that the journal is known afterwards.
 async fn keeping<T>(context: &Context, journal: &mut super::journal::Journal, work: impl Future<Output = T>) -> Result<T, Failure> {
-    let mut work = std::pin::pin!(work);
-    loop {
-        tokio::select! {
-            biased;
-            result = &mut work => return Ok(result),
-            () = tokio::time::sleep(KEEP) => keep(context, journal, Phase::Migrate).await?,
+    let over = Notify::new();
+    let work = async {
+        let result = work.await;
+        over.notify_one();
+        Ok(result)
+    };
+    let kept = async {
+        loop {
+            tokio::select! {
+                biased;
+                () = over.notified() => return Ok(()),
+                () = tokio::time::sleep(KEEP) => keep(context, journal, Phase::Migrate).await?,
+            }
         }
-    }
+    };
+    tokio::try_join!(work, kept).map(|(result, ())| result)
 }
 
 /// Finds out how the migrations of an open release ended of which the journal does not say it; waits for those that still run.

@@ -22,11 +22,10 @@ use cutover::release::store::file::FileStore;
 use cutover::release::{Context, EndedKept, Ending, Move, Plan, Recovered, Release, Timing, end_due, look_at_closed, recover};
 use cutover::shutdown::Shutdown;
 
+pub(crate) use super::bench::{APP, OLD};
 use super::bench::{get, name};
 use super::wire::InProcess;
 
-pub(crate) const APP: &str = "api";
-pub(crate) const OLD: &str = "registry.fly.io/api:old@sha256:1111111111111111111111111111111111111111111111111111111111111111";
 pub(crate) const TOML: &str = r#"
 app = "api"
 primary_region = "iad"

@@ -1,6 +1,7 @@
 //! How a rehearsal fills an app with the machines of an earlier release: groups × regions × counts, standbys, volumes, machines that rest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -71,6 +72,18 @@ pub struct Seeded {
 }
 
 impl Fly {
+    /// Makes the app of a database in `org`: one machine with a volume of 1 GB, of which there is a snapshot of nine hours ago.
+    pub fn seed_database(&self, app: &str, org: &str, region: &str) {
+        self.seed_app(app, org, &[]);
+        let config = json!({ "guest": { "cpu_kind": "shared", "cpus": 1, "memory_mb": 256 } });
+        let (mount, places) = (Mount { name: "pg_data", path: "/data", size_gb: 1 }, [(region, 1)]);
+        let group = Group { mount: Some(mount), ..Group::of("app", config, &places) };
+        let seeded = self.seed_fleet(&Fleet { app, image: "docker.io/flyio/postgres-flex:17", groups: &[group] });
+        for volume in seeded.iter().filter_map(|machine| machine.volume.as_deref()) {
+            self.seed_snapshot(app, volume, Duration::from_hours(9));
+        }
+    }
+
     /// Makes an earlier release of a whole app: one complete release record, and machines as flyctl would have left them, started ones registered
     /// and healthy; returns them in order of creation.
     ///

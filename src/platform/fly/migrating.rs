@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -106,8 +105,8 @@ impl FlyTarget {
 
     /// Two migrations at once are nobody's wish: one of somebody else that runs now stops this one.
     fn nobody_else_migrates(&self, scope: &Scope, fleet: &Fleet) -> Result<(), PlatformError> {
-        let others = fleet.temporary.iter().filter(|machine| machine.group() == RELEASE_COMMAND_GROUP && !is_own(machine, scope));
-        let Some(other) = others.into_iter().find(|machine| !RESTING.contains(&machine.state.as_str())) else { return Ok(()) };
+        let mut others = fleet.temporary.iter().filter(|machine| machine.group() == RELEASE_COMMAND_GROUP && !is_own(machine, scope));
+        let Some(other) = others.find(|machine| !RESTING.contains(&machine.state.as_str())) else { return Ok(()) };
         let why = format!("machine {} runs a release command of somebody else", other.id);
         Err(self.error("migrate", PlatformErrorKind::Conflict(why)).hint("wait for its end, then release again"))
     }
@@ -335,7 +334,7 @@ impl FlyTarget {
         tokio::select! {
             biased;
             result = work => result,
-            () = scope.shutdown.at_least(crate::shutdown::Level::Now).map(drop) => Err(self.error("migrate", PlatformErrorKind::Cancelled)),
+            () = scope.shutdown.at_least(crate::shutdown::Level::Now) => Err(self.error("migrate", PlatformErrorKind::Cancelled)),
         }
     }
 }
