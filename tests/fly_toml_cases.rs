@@ -211,7 +211,7 @@ fn people_are_shown_what_they_look_for() {
     cost       $12.26 a month (prices of 2026-08)
                  2 × shared-cpu-1x 512 MB in sjc  $7.62
                  1 × shared-cpu-2x 512 MB in sjc  $4.64
-                 not in it: traffic, snapshots, certificates
+                 not in it: 1 machine stopped: $0.15 a GB of root file system; traffic, snapshots, certificates
 
     group app (default)
       image    registry.fly.io/tidy:1

@@ -285,8 +285,10 @@ impl Target for FlyTarget {
                 side_effects: Vec::new(),
             };
         }
+        // A canary runs before anything serves: what it needs must be there by then.
+        let prepare = if self.strategy() == Strategy::Canary { Preparation::Tried } else { Preparation::UploadedOnly };
         Capabilities {
-            prepare: Preparation::UploadedOnly,
+            prepare,
             asked_from: AskedFrom::Nowhere,
             back: Back::ByRedeploy,
             gap,

@@ -34,8 +34,10 @@ pub struct Inspection {
     pub strategy: Strategy,
     /// The strategy by which a release moves the app unless the manifest names another: what the file names, else bluegreen where that is
     /// possible, since it has no gap and goes back at once.
+    #[serde(skip)]
     pub released_by: Strategy,
-    /// Why the file cannot be released by bluegreen; null where it can.
+    /// Why the file cannot be released by bluegreen; `None` where it can.
+    #[serde(skip)]
     pub why_not_bluegreen: Option<String>,
     /// The public address of a first release; null where no service speaks HTTP to the outside.
     pub url: Option<String>,

@@ -27,6 +27,15 @@ pub(super) struct Awaited {
     pub(super) version: String,
 }
 
+impl Awaited {
+    /// Returns the event time up to which exits belong to an earlier life: what ended again and again may have done so once more between the
+    /// look at it and its update.
+    fn since(&self, machine: &Machine) -> i64 {
+        let updated = !self.version.is_empty() && self.version == machine.instance_id;
+        if updated { self.after.max(life_began(machine)) } else { self.after }
+    }
+}
+
 impl FlyTarget {
     /// Waits until every machine is started and every check passes; fails at once when one crashes, with its exit and its last lines.
     pub(super) async fn await_healthy(&self, scope: &Scope, awaited: &[Awaited]) -> Result<(), PlatformError> {
@@ -83,7 +92,7 @@ impl FlyTarget {
             // Just after its creation a machine may not be found yet (fly.md 6).
             let machine = self.client.get_machine(app, id).await?;
             match machine {
-                Some(machine) => self.fail_on_crash(&machine, awaited.after).await?,
+                Some(machine) => self.fail_on_crash(&machine, awaited.since(&machine)).await?,
                 None if born.elapsed() > READ_LAG => return Err(self.unhealthy(format!("machine {id} is gone"))),
                 None => {}
             }
@@ -131,8 +140,9 @@ impl FlyTarget {
                 words.push(Word::Unknown(format!("machine {} is not listed", one.id)));
                 continue;
             };
-            self.fail_on_crash(machine, one.after).await?;
-            words.push(judge(machine, one.after));
+            let since = one.since(machine);
+            self.fail_on_crash(machine, since).await?;
+            words.push(judge(machine, since));
         }
         Ok(words)
     }
