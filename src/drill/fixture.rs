@@ -37,6 +37,8 @@ enum Kind {
     Workers,
     /// One machine with a volume.
     Volume,
+    /// Machines that users reach, a database that is migrated before they are made, and a secret that changes.
+    Migrating,
     /// Machines that sleep when nobody asks them: one does when a release begins.
     Sleeping,
 }
@@ -50,12 +52,13 @@ const fn web(name: &'static str, strategy: &'static str) -> App {
 }
 
 /// Every product of the matrix.
-pub const FIXTURES: [Fixture; 10] = [
+pub const FIXTURES: [Fixture; 11] = [
     Fixture { name: "pair", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], more: "" },
     Fixture { name: "rolling", apps: &[web("api", "rolling")], projects: &[("web", Some("api"))], more: "" },
     Fixture { name: "trio", apps: &[web("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], more: "" },
     Fixture { name: "apps", apps: &[web("api", "bluegreen"), web("jobs", "rolling")], projects: &[], more: "" },
     Fixture { name: "kept", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], more: ", keep_previous: 30m" },
+    Fixture { name: "migrating", apps: &[app("api", "bluegreen", Kind::Migrating)], projects: &[("web", Some("api"))], more: "" },
     Fixture { name: "canary", apps: &[web("api", "canary")], projects: &[], more: "" },
     Fixture { name: "immediate", apps: &[web("api", "immediate")], projects: &[], more: "" },
     Fixture { name: "groups", apps: &[app("api", "bluegreen", Kind::Workers)], projects: &[], more: "" },
@@ -118,12 +121,17 @@ impl Fixture {
             let _ = writeln!(text, "  {app}: {app}");
         }
         text.push_str("targets:\n");
-        for App { name: app, .. } in self.apps {
+        for App { name: app, kind, .. } in self.apps {
             let more = self.more;
+            let (secrets, migration) = if *kind == Kind::Migrating {
+                ("API_KEY, { name: SESSION_KEY, compatible: true }", format!(", migration: {{ database: {app}-db, rpo: 26h }}"))
+            } else {
+                ("API_KEY", String::new())
+            };
             let checks = "[{ get: /health }, { get: /version, json: /revision, equals: revision }]";
             let _ = writeln!(
                 text,
-                "  {app}: {{ fly: {{ config: {app}/fly.toml{more} }}, image: {app}, secrets: [API_KEY], verify: {checks} }}"
+                "  {app}: {{ fly: {{ config: {app}/fly.toml{more} }}, image: {app}, secrets: [{secrets}]{migration}, verify: {checks} }}"
             );
         }
         for (project, after) in self.projects {
@@ -141,6 +149,7 @@ impl App {
         let sleeps = if *kind == Kind::Sleeping { "\"stop\"\nauto_start_machines = true" } else { "\"off\"" };
         let more = match kind {
             Kind::Web | Kind::Sleeping => "",
+            Kind::Migrating => "release_command = \"migrate\"\n",
             Kind::Workers => "[processes]\napp = \"serve\"\nworker = \"work\"\n",
             Kind::Volume => "[mounts]\nsource = \"data\"\ndestination = \"/data\"\n",
         };

@@ -1,6 +1,6 @@
 //! The failure matrix: everything is broken at every point, and the world ends on one side.
 //!
-//! How many cases are played is in `MATRIX_CASES` (for each of the 40 stages; 300 unless it says otherwise), `MATRIX_ONLY` names the products that are
+//! How many cases are played is in `MATRIX_CASES` (for each of the 44 stages; 300 unless it says otherwise), `MATRIX_ONLY` names the products that are
 //! played, with commas between, unless all are, and `MATRIX_SECONDS` shortens what is left
 //! when so many seconds are over, and says so; a failing case prints the one line that holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
 
@@ -124,22 +124,9 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
     }
 }
 
-/// What no product of the matrix asks for: its apps have their addresses and no volumes, none of its machines sleeps when a release begins, no release of them
-/// migrates or sets a secret, and its sites are uploaded as they are, while what builds failed with, variables and hooks belong to builds of
-/// Vercel's own; earlier versions are listed on a few ways back only, which a short run may miss. `tests/migrations.rs`, `tests/fly_secrets.rs` and `tests/vercel.rs` break those.
-const UNASKED: [&str; 11] = [
-    "fly.assign_address",
-    "fly.create_snapshot",
-    "fly.create_volume",
-    "fly.list_snapshots",
-    "fly.list_versions",
-    "fly.list_volumes",
-    "fly.set_secrets",
-    "fly.start_machine",
-    "vercel.list_events",
-    "vercel.list_variables",
-    "vercel.trigger_deploy_hook",
-];
+/// What no product of the matrix asks for: its apps have their addresses, and its sites are uploaded as they are, while what builds failed with,
+/// variables and hooks belong to builds of Vercel's own.
+const UNASKED: [&str; 4] = ["fly.assign_address", "vercel.list_events", "vercel.list_variables", "vercel.trigger_deploy_hook"];
 
 /// Plays cases once more in a new process: to the last request, the same must come of them.
 fn the_same_in_another_process(cases: &[(String, String)]) {

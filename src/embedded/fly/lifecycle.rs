@@ -156,6 +156,11 @@ impl Inner {
                     // A failure that was asked for happens to a real container too.
                     Behaviour::CrashesAtStart(code) => ended_after(&engine, &order.name, CRASH_AFTER).await.unwrap_or(code),
                     Behaviour::DiesLater(after, code) => ended_after(&engine, &order.name, after).await.unwrap_or(code),
+                    // A job that is to fail does so however well its own command ends meanwhile.
+                    Behaviour::RunsOnce(after, code) if code != 0 => {
+                        ended_after(&engine, &order.name, after).await;
+                        code
+                    }
                     _ => engine.wait(&order.name).await,
                 };
                 for line in engine.logs(&order.name).await {
