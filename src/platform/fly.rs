@@ -63,6 +63,7 @@ use super::{
     Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange,
     Settings, Snapshot, Target,
 };
+use crate::event::Phase;
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::shutdown::Level;
@@ -217,6 +218,8 @@ struct Memory {
     cordoned: BTreeMap<String, Instant>,
     /// Machines made here that were never registered.
     unseen: BTreeSet<String>,
+    /// Machines that a person has added meanwhile, and that left with what served before.
+    added: BTreeSet<String>,
     /// The release record at Fly.
     record: Option<ReleaseRecord>,
     /// The version of the app's secrets that this release has set, which machines must not be older than.
@@ -344,7 +347,7 @@ impl Target for FlyTarget {
         for revision in revisions {
             self.prune_revision(scope, revision).await?;
         }
-        Ok(())
+        if scope.phase == Phase::Finish { self.prune_added(scope).await } else { Ok(()) }
     }
 
     async fn keep(&self, scope: &Scope, revision: &Revision) -> Result<Option<f64>, PlatformError> {

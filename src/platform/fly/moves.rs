@@ -42,6 +42,19 @@ impl Wanted {
         !same && machine.metadata(stamp::RELEASE) != self.release
     }
 
+    /// Returns whether a person has added a machine since this release began, by cloning one that it knows.
+    fn is_added(&self, machine: &Machine) -> bool {
+        let known = |known: &Vec<Hints>| known.iter().flat_map(|hints| &hints.machines).any(|hint| hint.id == machine.id);
+        !self.back && machine.metadata(stamp::RELEASE) != self.release && self.known.as_ref().is_some_and(|all| !known(all))
+    }
+
+    /// Returns what a machine is that a person had added, and that this release took out of routing: on the way back it serves again.
+    fn left_with(&self, machine: &Machine) -> Option<MachineHint> {
+        let left = self.back && machine.cordoned && machine.metadata(stamp::LEAVING) == self.release;
+        let like = self.hints.machines.iter().find(|hint| left && hint.same_content(machine))?;
+        Some(MachineHint { id: machine.id.clone(), instance_id: machine.instance_id.clone(), ..like.clone() })
+    }
+
     /// Returns the machine that took the place of one which could not be changed where it was.
     fn stand_in<'a>(&self, fleet: &'a Fleet, ordinal: usize, hint: &MachineHint) -> Option<&'a Machine> {
         let release = self.made_by.as_deref().filter(|_| !hint.replaces.is_empty())?;
@@ -66,6 +79,8 @@ pub(super) struct Wave {
     pub(super) uncordon: Vec<String>,
     /// Machines to take out of routing, or out of work.
     pub(super) cordon: Vec<Machine>,
+    /// Those among them that a person has added meanwhile.
+    pub(super) added: Vec<String>,
 }
 
 impl Wave {
@@ -107,6 +122,9 @@ impl Moves {
             placed.push(machine.id.as_str());
             moves.place(hint, machine, wanted.back);
         }
+        for (machine, hint) in fleet.machines.iter().filter_map(|machine| Some((machine, wanted.left_with(machine)?))) {
+            moves.place(&hint, machine, true);
+        }
         // A machine that somebody cloned from the revision meanwhile belongs to it; one of two that were made for the same place does not.
         let meant = |machine: &Machine| {
             let made = wanted.made_by.as_deref().is_some_and(|release| machine.metadata(stamp::INTENT).starts_with(&format!("{release}/")));
@@ -116,7 +134,9 @@ impl Moves {
         let stays = |machine: &Machine| placed.contains(&machine.id.as_str()) || moves.foreign.contains(&machine.id) || cloned(machine);
         let leaving: Vec<Machine> = fleet.registered().filter(|machine| !stays(machine)).cloned().collect();
         for machine in leaving {
-            moves.wave(&machine).cordon.push(machine);
+            let wave = moves.wave(&machine);
+            wave.added.extend(wanted.is_added(&machine).then(|| machine.id.clone()));
+            wave.cordon.push(machine);
         }
         moves
     }

@@ -31,6 +31,23 @@ impl FlyTarget {
         self.or_cancelled(scope, "prune", work).await
     }
 
+    /// Removes what a person had added to what served before, and what left with it.
+    pub(super) async fn prune_added(&self, scope: &Scope) -> Result<(), PlatformError> {
+        let none_here = {
+            let memory = self.memory();
+            memory.went_forward && memory.added.is_empty()
+        };
+        if none_here {
+            return Ok(());
+        }
+        let fleet = self.fleet().await?;
+        let left = |machine: &&Machine| machine.cordoned && machine.metadata(stamp::LEAVING) == scope.release.as_str();
+        for machine in fleet.machines.iter().filter(left) {
+            self.prune_revision(scope, &fleet.revision(&[machine])).await?;
+        }
+        Ok(())
+    }
+
     async fn prune_machine(&self, scope: &Scope, revision: &Revision, hint: &MachineHint) -> Result<(), PlatformError> {
         // What this run took out of routing itself needs no look to know how long ago that was.
         let known = self.memory().cordoned.get(&hint.id).map(|at| self.drain_margin().saturating_sub(at.elapsed()));

@@ -13,6 +13,7 @@ use super::hints::{Hints, runs};
 use super::in_number;
 use super::moves::{Moves, Wanted, Wave, is_standby, works_unasked};
 use super::observing::observed;
+use super::stamp;
 use super::wire::Machine;
 use super::{CONCURRENCY, FlyTarget, POLL};
 use crate::event::Phase;
@@ -110,9 +111,20 @@ impl FlyTarget {
                 return Ok(true);
             }
             self.uncordon_all(scope, &changing).await?;
+            self.mark_added(scope, wave).await?;
             if unasked { self.retire(scope, wave).await? } else { self.unregister(scope, wave).await? }
         }
         Ok(false)
+    }
+
+    /// Marks what a person has added and what leaves with the others: no record names it, and whoever goes on or back must find it.
+    async fn mark_added(&self, scope: &Scope, wave: &Wave) -> Result<(), PlatformError> {
+        let app = &self.settings.app;
+        self.each(&wave.added, async |id| {
+            self.memory().added.insert(id.clone());
+            self.client.set_metadata(app, id, stamp::LEAVING, scope.release.as_str()).await
+        })
+        .await
     }
 
     async fn unregister(&self, scope: &Scope, wave: &Wave) -> Result<(), PlatformError> {

@@ -80,6 +80,12 @@ impl FlyClient {
         self.ask(call, &about(app, id)).await.map(drop)
     }
 
+    /// Writes one key of a machine's metadata; idempotent. It neither restarts the machine nor makes a new version of it, and needs no lease.
+    pub(in crate::platform::fly) async fn set_metadata(&self, app: &str, id: &str, key: &str, value: &str) -> Result<(), PlatformError> {
+        let call = self.machine("set_metadata", Method::POST, app, id, &["metadata", key], None);
+        self.ask(call.json(&json!({"value": value})).repeatable(), &about(app, id)).await.map(drop)
+    }
+
     /// Destroys a machine, running or not; gone already is done. flyctl's parameter and the documented one are both sent.
     pub(in crate::platform::fly) async fn destroy_machine(&self, app: &str, id: &str) -> Result<(), PlatformError> {
         let mut call = self.machine("destroy_machine", Method::DELETE, app, id, &[], None).repeatable();
