@@ -424,3 +424,66 @@ async fn groups_that_come_and_go_are_told_and_moved() {
     });
     assert_eq!(groups, [("app".to_owned(), 2), ("mailer".to_owned(), 2)].into());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_somebody_adds_meanwhile_ends_with_what_served_before_or_comes_back_with_it() {
+    for (shape, strategy) in [(&SHAPES[1], "bluegreen"), (&SHAPES[1], "rolling"), (&SHAPES[4], "bluegreen")] {
+        for (back, forgotten) in [(false, false), (false, true), (true, false)] {
+            let case = format!("{} by {strategy}, back {back}, forgotten {forgotten}", shape.name);
+            let stage = Stage::new(shape, strategy);
+            let before = stage.observe().await;
+            let single = before.single().unwrap().clone();
+            let after = stage.prepare(&before).await.unwrap();
+            let added = stage.fly.person_clones(APP, &Pick::Id(stage.seeded[0].id.clone())).unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let known = Scope { expected: Some(vec![single.clone()]), ..scope(Phase::CutOver) };
+            stage.target.serve(&known, &after).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+            let left = stage.machines().into_iter().find(|machine| machine.id == added).unwrap();
+            assert!(left.cordoned && left.image == OLD, "{case}: {left:?}");
+            if back {
+                stage.go_back(&single, Some(&after), true).await;
+                let mut counts = seeded_counts(&stage.seeded);
+                *counts.get_mut(&("app".to_owned(), "iad".to_owned())).unwrap() += 1;
+                assert_eq!(stage.counts(), counts, "{case}");
+                assert!(stage.machines().iter().all(|machine| machine.image == OLD && !machine.cordoned), "{case}");
+            } else {
+                // A runner that died after the commit has told nobody what it took out of routing.
+                let finishing = if forgotten { target(&stage.world, FlyConfig::default()) } else { stage.target };
+                finishing.prune(&scope(Phase::Finish), &[single]).await.unwrap();
+                let machines = stage.fly.machines(APP);
+                assert_eq!(machines.len(), stage.seeded.len(), "{case}");
+                assert!(machines.iter().all(|machine| machine.image != OLD && !machine.cordoned), "{case}: {machines:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_comes_after_the_migration_and_after_the_secrets_and_leaves_nothing() {
+    for crashes in [false, true] {
+        let mut app = crate::support::fly_app::FlyApp::new(&[("iad", 2)], Switches::default()).await;
+        let toml = format!("{}[deploy]\nstrategy = 'canary'\nrelease_command = 'migrate'\n", crate::support::fly_app::TOML);
+        app.settings.config = FlyConfig::parse(&toml).unwrap();
+        app.settings.secrets = vec!["KEY".to_owned()];
+        app.settings.secret_values = [("KEY".to_owned(), "new".to_owned().into())].into();
+        if crashes {
+            app.fly.behave(APP, Which::Group("app".to_owned()), Behaviour::CrashesAtStart(1));
+        }
+        let ending = app.release(1).await;
+        assert_eq!(ending.outcome == cutover::event::Outcome::Finished, !crashes, "{:?}", ending.failure);
+        let tape = app.world.ground().tape.entries();
+        let group = |entry: &cutover::embedded::tape::Entry| {
+            let metadata = entry.request.json()?.get("config")?.get("metadata")?.clone();
+            Some((metadata.get("fly_process_group")?.as_str()?.to_owned(), metadata.get("fly_canary").is_some()))
+        };
+        let made: Vec<_> = tape.iter().filter(|entry| entry.operation == "create_machine").filter_map(group).collect();
+        assert_eq!(made, [("fly_app_release_command".to_owned(), false), ("app".to_owned(), true)]);
+        let at = |operation: &str| tape.iter().position(|entry| entry.operation == operation);
+        let last = |operation: &str| tape.iter().rposition(|entry| entry.operation == operation);
+        assert!(at("set_secrets") < last("create_machine"), "it runs with them");
+        assert!(at("update_machine").is_none_or(|update| last("create_machine") < Some(update)), "before any machine of users");
+        assert_eq!(app.machines().len(), 2);
+        let image = if crashes { OLD.to_owned() } else { crate::support::fly_app::digest(1) };
+        assert_eq!(app.of(&image), (2, 2), "{:?}", app.machines());
+    }
+}

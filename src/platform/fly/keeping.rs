@@ -18,7 +18,7 @@ impl FlyTarget {
             machines.into_iter().partition(|machine| !machine.config().is_some_and(has_services));
         let work = self.each(&workers, async |machine| {
             if machine.host_is_well() {
-                self.client.stop_machine(&self.settings.app, &machine.id, machine.config(), None).await?;
+                self.once_free(async || self.client.stop_machine(&self.settings.app, &machine.id, machine.config(), None).await).await?;
             }
             Ok(())
         });

@@ -1,7 +1,7 @@
 //! What stands between what an app is and one revision serving. Pure.
 //!
 //! Machines with services and machines without are moved apart: the proxy decides who gets requests, while a worker takes jobs as soon as it
-//! runs. Workers that run are registered, always: who is registered is who works.
+//! runs. A worker is registered once it works, and no longer once it has ended what it did: who is registered is who works.
 
 use super::fleet::Fleet;
 use super::health::{Word, autostarts, judge, life_began};

@@ -24,7 +24,7 @@ use crate::event::Level;
 use crate::platform::{Artifact, Observed, PlainGet, PlatformError, PlatformErrorKind, Revision, RevisionDigest, Scope};
 
 /// How often a creation whose answer was lost, and which nobody can find, is tried.
-const CREATIONS: u32 = 3;
+pub(super) const CREATIONS: u32 = 3;
 
 impl FlyTarget {
     /// Returns the digest that an artifact would have as a revision of today's settings.

@@ -63,7 +63,7 @@ impl FlyTarget {
         let Some(machine) = self.matching(scope, revision, hint).await? else { return Ok(()) };
         let app = &self.settings.app;
         if machine.host_is_well() && ["started", "starting", "restarting"].contains(&machine.state.as_str()) {
-            self.client.stop_machine(app, &machine.id, machine.config(), None).await?;
+            self.once_free(async || self.client.stop_machine(app, &machine.id, machine.config(), None).await).await?;
             self.await_stopped(&machine).await?;
         }
         self.destroy(&machine.id).await?;
@@ -76,7 +76,7 @@ impl FlyTarget {
     pub(super) async fn destroy(&self, id: &str) -> Result<(), PlatformError> {
         let app = &self.settings.app;
         for _ in 0..DESTROYS {
-            self.client.destroy_machine(app, id).await?;
+            self.once_free(async || self.client.destroy_machine(app, id).await).await?;
             if self.client.wait_once(app, id, &["destroyed"], None, DESTROY_MARGIN).await? != Waited::NotYet {
                 return Ok(());
             }

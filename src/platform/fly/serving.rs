@@ -70,12 +70,13 @@ impl FlyTarget {
     }
 
     async fn serve_under_leases(&self, scope: &Scope, revision: &Revision, wanted: &Wanted, mut moves: Moves) -> Result<(), PlatformError> {
-        if self.take_leases(scope, &moves.to_lease()).await? {
-            // Somebody changed a machine between the list and the lease.
-            moves = Moves::plan(&self.fleet().await?, wanted);
-            self.unless_foreign(wanted, &moves)?;
-        }
+        // A lease may take as long to get as others last: those in hand are renewed meanwhile.
         let work = async {
+            if self.take_leases(scope, &moves.to_lease()).await? {
+                // Somebody changed a machine between the list and the lease.
+                moves = Moves::plan(&self.fleet().await?, wanted);
+                self.unless_foreign(wanted, &moves)?;
+            }
             if scope.turn.wait(&scope.shutdown).await {
                 moves = Moves::plan(&self.fleet().await?, wanted);
                 self.unless_foreign(wanted, &moves)?;
@@ -95,18 +96,13 @@ impl FlyTarget {
     /// Returns whether machines were made that take the places of others: then there is more to do.
     async fn converge(&self, scope: &Scope, revision: &Revision, wanted: &Wanted, moves: &Moves) -> Result<bool, PlatformError> {
         for (wave, unasked) in moves.waves(self.settings.workers_first, wanted.back) {
-            // A worker that runs is a registered one: whoever finds it after a death at any point knows what it is.
             let (changing, ready): (Vec<&String>, Vec<&String>) =
                 wave.uncordon.iter().partition(|id| wave.change.iter().any(|(hint, _)| hint.id == **id));
-            if unasked {
-                self.uncordon_all(scope, &ready).await?;
-            }
             self.each(&wave.start, async |machine| self.start(machine).await).await?;
             self.await_healthy(scope, &wave.prove).await?;
-            if !unasked {
-                // What needs no change serves first, so that changing the others leaves somebody registered.
-                self.uncordon_all(scope, &ready).await?;
-            }
+            // What needs no change serves first, so that changing the others leaves somebody registered. A worker that is registered is one that
+            // works: what is found so after a death at any point is known by that.
+            self.uncordon_all(scope, &ready).await?;
             if self.change_all(scope, revision, wanted, wave).await? {
                 return Ok(true);
             }
@@ -154,7 +150,7 @@ impl FlyTarget {
         self.each(&leaving, async |machine| {
             let nonce = self.nonce(&machine.id);
             if runs(machine) && !is_standby(machine) {
-                self.client.stop_machine(&self.settings.app, &machine.id, machine.config(), nonce.as_deref()).await?;
+                self.client.stop_worker(&self.settings.app, &machine.id, machine.config(), nonce.as_deref()).await?;
                 self.await_stopped(machine).await?;
             }
             self.client.cordon_machine(&self.settings.app, &machine.id, nonce.as_deref()).await
@@ -221,7 +217,7 @@ impl FlyTarget {
             }
             self.each(&registered, async |machine| {
                 if works_unasked(machine) && runs(machine) {
-                    self.client.stop_machine(&self.settings.app, &machine.id, machine.config(), None).await?;
+                    self.client.stop_worker(&self.settings.app, &machine.id, machine.config(), None).await?;
                     self.await_stopped(machine).await?;
                 }
                 scope.changes.during(self.client.cordon_machine(&self.settings.app, &machine.id, None)).await?;

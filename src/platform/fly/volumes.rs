@@ -3,6 +3,7 @@
 use super::FlyTarget;
 use super::fleet::Fleet;
 use super::live::{Live, Volume};
+use super::preparing::CREATIONS;
 use super::rendering;
 use super::slots::{Slot, has_mounts};
 use super::updates::{Update, UpdateError, updates};
@@ -57,7 +58,6 @@ impl FlyTarget {
                 slot.volume = Some(volumes.remove(at).id);
                 continue;
             }
-            self.unless_cancelled(scope, "create_volume")?;
             let size_gb = mount.initial_size_gb.unwrap_or(SIZE_GB);
             let body = CreateVolume {
                 name: mount.source.clone(),
@@ -68,24 +68,32 @@ impl FlyTarget {
                 ..CreateVolume::default()
             };
             scope.step(&self.settings.target, format!("making volume {} of {size_gb} GB in {}", mount.source, slot.region));
-            slot.volume = Some(self.make_volume(&body, is_it).await?);
+            slot.volume = Some(self.make_volume(scope, &body, is_it).await?);
         }
         Ok(())
     }
 
-    /// Makes a volume; after a lost answer a free one that fits is it, since it was looked for just before.
-    async fn make_volume(&self, body: &CreateVolume, is_it: impl Fn(&Volume) -> bool) -> Result<String, PlatformError> {
+    /// Makes a volume; after a lost answer a free one that fits is it, since it was looked for just before. There is none to be found where a list
+    /// lags or the effect comes late: then there is one too many in the end, which costs little and is used by the next machine.
+    async fn make_volume(&self, scope: &Scope, body: &CreateVolume, is_it: impl Fn(&Volume) -> bool) -> Result<String, PlatformError> {
         let app = &self.settings.app;
-        let error = match self.client.create_volume(app, body).await {
-            Ok(volume) if !volume.id.is_empty() => return Ok(volume.id),
-            Ok(_) => self.error("create_volume", PlatformErrorKind::Unexpected("the new volume has no id".to_owned())),
-            Err(error) => error,
-        };
-        if !error.ambiguous() {
-            return Err(error);
+        let mut attempt = 0;
+        loop {
+            self.unless_cancelled(scope, "create_volume")?;
+            attempt += 1;
+            let error = match self.client.create_volume(app, body).await {
+                Ok(volume) if !volume.id.is_empty() => return Ok(volume.id),
+                Ok(_) => self.error("create_volume", PlatformErrorKind::Unexpected("the new volume has no id".to_owned())),
+                Err(error) if error.ambiguous() => error,
+                Err(error) => return Err(error),
+            };
+            tokio::time::sleep(super::LOOKUP_WINDOW).await;
+            if let Some(made) = self.client.volumes(app).await?.into_iter().find(&is_it) {
+                return Ok(made.id);
+            }
+            if attempt >= CREATIONS {
+                return Err(error);
+            }
         }
-        tokio::time::sleep(super::LOOKUP_WINDOW).await;
-        let made = self.client.volumes(app).await?.into_iter().find(is_it);
-        made.map(|volume| volume.id).ok_or(error)
     }
 }
