@@ -132,7 +132,14 @@ impl Moves {
         };
         let cloned = |machine: &Machine| !meant(machine) && wanted.hints.machines.iter().any(|hint| hint.same_content(machine));
         let stays = |machine: &Machine| placed.contains(&machine.id.as_str()) || moves.foreign.contains(&machine.id) || cloned(machine);
-        let leaving: Vec<Machine> = fleet.registered().filter(|machine| !stays(machine)).cloned().collect();
+        // A worker of this release that was started and is not registered yet works all the same.
+        let unregistered = |machine: &&Machine| {
+            machine.cordoned && works_unasked(machine) && runs(machine) && wanted.back && machine.metadata(stamp::RELEASE) == wanted.release
+        };
+        let leaving = fleet.registered().filter(|machine| !stays(machine)).chain(
+            fleet.machines.iter().filter(unregistered).filter(|machine| !placed.contains(&machine.id.as_str())),
+        );
+        let leaving: Vec<Machine> = leaving.cloned().collect();
         for machine in leaving {
             let wave = moves.wave(&machine);
             wave.added.extend(wanted.is_added(&machine).then(|| machine.id.clone()));

@@ -119,7 +119,8 @@ impl FlyTarget {
     fn drain_left(&self, machine: &Machine) -> Duration {
         let margin = self.drain_margin();
         let memory = self.memory();
-        if memory.unseen.contains(&machine.id) || !super::hints::runs(machine) || !machine.host_is_well() {
+        let asked = machine.config().is_some_and(super::slots::has_services);
+        if memory.unseen.contains(&machine.id) || !asked || !super::hints::runs(machine) || !machine.host_is_well() {
             return Duration::ZERO;
         }
         memory.cordoned.get(&machine.id).map_or(margin, |at| margin.saturating_sub(at.elapsed()))
