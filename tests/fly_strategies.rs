@@ -104,7 +104,8 @@ impl Stage {
     fn new(shape: &Shape, strategy: &str) -> Self {
         let toml = format!("{WEB}{}\n[deploy]\nstrategy = '{strategy}'\nmax_unavailable = 0.5\n", shape.toml);
         let toml = toml.as_str();
-        let world = World::in_process(Clock::system(), Chance::seeded(7));
+        // Events are told apart by their time, which therefore is the tests' own.
+        let world = World::in_process(Clock::starting_at("2026-11-21T05:00:00Z".parse().unwrap()), Chance::seeded(7));
         let registry = Registry::add_to(&world).unwrap();
         let fly = Fly::add_to(&world, &registry, Switches::default());
         fly.seed_token("fm2_deploy", &TokenScope::App(APP.into()), "deployer");
@@ -201,7 +202,7 @@ fn seeded_counts(seeded: &[Seeded]) -> BTreeMap<(String, String), usize> {
 }
 
 fn target(world: &World, config: FlyConfig) -> FlyTarget {
-    let transport = Transport::new(Arc::new(InProcess::new(world.clone())), Clock::system(), Arc::new(Chance::seeded(1)));
+    let transport = Transport::new(Arc::new(InProcess::new(world.clone())), world.ground().clock, Arc::new(Chance::seeded(1)));
     let settings =
         FlySettings { wait_deadline: Some(Duration::from_secs(30)), ..FlySettings::new(Name::parse("backend").unwrap(), APP, config) };
     FlyTarget::new(settings, FlyEndpoints::from_lookup(|_| None).unwrap(), &"FlyV1 fm2_deploy".to_owned().into(), transport).unwrap()

@@ -67,7 +67,7 @@ impl Arena {
         }
         platforms.vercel.seed_token(VERCEL_TOKEN, "usr_drill", &teams, None);
         for part in &blueprint.parts {
-            platforms.seed(part, &registry, schedule.beginning).await?;
+            platforms.seed(part, &registry, schedule.beginning)?;
         }
         platforms.seed_strangers(&registry).await?;
         if schedule.keeping == Keeping::Ref {
@@ -102,7 +102,7 @@ fn scratch() -> PathBuf {
 }
 
 impl Platforms {
-    async fn seed(&self, part: &Part, registry: &Registry, beginning: Beginning) -> std::io::Result<()> {
+    fn seed(&self, part: &Part, registry: &Registry, beginning: Beginning) -> std::io::Result<()> {
         match &part.seed {
             Seed::App { app, secrets, scripted, earlier, image, groups, region, database, .. } => {
                 let borrowed: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

@@ -74,7 +74,6 @@ pub struct Part {
 
 /// What a platform has of a target before anything runs.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each target, and it is made once")]
 pub enum Seed {
     /// An app.
     App {

@@ -142,7 +142,7 @@ impl Moves {
         let leaving: Vec<Machine> = leaving.cloned().collect();
         for machine in leaving {
             let wave = moves.wave(&machine);
-            wave.added.extend(wanted.is_added(&machine).then(|| machine.id.clone()));
+            wave.added.extend((machine.host_is_well() && wanted.is_added(&machine)).then(|| machine.id.clone()));
             wave.cordon.push(machine);
         }
         moves
