@@ -749,7 +749,13 @@ async fn preflight_says_what_is_missing_and_what_to_type() {
     let codes: Vec<_> = problems.iter().map(|problem| (problem.code, problem.fatal)).collect();
     assert_eq!(
         codes,
-        [("fly::other-app", false), ("secret::missing", true), ("fly::bluegreen-volume", true), ("fly::bluegreen-checks", true)]
+        [
+            ("fly::other-app", false),
+            ("secret::missing", true),
+            ("fly::bluegreen-volume", true),
+            ("fly::bluegreen-checks", true),
+            ("fly::volume", true)
+        ]
     );
     assert_eq!(problems[1].hint.as_deref(), Some("set JWT in the environment of this run, or type: fly secrets set --stage -a api JWT=…"));
 

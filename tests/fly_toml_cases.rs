@@ -205,13 +205,13 @@ fn people_are_shown_what_they_look_for() {
     insta::assert_snapshot!(run("product-web-and-worker", &["--image", "registry.fly.io/tidy:1"]), @r"
     What Fly would be sent for tidy (all of it: --format json)
 
-    strategy   rolling (the file names none; a release uses bluegreen where it can)
+    strategy   rolling (the file names none; a release uses bluegreen)
     url        https://tidy.fly.dev/
     addresses  shared
     cost       $12.26 a month (prices of 2026-08)
                  2 × shared-cpu-1x 512 MB in sjc  $7.62
                  1 × shared-cpu-2x 512 MB in sjc  $4.64
-                 not in it: traffic, snapshots, certificates
+                 not in it: 1 machine stopped: $0.15 a GB of root file system; traffic, snapshots, certificates
 
     group app (default)
       image    registry.fly.io/tidy:1
@@ -237,7 +237,7 @@ fn people_are_shown_what_they_look_for() {
     insta::assert_snapshot!(run("live-volume-lacking", &["--image", "registry.fly.io/tidy:1", "--live", "live.json"]), @r"
     What Fly would be sent for tidy (all of it: --format json)
 
-    strategy   rolling (the file names none; a release uses bluegreen where it can)
+    strategy   rolling (the file names none; a release uses rolling: volume data belongs to one machine)
     url        none
     addresses  none
     cost       $4.04 a month (prices of 2026-08)

@@ -15,6 +15,7 @@ mod fly_cost;
 mod fly_edges;
 mod fly_limits;
 mod fly_secrets;
+mod fly_strategies;
 mod fly_switches;
 mod fly_tokens;
 mod fly_toml;

@@ -88,7 +88,8 @@ fn text_of(inspection: &Inspection, declared: bool) -> String {
     // Writing to a string cannot fail.
     let app = inspection.app.as_deref().unwrap_or("an app that the file does not name");
     let _ = writeln!(out, "What Fly would be sent for {app} (all of it: --format json)\n");
-    let note = if declared { "" } else { " (the file names none; a release uses bluegreen where it can)" };
+    let why = inspection.why_not_bluegreen.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    let note = if declared { String::new() } else { format!(" (the file names none; a release uses {}{why})", inspection.released_by) };
     let _ = writeln!(out, "strategy   {}{note}", inspection.strategy);
     let _ = writeln!(out, "url        {}", inspection.url.as_deref().unwrap_or("none"));
     let _ = writeln!(out, "addresses  {}", inspection.ip_kind.as_str());

@@ -135,6 +135,7 @@ fn text(document: &Document) -> String {
         let capabilities = &row.capabilities;
         let prepared = match capabilities.prepare {
             Preparation::Fully => "prepared out of users' sight",
+            Preparation::Tried => "tried by one machine out of users' sight, the rest running only when it serves",
             Preparation::UploadedOnly => "uploaded before, running only when it serves",
             Preparation::NotAtAll => "not preparable",
         };

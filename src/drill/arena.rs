@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::blueprint::{Blueprint, FLY_TOKEN, GITHUB_TOKEN, Part, Seed, TEAM, VERCEL_TOKEN};
+use super::blueprint::{Blueprint, FLY_TOKEN, GITHUB_TOKEN, Part, Seed, SeededGroup, TEAM, VERCEL_TOKEN};
 use super::schedule::{Beginning, Keeping, Schedule};
 use super::truth::{FOREIGN, Platforms, STRANGER, Truth};
 use crate::clock::Clock;
-use crate::embedded::fly::{Earlier, Fly, Scope, Scripted, Switches};
+use crate::embedded::fly::{Earlier, Fleet, Fly, Group, Mount, Scope, Scripted, Switches};
 use crate::embedded::github::{CommitSeed, GitHub, JobSeed, Level, RepositorySeed, RunSeed, Token};
 use crate::embedded::registry::Registry;
 use crate::embedded::vercel::{ProjectSeed, Tree, Vercel};
@@ -67,7 +67,7 @@ impl Arena {
         }
         platforms.vercel.seed_token(VERCEL_TOKEN, "usr_drill", &teams, None);
         for part in &blueprint.parts {
-            platforms.seed(part, &registry, schedule.beginning).await?;
+            platforms.seed(part, &registry, schedule.beginning)?;
         }
         platforms.seed_strangers(&registry).await?;
         if schedule.keeping == Keeping::Ref {
@@ -102,13 +102,13 @@ fn scratch() -> PathBuf {
 }
 
 impl Platforms {
-    async fn seed(&self, part: &Part, registry: &Registry, beginning: Beginning) -> std::io::Result<()> {
+    fn seed(&self, part: &Part, registry: &Registry, beginning: Beginning) -> std::io::Result<()> {
         match &part.seed {
-            Seed::App { app, secrets, scripted, earlier, image, config, group, regions, database, .. } => {
+            Seed::App { app, secrets, scripted, earlier, image, groups, region, database, .. } => {
                 let borrowed: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                 self.fly.seed_app(app, ORGANISATION, &borrowed);
                 if let Some(database) = database {
-                    self.fly.seed_database(database, ORGANISATION, regions.first().map_or("iad", String::as_str));
+                    self.fly.seed_database(database, ORGANISATION, region);
                 }
                 registry.stand_in(app, "new", image);
                 for (path, status, headers) in scripted {
@@ -117,9 +117,7 @@ impl Platforms {
                 }
                 if beginning == Beginning::Earlier {
                     registry.stand_in(app, "earlier", &earlier.1);
-                    let regions: Vec<&str> = regions.iter().map(String::as_str).collect();
-                    let earlier = Earlier { app, config: config.clone(), regions: &regions, image: &earlier.0, group };
-                    self.fly.seed_earlier_release(&earlier).await;
+                    self.seed_machines(app, &earlier.0, groups);
                 }
             }
             Seed::Project { project, team } => {
@@ -133,6 +131,22 @@ impl Platforms {
             }
         }
         Ok(())
+    }
+
+    fn seed_machines(&self, app: &str, image: &str, groups: &[SeededGroup]) {
+        let places: Vec<Vec<(&str, usize)>> =
+            groups.iter().map(|group| group.regions.iter().map(|region| (region.as_str(), 1)).collect()).collect();
+        let groups: Vec<Group<'_>> = groups
+            .iter()
+            .zip(&places)
+            .map(|(group, places)| Group {
+                mount: group.mount.as_ref().map(|(name, path, size_gb)| Mount { name, path, size_gb: *size_gb }),
+                stopped: group.asleep,
+                standbys: group.standbys,
+                ..Group::of(&group.name, group.config.clone(), places)
+            })
+            .collect();
+        self.fly.seed_fleet(&Fleet { app, image, groups: &groups });
     }
 
     /// A repository with a run, and a job in it, for every runner that may come.

@@ -13,6 +13,7 @@ use crate::id::Name;
 use crate::image::Digest;
 use crate::manifest::{Check, CheckRequest, Expect, ExpectedStatus, Loaded, Manifest, Target as Named, TargetPlatform};
 use crate::platform::fly::machine_config;
+use crate::platform::fly::toml::FlyConfig;
 use crate::platform::{AnyTarget, Artifact};
 use crate::release::plan::Shipment;
 use crate::release::{Move, Timing};
@@ -73,7 +74,6 @@ pub struct Part {
 
 /// What a platform has of a target before anything runs.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each target, and it is made once")]
 pub enum Seed {
     /// An app.
     App {
@@ -89,12 +89,10 @@ pub enum Seed {
         earlier: (String, String),
         /// The digest of the new image.
         image: String,
-        /// The configuration of the machines of the earlier release, by process group.
-        config: Value,
-        /// The process group that serves.
-        group: String,
-        /// Where its machines stand.
-        regions: Vec<String>,
+        /// The machines of the earlier release, by process group.
+        groups: Vec<SeededGroup>,
+        /// Its first region.
+        region: String,
         /// The app of its database, of which a snapshot is taken before it migrates.
         database: Option<String>,
     },
@@ -105,6 +103,46 @@ pub enum Seed {
         /// Its team.
         team: String,
     },
+}
+
+/// The machines that a process group has before anything runs: two in two regions where users reach them, one and its standby where nobody does,
+/// one where they have a volume.
+#[derive(Debug)]
+pub struct SeededGroup {
+    /// Its name.
+    pub name: String,
+    /// The configuration of its machines.
+    pub config: Value,
+    /// Where they stand.
+    pub regions: Vec<String>,
+    /// The volume of each: its name, where it is mounted, its size in GB.
+    pub mount: Option<(String, String, u64)>,
+    /// How many of them sleep.
+    pub asleep: usize,
+    /// How many stand by for the first.
+    pub standbys: usize,
+}
+
+impl SeededGroup {
+    fn of(config: &FlyConfig, group: &str, image: &str, first: &str) -> Self {
+        let rendered = Value::Object(machine_config::render(config, group, image, None).into_iter().collect());
+        let services = rendered["services"].as_array().cloned().unwrap_or_default();
+        let mount = config.mounts_of(group).first().map(|mount| (mount.source.clone(), mount.destination.clone(), 1));
+        let others = REGIONS.into_iter().filter(|region| *region != first);
+        let many = if services.is_empty() || mount.is_some() { 1 } else { 2 };
+        let falls_asleep = |service: &Value| {
+            let stops = service["autostop"] == true || ["stop", "suspend"].iter().any(|word| service["autostop"] == *word);
+            stops && service["autostart"] == true && service["min_machines_running"].as_u64().unwrap_or_default() < 2
+        };
+        Self {
+            name: group.to_owned(),
+            regions: std::iter::once(first).chain(others).take(many).map(str::to_owned).collect(),
+            asleep: usize::from(many > 1 && services.iter().any(falls_asleep)),
+            standbys: usize::from(services.is_empty() && mount.is_none()),
+            config: rendered,
+            mount,
+        }
+    }
 }
 
 /// Why a product cannot be drilled.
@@ -224,10 +262,8 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
             let (old, new) = (digest("the earlier"), digest("the new"));
             let (app, config) = (&settings.app, &settings.config);
             let image = format!("registry.fly.io/{app}:earlier@{old}");
-            let group = config.default_group().to_owned();
-            let rendered = Value::Object(machine_config::render(config, &group, &image, None).into_iter().collect());
-            let first = config.primary_region.clone().unwrap_or_else(|| REGIONS[0].to_owned());
-            let others = REGIONS.iter().map(|region| (*region).to_owned()).filter(|region| *region != first);
+            let region = config.primary_region.clone().unwrap_or_else(|| REGIONS[0].to_owned());
+            let groups = config.groups().into_iter().map(|group| SeededGroup::of(config, group, &image, &region)).collect();
             let seed = Seed::App {
                 app: app.clone(),
                 secrets: target.secrets.iter().map(|secret| (secret.clone(), value_of(secret))).collect(),
@@ -235,9 +271,8 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
                 scripted: target.verify.iter().filter_map(scripted).collect(),
                 earlier: (image, old),
                 image: new.clone(),
-                config: rendered,
-                group,
-                regions: std::iter::once(first.clone()).chain(others).take(2).collect(),
+                groups,
+                region,
                 database: target.migration.as_ref().and_then(|migration| migration.database.clone()),
             };
             let reference = format!("registry.fly.io/{app}:new@{new}");

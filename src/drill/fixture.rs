@@ -12,38 +12,69 @@ use crate::manifest;
 pub struct Fixture {
     /// Its name in schedules.
     pub name: &'static str,
-    /// Its apps, each with its strategy.
-    apps: &'static [(&'static str, &'static str)],
+    /// Its apps.
+    apps: &'static [App],
     /// Its projects, each with the target that must serve before it.
     projects: &'static [(&'static str, Option<&'static str>)],
     /// What its apps' targets say besides.
     more: &'static str,
-    /// Whether its apps migrate a database and change a secret.
-    migrates: bool,
+}
+
+/// An app of a product.
+#[derive(Debug, Clone, Copy)]
+struct App {
+    name: &'static str,
+    strategy: &'static str,
+    kind: Kind,
+}
+
+/// What an app is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Machines that users reach.
+    Web,
+    /// Those, and a process group that works without being asked.
+    Workers,
+    /// One machine with a volume.
+    Volume,
+    /// Machines that users reach, a database that is migrated before they are made, and a secret that changes.
+    Migrating,
+    /// Machines that sleep when nobody asks them: one does when a release begins.
+    Sleeping,
+}
+
+const fn app(name: &'static str, strategy: &'static str, kind: Kind) -> App {
+    App { name, strategy, kind }
+}
+
+const fn web(name: &'static str, strategy: &'static str) -> App {
+    app(name, strategy, Kind::Web)
 }
 
 /// Every product of the matrix.
-pub const FIXTURES: [Fixture; 6] = [
-    Fixture { name: "pair", apps: &[("api", "bluegreen")], projects: &[("web", Some("api"))], more: "", migrates: false },
-    Fixture { name: "rolling", apps: &[("api", "rolling")], projects: &[("web", Some("api"))], more: "", migrates: false },
-    Fixture { name: "trio", apps: &[("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], more: "", migrates: false },
-    Fixture { name: "apps", apps: &[("api", "bluegreen"), ("jobs", "rolling")], projects: &[], more: "", migrates: false },
-    Fixture {
-        name: "kept",
-        apps: &[("api", "bluegreen")],
-        projects: &[("web", Some("api"))],
-        more: ", keep_previous: 30m",
-        migrates: false,
-    },
-    Fixture { name: "migrating", apps: &[("api", "bluegreen")], projects: &[("web", Some("api"))], more: "", migrates: true },
+pub const FIXTURES: [Fixture; 11] = [
+    Fixture { name: "pair", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], more: "" },
+    Fixture { name: "rolling", apps: &[web("api", "rolling")], projects: &[("web", Some("api"))], more: "" },
+    Fixture { name: "trio", apps: &[web("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], more: "" },
+    Fixture { name: "apps", apps: &[web("api", "bluegreen"), web("jobs", "rolling")], projects: &[], more: "" },
+    Fixture { name: "kept", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], more: ", keep_previous: 30m" },
+    Fixture { name: "migrating", apps: &[app("api", "bluegreen", Kind::Migrating)], projects: &[("web", Some("api"))], more: "" },
+    Fixture { name: "canary", apps: &[web("api", "canary")], projects: &[], more: "" },
+    Fixture { name: "immediate", apps: &[web("api", "immediate")], projects: &[], more: "" },
+    Fixture { name: "groups", apps: &[app("api", "bluegreen", Kind::Workers)], projects: &[], more: "" },
+    Fixture { name: "volume", apps: &[app("api", "rolling", Kind::Volume)], projects: &[], more: "" },
+    Fixture { name: "sleeping", apps: &[app("api", "bluegreen", Kind::Sleeping)], projects: &[], more: "" },
 ];
 
 /// Why a fixture is not there; a fault of this program, not of whoever uses it.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     /// No fixture has this name.
-    #[error("there is no fixture {0}; there are pair, rolling, trio, apps, kept and migrating")]
-    Unknown(String),
+    #[error("there is no fixture {name}; there are {}", FIXTURES.map(|fixture| fixture.name).join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+    },
     /// Its files cannot be written.
     #[error("a fixture cannot be written: {0}")]
     Folder(#[from] std::io::Error),
@@ -58,17 +89,17 @@ pub enum Unfit {
 impl Fixture {
     /// Returns the fixture of this name.
     pub fn called(name: &str) -> Result<Self, Unfit> {
-        FIXTURES.into_iter().find(|fixture| fixture.name == name).ok_or_else(|| Unfit::Unknown(name.to_owned()))
+        FIXTURES.into_iter().find(|fixture| fixture.name == name).ok_or_else(|| Unfit::Unknown { name: name.to_owned() })
     }
 
     /// Returns it ready to be drilled, with its files in a folder that stays: of the same folder the same is made.
     pub fn blueprint(&self, folder: &Path) -> Result<Blueprint, Unfit> {
         let folder = folder.join(self.name);
         std::fs::create_dir_all(&folder)?;
-        for (app, strategy) in self.apps {
-            std::fs::create_dir_all(folder.join(app))?;
-            std::fs::write(folder.join(app).join("fly.toml"), toml(app, strategy, self.migrates))?;
-            std::fs::write(folder.join(app).join("Dockerfile"), "FROM scratch\n")?;
+        for app in self.apps {
+            std::fs::create_dir_all(folder.join(app.name))?;
+            std::fs::write(folder.join(app.name).join("fly.toml"), app.toml())?;
+            std::fs::write(folder.join(app.name).join("Dockerfile"), "FROM scratch\n")?;
         }
         for (project, _) in self.projects {
             std::fs::create_dir_all(folder.join(project))?;
@@ -79,20 +110,20 @@ impl Fixture {
             Unfit::Manifest(faults.faults.iter().map(|fault| fault.message.clone()).collect::<Vec<_>>().join("; "))
         };
         let loaded = manifest::load(&folder).map_err(faults)?;
-        let production = Name::parse("production").ok_or_else(|| Unfit::Unknown("production".to_owned()))?;
+        let production = Name::parse("production").ok_or_else(|| Unfit::Unknown { name: "production".to_owned() })?;
         Ok(Blueprint::of_in(self.name, &loaded, &production, &folder.join("stand-ins"))?)
     }
 
     fn manifest(&self) -> String {
         let mut text = format!("version: 1\nproduct: {}\nimages:\n", self.name);
         // Writing to a string cannot fail.
-        for (app, _) in self.apps {
+        for App { name: app, .. } in self.apps {
             let _ = writeln!(text, "  {app}: {app}");
         }
         text.push_str("targets:\n");
-        for (app, _) in self.apps {
+        for App { name: app, kind, .. } in self.apps {
             let more = self.more;
-            let (secrets, migration) = if self.migrates {
+            let (secrets, migration) = if *kind == Kind::Migrating {
                 ("API_KEY, { name: SESSION_KEY, compatible: true }", format!(", migration: {{ database: {app}-db, rpo: 26h }}"))
             } else {
                 ("API_KEY", String::new())
@@ -112,21 +143,31 @@ impl Fixture {
     }
 }
 
-fn toml(app: &str, strategy: &str, migrates: bool) -> String {
-    let command = if migrates { "release_command = \"migrate\"\n" } else { "" };
-    format!(
-        r#"app = "{app}"
+impl App {
+    fn toml(&self) -> String {
+        let Self { name, strategy, kind } = self;
+        let sleeps = if *kind == Kind::Sleeping { "\"stop\"\nauto_start_machines = true" } else { "\"off\"" };
+        let more = match kind {
+            Kind::Web | Kind::Sleeping => "",
+            Kind::Migrating => "release_command = \"migrate\"\n",
+            Kind::Workers => "[processes]\napp = \"serve\"\nworker = \"work\"\n",
+            Kind::Volume => "[mounts]\nsource = \"data\"\ndestination = \"/data\"\n",
+        };
+        format!(
+            r#"app = "{name}"
 primary_region = "iad"
 kill_timeout = "1s"
 [deploy]
 strategy = "{strategy}"
-{command}[http_service]
+{more}[http_service]
 internal_port = 8080
-auto_stop_machines = "off"
+auto_stop_machines = {sleeps}
+processes = ["app"]
 [[http_service.checks]]
 path = "/health"
 interval = "2s"
 grace_period = "1s"
 "#
-    )
+        )
+    }
 }

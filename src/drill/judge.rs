@@ -5,14 +5,14 @@ mod migrations;
 mod records;
 mod rest;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use super::blueprint::Blueprint;
 use super::case::Case;
 use super::schedule::Act;
-use super::truth::Truth;
+use super::truth::{Seen, Truth};
 use crate::embedded::fault::Effect;
 use crate::id::Name;
 
@@ -63,8 +63,8 @@ pub struct Finding {
 /// What a product comes to when nothing goes wrong: what the cases are compared with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reference {
-    /// What users of each target get after the release.
-    pub after: BTreeMap<Name, Vec<String>>,
+    /// What each target is after the release.
+    pub after: BTreeMap<Name, Seen>,
     /// What users of each target get first in a first release, where a placeholder is served.
     pub placeholder: BTreeMap<Name, String>,
 }
@@ -89,7 +89,7 @@ impl fmt::Display for Finding {
 impl Reference {
     /// Reads the reference from a case in which nothing goes wrong.
     pub fn of(blueprint: &Blueprint, calm: &Case) -> Self {
-        let after = calm.rest.targets.iter().map(|(name, seen)| (name.clone(), seen.serves.clone())).collect();
+        let after = calm.rest.targets.clone();
         let mut placeholder = BTreeMap::new();
         for part in &blueprint.parts {
             let first = calm.changes.iter().find(|change| change.host == part.host() && !change.contents.is_empty());
@@ -105,13 +105,18 @@ impl Reference {
         Self { after, placeholder }
     }
 
-    /// Returns which side a target is on.
-    pub fn stand(&self, before: &Truth, name: &Name, serves: &[String]) -> Stand {
-        let was = before.targets.get(name).map(|seen| seen.serves.as_slice()).unwrap_or_default();
-        let placeholder = self.placeholder.get(name).is_some_and(|content| serves == std::slice::from_ref(content));
-        if serves == was || (was.is_empty() && placeholder) {
+    /// Returns which side a target is on: with each of its machines in its place.
+    pub fn stand(&self, before: &Truth, name: &Name, now: &Seen) -> Stand {
+        self.side(before, name, now, |was, now| was.places == now.places)
+    }
+
+    fn side(&self, before: &Truth, name: &Name, now: &Seen, same: impl Fn(&Seen, &Seen) -> bool) -> Stand {
+        let nothing = Seen::default();
+        let was = before.targets.get(name).unwrap_or(&nothing);
+        let placeholder = self.placeholder.get(name).is_some_and(|content| now.serves == std::slice::from_ref(content));
+        if same(was, now) || (was.serves.is_empty() && placeholder) {
             Stand::Before
-        } else if self.after.get(name).is_some_and(|after| after == serves) {
+        } else if self.after.get(name).is_some_and(|after| same(after, now)) {
             Stand::After
         } else {
             Stand::Torn
@@ -120,28 +125,28 @@ impl Reference {
 
     /// Returns which side each target is on.
     pub fn stands(&self, before: &Truth, now: &Truth) -> BTreeMap<Name, Stand> {
-        now.targets.iter().map(|(name, seen)| (name.clone(), self.stand(before, name, &seen.serves))).collect()
+        now.targets.iter().map(|(name, seen)| (name.clone(), self.stand(before, name, seen))).collect()
     }
 
     /// Returns which side each target of a case is on: what a person changed by hand is on none, and where a machine died, how many are left
-    /// does not matter.
+    /// does not matter, but what all are that users or jobs would get.
     pub fn stands_in(&self, case: &Case, now: &Truth) -> BTreeMap<Name, Stand> {
-        let touched = |name: &Name| case.touched.iter().any(|(touched, _)| touched == name);
-        if !case.crashed() {
-            return self.stands(&case.before, now).into_iter().filter(|(name, _)| !touched(name)).collect();
-        }
-        let few = |serves: &[String]| {
-            let mut serves = serves.to_vec();
-            serves.dedup();
-            serves
+        let stand = |name: &Name, seen: &Seen| {
+            if case.crashed() {
+                self.side(&case.before, name, seen, |was, now| registered(was) == registered(now))
+            } else {
+                self.stand(&case.before, name, seen)
+            }
         };
-        let after = self.after.iter().map(|(name, serves)| (name.clone(), few(serves))).collect();
-        let fewer = Self { after, placeholder: self.placeholder.clone() };
-        let mut before = case.before.clone();
-        before.targets.values_mut().for_each(|seen| seen.serves.dedup());
-        let stand = |(name, seen): (&Name, &super::truth::Seen)| (name.clone(), fewer.stand(&before, name, &few(&seen.serves)));
-        now.targets.iter().map(stand).filter(|(name, _)| !touched(name)).collect()
+        let touched = |name: &Name| case.touched.iter().any(|(touched, _)| touched == name);
+        let untouched = now.targets.iter().filter(|(name, _)| !touched(name));
+        untouched.map(|(name, seen)| (name.clone(), stand(name, seen))).collect()
     }
+}
+
+/// Returns what the machines are that users or jobs get while they are well, each content once.
+fn registered(seen: &Seen) -> BTreeSet<&str> {
+    seen.things.values().filter(|thing| thing.registered).map(|thing| thing.content.as_str()).collect()
 }
 
 /// Returns every invariant that did not hold.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::blueprint::{Blueprint, Part, Seed};
-use crate::embedded::fly::{Fly, JobView};
+use crate::embedded::fly::{Fly, JobView, MachineState, MachineView};
 use crate::embedded::github::GitHub;
 use crate::embedded::vercel::Vercel;
 use crate::embedded::world::World;
@@ -24,6 +24,11 @@ pub struct Truth {
 pub struct Seen {
     /// What users get, by content, in order; empty when nothing serves.
     pub serves: Vec<String>,
+    /// What is in its place, in order: every machine that users get, that works without being asked, that sleeps until it is asked or that
+    /// stands by, with its process group, its region and its content. Of a project, what it serves.
+    pub places: Vec<String>,
+    /// Its volumes, each with the machine that has it.
+    pub volumes: BTreeMap<String, Option<String>>,
     /// The settings that a release could disturb.
     pub settings: BTreeMap<String, String>,
     /// What is there that could serve, by the platform's id.
@@ -41,8 +46,10 @@ pub struct Thing {
     pub content: String,
     /// The release that its stamp names.
     pub stamp: Option<String>,
-    /// Whether users get it.
+    /// Whether it is in its place: users get it, or it does what it is there for without being asked.
     pub serves: bool,
+    /// Whether it is one of those that users or jobs get while they are well.
+    pub registered: bool,
 }
 
 /// The embedded platforms of a case.
@@ -100,10 +107,21 @@ impl Platforms {
             if machine.routable {
                 seen.serves.push(machine.content.clone());
             }
+            let serves = in_place(&machine);
+            if serves {
+                let group = machine.group.as_deref().unwrap_or("no group");
+                let waits = if machine.standby { "a standby of " } else { "" };
+                seen.places.push(format!("{waits}{group} in {}: {}", machine.region, machine.content));
+            }
             let stamp = machine.metadata.get("cutover_release").cloned();
-            seen.things.insert(machine.id, Thing { content: machine.content, stamp, serves: machine.routable });
+            let registered = !machine.cordoned;
+            seen.things.insert(machine.id, Thing { content: machine.content, stamp, serves, registered });
         }
         seen.serves.sort();
+        seen.places.sort();
+        for volume in self.fly.volumes(app) {
+            seen.volumes.insert(volume.id, volume.attached);
+        }
         for (name, value) in self.fly.secrets(app) {
             seen.settings.insert(format!("secret {name}"), value);
         }
@@ -128,11 +146,12 @@ impl Platforms {
                     .insert(format!("deployment {} of {project}", deployment.id), format!("{} {}", deployment.state, deployment.content));
                 continue;
             }
-            seen.things.insert(deployment.id, Thing { content: deployment.content, stamp, serves });
+            seen.things.insert(deployment.id, Thing { content: deployment.content, stamp, serves, registered: serves });
         }
         // What leads to a deployment that is not there leads to nothing that anybody could name.
         seen.serves.extend(serving.into_iter().map(|id| format!("nobody knows: {id}")));
         seen.serves.sort();
+        seen.places.clone_from(&seen.serves);
         let auto_assign = self.vercel.auto_assigns(project);
         seen.settings.insert("autoAssignCustomDomains".to_owned(), format!("{auto_assign:?}"));
         seen
@@ -147,6 +166,12 @@ impl Platforms {
             format!("production {:?}, automatic domains {:?}", self.vercel.production(STRANGER), self.vercel.auto_assigns(STRANGER));
         foreign.insert(format!("project {STRANGER}"), project);
     }
+}
+
+/// Returns whether a machine does what it is there for. What offers no service works as soon as it runs, registered or not.
+fn in_place(machine: &MachineView) -> bool {
+    let waits = machine.standby && !machine.cordoned && machine.state == MachineState::Stopped;
+    machine.routable || machine.asleep || (!machine.offers && machine.state == MachineState::Started) || waits
 }
 
 /// The name of the app and of the project that belong to somebody else.

@@ -158,6 +158,11 @@ pub(super) const FLY: Section = Section {
         key("app", "text", "The app, where it is not the one that fly.toml names."),
         key("strategy", "strategy", "How machines are replaced, where it is not what fly.toml says."),
         key(
+            "workers",
+            "turn",
+            "Whether machines without services move before those with services (`first`) or after them; default: `last`.",
+        ),
+        key(
             "keep_previous",
             "duration",
             "How long the machines of before stay alive, out of routing, after a bluegreen release, for a rollback at once; default: not at all; at most 168h.",

@@ -104,6 +104,7 @@ fn scalars() -> Map<String, Value> {
         ("variable_name", pattern("^[A-Za-z_][A-Za-z0-9_]*$")),
         ("branch", pattern(r"^(?!refs/heads/)[^ ~^:?*\[\\]+$")),
         ("strategy", json!({ "enum": super::shape::FlyStrategy::ALL.map(super::shape::FlyStrategy::as_str) })),
+        ("turn", json!({ "enum": ["first", "last"] })),
         ("scheme", json!({ "enum": ["stripe"] })),
         ("status", any_of(&[json!({ "type": "integer", "minimum": 100, "maximum": 599 }), pattern("^[1-5]([0-9]{2}|xx)$")])),
         ("git", any_of(&[json!({ "type": "boolean" }), reference("branch")])),

@@ -8,11 +8,14 @@
 pub mod addresses;
 mod api;
 pub mod bill;
+mod canary;
+mod changing;
 mod client;
 mod content;
 pub mod cost;
 mod differing;
 pub mod endpoints;
+mod feasible;
 mod fleet;
 mod health;
 mod hints;
@@ -22,6 +25,7 @@ mod leasing;
 pub mod live;
 pub mod machine_config;
 mod migrating;
+mod moves;
 mod observing;
 mod preflight;
 mod preparing;
@@ -30,11 +34,13 @@ mod pruning;
 mod rendering;
 mod secrets;
 mod serving;
+mod slots;
 mod snapshotting;
 mod stamp;
 pub mod token;
 pub mod toml;
 pub mod updates;
+mod volumes;
 mod watching;
 pub mod wire;
 
@@ -57,6 +63,7 @@ use super::{
     Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange,
     Settings, Snapshot, Target,
 };
+use crate::event::Phase;
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::shutdown::Level;
@@ -100,8 +107,10 @@ pub struct FlySettings {
     pub smoke_margin: Option<Duration>,
     /// The public address, where it is another than `https://APP.fly.dev/`.
     pub public_url: Option<String>,
-    /// Whether a first release makes two machines of a group with services, as flyctl does.
+    /// Whether a first release makes two machines of a group with services, and a standby of one without, as flyctl does.
     pub high_availability: bool,
+    /// Whether machines without services move before those that users reach; they follow them otherwise. The way back is the same the other way.
+    pub workers_first: bool,
     /// How long the machines of before stay alive, out of routing, after a release that made new ones; `None`: they end with it.
     pub keep_previous: Option<Duration>,
     /// Of what a snapshot is taken before the release command.
@@ -133,6 +142,7 @@ impl FlySettings {
             smoke_margin: None,
             public_url: None,
             high_availability: true,
+            workers_first: false,
             keep_previous: None,
             database: None,
             breaking: false,
@@ -145,20 +155,50 @@ impl FlySettings {
             drain_margin: reach.drain_ms.map(Duration::from_millis),
             keep_previous: reach.keep_ms.map(Duration::from_millis),
             public_url: reach.url.clone(),
+            workers_first: reach.workers_first,
             ..Self::new(target, app, FlyConfig::default())
         }
     }
 
-    /// Returns the strategy: the manifest's, else `fly.toml`'s, else bluegreen where that is possible, and rolling where it is not (a volume,
-    /// a group without a service, no check at all).
+    /// Returns the strategy: the manifest's, else `fly.toml`'s, else bluegreen where that is possible, and rolling where it is not.
     pub fn strategy(&self) -> Strategy {
-        let config = &self.config;
-        let possible = config.mounts.is_empty()
-            && config.groups().iter().all(|group| !config.services_of(group).is_empty())
-            && config.groups().iter().any(|group| config.has_checks(group));
-        let fallback = if possible { Strategy::Bluegreen } else { Strategy::Rolling };
-        self.strategy.or(config.deploy.strategy).unwrap_or(fallback)
+        self.strategy.unwrap_or_else(|| released_by(&self.config))
     }
+
+    /// Returns why requests or jobs may have to wait while this app cuts over; `None` where none may.
+    pub fn gap(&self) -> Option<String> {
+        let config = &self.config;
+        let strategy = self.strategy();
+        if strategy == Strategy::Bluegreen {
+            return None;
+        }
+        let named = self.strategy.or(config.deploy.strategy).is_some();
+        let why = match why_not_bluegreen(config) {
+            Some(why) => format!(" (not bluegreen: {why})"),
+            None if named => format!(" (strategy {strategy})"),
+            None => String::new(),
+        };
+        if strategy == Strategy::Immediate {
+            return Some(format!("all machines restart at once{why}; nobody answers meanwhile"));
+        }
+        Some(format!("each machine restarts in its turn{why}; with a single machine nobody answers meanwhile"))
+    }
+}
+
+/// Returns the strategy by which a release moves an app unless the manifest names another.
+pub fn released_by(config: &FlyConfig) -> Strategy {
+    let fallback = if why_not_bluegreen(config).is_none() { Strategy::Bluegreen } else { Strategy::Rolling };
+    config.deploy.strategy.unwrap_or(fallback)
+}
+
+/// Returns why new machines cannot stand beside the old ones; `None` where they can. A group without services is no reason: its new machines
+/// are made and not started.
+pub fn why_not_bluegreen(config: &FlyConfig) -> Option<String> {
+    if let Some(mount) = config.mounts.first() {
+        return Some(format!("volume {} belongs to one machine", mount.source));
+    }
+    let checked = config.groups().iter().any(|group| config.has_checks(group));
+    (!checked).then(|| "no check in fly.toml tells that new machines are well".to_owned())
 }
 
 /// An app on Fly.io.
@@ -178,6 +218,8 @@ struct Memory {
     cordoned: BTreeMap<String, Instant>,
     /// Machines made here that were never registered.
     unseen: BTreeSet<String>,
+    /// Machines that a person has added meanwhile, and that left with what served before.
+    added: BTreeSet<String>,
     /// The release record at Fly.
     record: Option<ReleaseRecord>,
     /// The version of the app's secrets that this release has set, which machines must not be older than.
@@ -235,7 +277,8 @@ impl Target for FlyTarget {
     }
 
     fn capabilities(&self) -> Capabilities {
-        if self.strategy() == Strategy::Bluegreen {
+        let gap = self.settings.gap();
+        if gap.is_none() {
             return Capabilities {
                 prepare: Preparation::Fully,
                 asked_from: AskedFrom::PlatformChecks,
@@ -245,12 +288,13 @@ impl Target for FlyTarget {
                 side_effects: Vec::new(),
             };
         }
-        let why = if self.settings.config.mounts.is_empty() { "" } else { " (a volume belongs to one machine)" };
+        // A canary runs before anything serves: what it needs must be there by then.
+        let prepare = if self.strategy() == Strategy::Canary { Preparation::Tried } else { Preparation::UploadedOnly };
         Capabilities {
-            prepare: Preparation::UploadedOnly,
+            prepare,
             asked_from: AskedFrom::Nowhere,
             back: Back::ByRedeploy,
-            gap: Some(format!("each machine restarts in its turn{why}; with a single machine nobody answers meanwhile")),
+            gap,
             unserve: true,
             side_effects: Vec::new(),
         }
@@ -303,7 +347,7 @@ impl Target for FlyTarget {
         for revision in revisions {
             self.prune_revision(scope, revision).await?;
         }
-        Ok(())
+        if scope.phase == Phase::Finish { self.prune_added(scope).await } else { Ok(()) }
     }
 
     async fn keep(&self, scope: &Scope, revision: &Revision) -> Result<Option<f64>, PlatformError> {
@@ -317,7 +361,7 @@ impl Target for FlyTarget {
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
         let keep_ms = self.settings.keep_previous.and_then(|keep| u64::try_from(keep.as_millis()).ok());
-        Reach { account: None, url: self.public_url(), builds: false, drain_ms, keep_ms }
+        Reach { account: None, url: self.public_url(), builds: false, drain_ms, keep_ms, workers_first: self.settings.workers_first }
     }
 
     fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {

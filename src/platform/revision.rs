@@ -130,6 +130,9 @@ pub struct Reach {
     /// How long what was taken out of routing stays alive, in milliseconds, where anybody says.
     #[serde(default)]
     pub drain_ms: Option<u64>,
+    /// Whether what works without being asked by users moves before what they reach.
+    #[serde(default)]
+    pub workers_first: bool,
     /// How long what served before stays alive after a release, in milliseconds, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_ms: Option<u64>,

@@ -101,6 +101,8 @@ pub struct PlainGet {
 pub enum Preparation {
     /// It runs, and nobody gets it.
     Fully,
+    /// One machine of it runs for a moment, and nobody gets it; the rest runs only when it serves.
+    Tried,
     /// It is uploaded, and runs only when it serves.
     UploadedOnly,
     /// Nothing can be done before it serves.

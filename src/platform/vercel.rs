@@ -306,7 +306,7 @@ impl Target for VercelTarget {
     fn reach(&self) -> Reach {
         let builds = !matches!(self.settings.source, VercelSource::Directory);
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
-        Reach { account: self.settings.team.clone(), url: self.settings.url.clone(), builds, drain_ms, keep_ms: None }
+        Reach { account: self.settings.team.clone(), url: self.settings.url.clone(), builds, drain_ms, ..Reach::default() }
     }
 
     async fn release_holds(&self, _: &Scope) {}

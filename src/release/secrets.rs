@@ -60,7 +60,8 @@ fn sets(planned: &Planned) -> bool {
 
 /// Returns the phase in which a target's secrets are set: before anything is made that runs at once, a migration's command included.
 fn when(planned: &Planned) -> Phase {
-    let runs_at_once = planned.target.capabilities().prepare == Preparation::Fully || planned.before.serving.is_empty();
+    let runs = matches!(planned.target.capabilities().prepare, Preparation::Fully | Preparation::Tried);
+    let runs_at_once = runs || planned.before.serving.is_empty();
     if runs_at_once || planned.migration().is_some() { Phase::Prepare } else { Phase::CutOver }
 }
 

@@ -149,6 +149,7 @@ fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest
     })?;
     let settings = FlySettings {
         strategy: of.strategy.map(strategy),
+        workers_first: of.workers_first,
         secrets: target.secrets.clone(),
         secret_values: target.secrets.iter().filter_map(|name| Some((name.clone(), means.settings.secret(name)?))).collect(),
         compatible_secrets: target.compatible_secrets.iter().cloned().collect(),

@@ -1,6 +1,7 @@
 //! The failure matrix: everything is broken at every point, and the world ends on one side.
 //!
-//! How many cases are played is in `MATRIX_CASES` (for each of the 20 stages; 300 unless it says otherwise), and `MATRIX_SECONDS` shortens what is left
+//! How many cases are played is in `MATRIX_CASES` (for each of the 44 stages; 300 unless it says otherwise), `MATRIX_ONLY` names the products that are
+//! played, with commas between, unless all are, and `MATRIX_SECONDS` shortens what is left
 //! when so many seconds are over, and says so; a failing case prints the one line that holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should say so and stop")]
@@ -59,8 +60,14 @@ impl Time {
 /// How many cases a stage gets whatever the time.
 const LEAST: usize = 100;
 
+/// Returns the products that are played: those named in `MATRIX_ONLY`, with commas between; else all.
+fn products() -> Vec<&'static Fixture> {
+    let Ok(only) = std::env::var("MATRIX_ONLY") else { return FIXTURES.iter().collect() };
+    only.split(',').map(|name| FIXTURES.iter().find(|fixture| fixture.name == name).unwrap()).collect()
+}
+
 fn stages() -> impl Iterator<Item = Stage> {
-    FIXTURES.iter().flat_map(|fixture| {
+    products().into_iter().flat_map(|fixture| {
         [Beginning::Earlier, Beginning::First]
             .into_iter()
             .flat_map(|beginning| [Keeping::File, Keeping::Ref].map(|keeping| stage_of(fixture.name, beginning, keeping)))
@@ -108,9 +115,9 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
         })
         .collect();
     assert!(failed.is_empty(), "{} of {} cases do not hold:\n{}", failed.len(), tally.counted, failed.join("\n"));
-    assert!(tally.counted > share * 8, "only {} cases counted", tally.counted);
+    assert!(tally.counted > share * stages.len() / 3, "only {} cases counted", tally.counted);
     the_same_in_another_process(&again);
-    if share >= 200 {
+    if share >= 200 && products().len() == FIXTURES.len() {
         let never = operations().into_iter().filter(|operation| !tally.struck.contains(operation));
         let unexplained: Vec<_> = never.filter(|operation| !UNASKED.contains(&operation.as_str())).collect();
         assert!(unexplained.is_empty(), "operations that were never broken: {unexplained:?}");
@@ -118,9 +125,9 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
 }
 
 /// What no product of the matrix asks for: its apps have their addresses, and its sites are uploaded as they are, while what builds failed with,
-/// variables and hooks belong to builds of Vercel's own; earlier versions are listed on a few ways back only, which a short run may miss.
+/// variables and hooks belong to builds of Vercel's own. Nobody adds a machine meanwhile, which would be marked; `tests/fly_strategies.rs` does.
 const UNASKED: [&str; 5] =
-    ["fly.assign_address", "fly.list_versions", "vercel.list_events", "vercel.list_variables", "vercel.trigger_deploy_hook"];
+    ["fly.assign_address", "fly.set_metadata", "vercel.list_events", "vercel.list_variables", "vercel.trigger_deploy_hook"];
 
 /// Plays cases once more in a new process: to the last request, the same must come of them.
 fn the_same_in_another_process(cases: &[(String, String)]) {

@@ -21,8 +21,9 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
         }
         let history: Vec<&Change> = case.changes.iter().filter(|change| change.host == part.host()).collect();
         only_both_sides(part, reference, case, &history, findings);
-        if case.schedule.beginning == Beginning::Earlier && !has_gap(part) && !case.crashed() {
-            never_nothing(part, case, &history, findings);
+        if case.schedule.beginning == Beginning::Earlier && !case.crashed() {
+            let until = if has_gap(part) { announced(case) } else { Duration::MAX };
+            never_nothing(part, case, &history, until, findings);
         }
     }
 }
@@ -35,9 +36,14 @@ fn has_gap(part: &Part) -> bool {
     }
 }
 
+/// Returns when the first change that users could see was announced: a gap that is planned begins then, and never before.
+fn announced(case: &Case) -> Duration {
+    case.ledger.iter().find(|record| ["cutting", "rolling_back"].contains(&record.entry)).map_or(Duration::MAX, |record| record.at)
+}
+
 fn only_both_sides(part: &Part, reference: &Reference, case: &Case, history: &[&Change], findings: &mut Findings) {
     let before = case.before.targets.get(&part.name).map(|seen| seen.serves.clone()).unwrap_or_default();
-    let after = reference.after.get(&part.name).cloned().unwrap_or_default();
+    let after = reference.after.get(&part.name).map(|seen| seen.serves.clone()).unwrap_or_default();
     let known: BTreeSet<String> = before.into_iter().chain(after).chain(reference.placeholder.get(&part.name).cloned()).collect();
     for change in history {
         if let Some(strange) = change.contents.iter().find(|content| !known.contains(*content)) {
@@ -47,8 +53,8 @@ fn only_both_sides(part: &Part, reference: &Reference, case: &Case, history: &[&
     }
 }
 
-fn never_nothing(part: &Part, case: &Case, history: &[&Change], findings: &mut Findings) {
-    if let Some(empty) = history.iter().find(|change| change.at > SEEDED && change.backends.is_empty()) {
+fn never_nothing(part: &Part, case: &Case, history: &[&Change], limit: Duration, findings: &mut Findings) {
+    if let Some(empty) = history.iter().find(|change| change.at > SEEDED && change.at < limit && change.backends.is_empty()) {
         findings.add(Invariant::NeverNothing, format!("{} served nothing from {:?} on", part.name, empty.at));
         return;
     }
@@ -56,8 +62,8 @@ fn never_nothing(part: &Part, case: &Case, history: &[&Change], findings: &mut F
     for (edge, lag) in case.lags.iter().enumerate() {
         for (index, change) in history.iter().enumerate() {
             let from = change.at + *lag;
-            let until = history.get(index + 1).map_or(Duration::MAX, |next| next.at + *lag);
-            for backend in &change.backends {
+            let until = history.get(index + 1).map_or(Duration::MAX, |next| next.at + *lag).min(limit);
+            for backend in change.backends.iter().filter(|_| from < until) {
                 // An edge that has not learnt yet still sends users to what it knows: that must be there.
                 if let Some(dead) = died_within(&lives, backend, from, until) {
                     let text = format!("edge {edge} of {} led to {backend} until {until:?}, which was gone at {dead:?}", part.name);

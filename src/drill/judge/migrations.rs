@@ -49,7 +49,7 @@ fn after_its_snapshot(part: &Part, seen: &Seen, findings: &mut Findings) {
 
 fn before_anything_new(part: &Part, reference: &Reference, case: &Case, seen: &Seen, findings: &mut Findings) {
     let before: BTreeSet<&String> = case.before.targets.get(&part.name).into_iter().flat_map(|seen| &seen.serves).collect();
-    let after = reference.after.get(&part.name).into_iter().flatten();
+    let after = reference.after.get(&part.name).into_iter().flat_map(|after| &after.serves);
     let new: BTreeSet<&String> = after.filter(|content| !before.contains(content)).collect();
     let history = case.changes.iter().filter(|change| change.host == part.host());
     let Some(first) = history.filter(|change| change.contents.iter().any(|content| new.contains(content))).map(|change| change.at).min()

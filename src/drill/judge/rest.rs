@@ -7,6 +7,7 @@ use crate::drill::blueprint::{Blueprint, Part, Seed};
 use crate::drill::case::Case;
 use crate::drill::explore::catalogue::is_read;
 use crate::drill::truth::Truth;
+use crate::embedded::fault::Effect;
 use crate::id::Name;
 use crate::release::journal::Entry;
 
@@ -16,6 +17,7 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
     for part in &blueprint.parts {
         settings_back(part, case, findings);
     }
+    volumes(reference, case, findings);
     for (thing, was) in &case.before.foreign {
         let now = case.rest.foreign.get(thing);
         findings.expect(now == Some(was), Invariant::ForeignHands, || format!("{thing} was {was:?} and is {now:?}"));
@@ -50,19 +52,38 @@ fn one_side(blueprint: &Blueprint, reference: &Reference, case: &Case, findings:
     // What lands when everybody has stopped waiting for it is reported as drift, and a person decides.
     let beyond = case.latest() > blueprint.timing.late;
     findings.expect(beyond || stands.values().all(|stand| *stand == wanted), Invariant::OneSide, || {
-        let serves: Vec<_> = case.rest.targets.iter().map(|(name, seen)| format!("{name} serves {:?}", seen.serves)).collect();
+        let serves: Vec<_> = case.rest.targets.iter().map(|(name, seen)| format!("{name} serves {:?}", seen.places)).collect();
         let records: Vec<_> = case.records.iter().map(|record| record.entry.as_str()).collect();
         format!("all should be {wanted:?}: {stands:?}; {}; {}", serves.join(", "), records.join(" "))
     });
     let cutting = case.ledger.iter().find(|record| record.entry == "cutting").map_or(Duration::MAX, |record| record.at);
     for (name, at) in case.touched.iter().filter(|(name, at)| *at < cutting && could_be_seen(blueprint, case, name, *at)) {
-        let now = case.rest.targets.get(name).map(|seen| seen.serves.clone()).unwrap_or_default();
+        let now = case.rest.targets.get(name).cloned().unwrap_or_default();
         let run_over = reference.stand(&case.before, name, &now) != Stand::Torn;
-        findings.expect(!run_over, Invariant::ForeignHands, || format!("what a person did to {name} at {at:?} was run over: {now:?}"));
+        let places = now.places;
+        findings.expect(!run_over, Invariant::ForeignHands, || format!("what a person did to {name} at {at:?} was run over: {places:?}"));
     }
     let open = case.records.last().and_then(|record| record.state.open.as_ref());
     findings
         .expect(open.is_none(), Invariant::Live, || format!("the release is still open: {:?}", open.map(|open| (open.stage, open.stuck))));
+}
+
+/// A volume stays with its machine, whatever becomes of the release. What a first release makes is not destroyed with it, since nobody can know
+/// that nothing was written to it; the next attempt takes it, and there is never more of it than the release needs. A volume carries no mark of
+/// whoever made it: where one comes late or is made twice, nobody can know it.
+fn volumes(reference: &Reference, case: &Case, findings: &mut Findings) {
+    for (name, seen) in &case.rest.targets {
+        let was = case.before.targets.get(name).map(|seen| seen.volumes.clone()).unwrap_or_default();
+        for (volume, had) in &was {
+            let has = seen.volumes.get(volume);
+            findings.expect(has == Some(had), Invariant::ForeignHands, || format!("volume {volume} of {name} was {had:?}'s and is {has:?}'s"));
+        }
+        if case.schedule.rules.iter().any(|rule| !matches!(rule.effect, Effect::None | Effect::Once)) {
+            continue;
+        }
+        let needed = reference.after.get(name).map_or(0, |after| after.volumes.len()).max(was.len());
+        findings.expect(seen.volumes.len() <= needed, Invariant::NothingLeft, || format!("{name} has the volumes {:?}", seen.volumes));
+    }
 }
 
 /// Returns whether the target was read between a person's act and the next move of its traffic: no platform's move has a precondition, so an

@@ -241,10 +241,13 @@ impl Machine {
     pub(super) fn content(&self) -> String {
         let mut config = Value::clone(&self.config);
         if let Some(members) = config.as_object_mut() {
-            for key in ["image", "metadata"] {
+            for key in ["image", "metadata", "standbys"] {
                 members.remove(key);
             }
-            for (key, marked) in [("env", "CUTOVER_"), ("checks", "cutover-")] {
+            for mount in members.get_mut("mounts").and_then(Value::as_array_mut).into_iter().flatten() {
+                mount.as_object_mut().and_then(|mount| mount.remove("volume"));
+            }
+            for (key, marked) in [("env", "CUTOVER_"), ("env", "FLY_STANDBY_FOR"), ("checks", "cutover-")] {
                 if let Some(inner) = members.get_mut(key).and_then(Value::as_object_mut) {
                     inner.retain(|name, _| !name.starts_with(marked));
                 }

@@ -141,6 +141,12 @@ pub struct MachineView {
     pub cordoned: bool,
     /// Whether the proxy may send it traffic.
     pub routable: bool,
+    /// Whether it offers a service; what offers none works as soon as it runs.
+    pub offers: bool,
+    /// Whether it sleeps until a request wakes it.
+    pub asleep: bool,
+    /// Whether it starts when the host of another one dies.
+    pub standby: bool,
     /// Its image reference.
     pub image: String,
     /// Its `CUTOVER_REVISION`.
@@ -219,6 +225,9 @@ impl Fly {
                 state: machine.state,
                 cordoned: machine.cordoned,
                 routable: machine.routable(),
+                offers: !config::list(&machine.config, "services").is_empty(),
+                asleep: machine.asleep(),
+                standby: !config::list(&machine.config, "standbys").is_empty(),
                 image: config::text(&machine.config, "image").unwrap_or_default().to_owned(),
                 revision: config::env(&machine.config, "CUTOVER_REVISION").map(str::to_owned),
                 content: machine.content(),

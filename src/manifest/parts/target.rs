@@ -189,7 +189,8 @@ fn fly(
         }
         Err(wrong) => reader.fault(Fault::new(Code::BadFile, &place, wrong)),
     }
-    Some(FlyTarget { config: PathBuf::from(config), app, image, strategy, keep_previous })
+    let workers_first = fields.get("workers").is_some_and(|node| workers_first(reader, node));
+    Some(FlyTarget { config: PathBuf::from(config), app, image, strategy, workers_first, keep_previous })
 }
 
 fn has_extension(path: &str, wanted: &str) -> bool {
@@ -205,6 +206,18 @@ fn strategy(reader: &mut Reader, node: &Node) -> Option<FlyStrategy> {
         reader.fault(fault.suggest(closest(&text, words.into_iter()).unwrap_or_else(|| format!("write one of {}", words.join(", ")))));
     }
     known
+}
+
+fn workers_first(reader: &mut Reader, node: &Node) -> bool {
+    match reader.text(node, "a turn").as_deref() {
+        Some("first") => true,
+        Some("last") | None => false,
+        Some(other) => {
+            let fault = Fault::new(Code::BadValue, &node.span, format!("`{}` is no turn", scalar::shown(other)));
+            reader.fault(fault.suggest("write `first` or `last`"));
+            false
+        }
+    }
 }
 
 fn vercel(reader: &mut Reader, around: &Around<'_>, node: &Node, target: &Fields<'_>) -> Option<VercelTarget> {

@@ -81,6 +81,8 @@ pub struct FlyTarget {
     pub image: Option<Name>,
     /// How machines are replaced, where it is not what `fly.toml` says.
     pub strategy: Option<FlyStrategy>,
+    /// Whether machines without services move before those with services; after them otherwise.
+    pub workers_first: bool,
     /// How long the machines of before stay alive, out of routing, after a release; `None`: they end with it.
     pub keep_previous: Option<std::time::Duration>,
 }

@@ -6,6 +6,7 @@ mod machines;
 mod records;
 mod secrets;
 mod snapshots;
+mod volumes;
 mod waiting;
 
 pub(super) use snapshots::{VolumeSnapshot, of as snapshot_of};

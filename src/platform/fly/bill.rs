@@ -8,7 +8,7 @@ use super::fleet::Fleet;
 use super::hints::runs;
 use super::live::Live;
 use super::machine_config::{MachineConfig, render};
-use super::rendering::first_slots;
+use super::slots::first_slots;
 use super::toml::FlyConfig;
 
 /// Returns what is paid for: what runs, or what a first release makes.
@@ -26,7 +26,7 @@ pub fn holdings(config: &FlyConfig, live: Option<&Live>) -> Holdings {
         None => {
             for slot in first_slots(config, region, true) {
                 let rendered = render(config, &slot.group, "", None);
-                holdings.add(rendered.get("guest"), &slot.region, true);
+                holdings.add(rendered.get("guest"), &slot.region, slot.launch);
                 let volumes = config.mounts_of(&slot.group);
                 holdings.volume_gb += volumes.iter().map(|volume| volume.initial_size_gb.unwrap_or(1)).sum::<u32>();
             }

@@ -116,7 +116,13 @@ pub(super) fn refusal(operation: &'static str, thing: &str, answer: &Answer) -> 
     let (text, code) = error_body(answer);
     let mut error = PlatformError::from_answer(Platform::Fly, operation, thing, answer, &text);
     let lower = text.to_ascii_lowercase();
-    let capacity = ["could not reserve resource", "insufficient resources", "insufficient memory", "no capacity"];
+    let capacity = [
+        "could not reserve resource",
+        "insufficient resources",
+        "insufficient memory",
+        "no capacity",
+        "deploys to this host are temporarily disabled",
+    ];
     if code == "insufficient_capacity" || code == "volume_placement_capacity" || capacity.iter().any(|words| lower.contains(words)) {
         error.kind = PlatformErrorKind::Capacity(text);
         error.hints.push("try again later, or another region or size".to_owned());

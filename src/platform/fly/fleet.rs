@@ -53,6 +53,30 @@ impl Fleet {
         self.machines.iter().filter(|machine| !machine.cordoned && machine.config().is_some())
     }
 
+    /// Returns what users get, as revisions with their machines. A machine whose host does not answer serves nobody: it belongs to the revision
+    /// that its like is, and is no revision of its own unless nothing else is left.
+    pub(super) fn serving(&self) -> Vec<(Revision, Vec<&Machine>)> {
+        let (well, dead): (Vec<&Machine>, Vec<&Machine>) = self.registered().partition(|machine| machine.host_is_well());
+        if well.is_empty() {
+            return self.generations(dead.into_iter());
+        }
+        let generations = self.generations(well.into_iter()).into_iter();
+        let like = |one: &Machine, other: &Machine| {
+            one.image_digest() == other.image_digest() && one.metadata(stamp::RELEASE) == other.metadata(stamp::RELEASE)
+        };
+        let joined = generations.map(|(_, mut machines)| {
+            let with: Vec<&Machine> = dead.iter().copied().filter(|dead| machines.iter().any(|machine| like(machine, dead))).collect();
+            machines.extend(with);
+            machines
+        });
+        let joined: Vec<Vec<&Machine>> = joined.collect();
+        let others =
+            |part: usize| joined.iter().enumerate().filter(move |(other, _)| *other != part).flat_map(|(_, machines)| machines.clone());
+        let revisions: Vec<Revision> =
+            joined.iter().enumerate().map(|(part, machines)| self.revision_beside(machines, &others(part).collect::<Vec<_>>())).collect();
+        revisions.into_iter().zip(joined).collect()
+    }
+
     pub(super) fn find(&self, id: &str) -> Option<&Machine> {
         self.machines.iter().find(|machine| machine.id == id)
     }
@@ -86,10 +110,17 @@ impl Fleet {
 
     /// Returns the revision that these machines are.
     pub(super) fn revision(&self, machines: &[&Machine]) -> Revision {
+        self.revision_beside(machines, &[])
+    }
+
+    fn revision_beside(&self, machines: &[&Machine], beside: &[&Machine]) -> Revision {
         let first = machines.first();
         let artifact = first.and_then(|machine| machine.image_digest());
         let image = first.map(|machine| machine.pinned_image()).unwrap_or_default();
-        let slots = machines.iter().map(|machine| (format!("{}/{}", self.group(machine), machine.region), machine_digest(machine)));
+        // Of a machine whose host does not answer too little may be known: its like in its place speaks for it.
+        let ordered =
+            machines.iter().filter(|machine| !machine.host_is_well()).chain(machines.iter().filter(|machine| machine.host_is_well()));
+        let slots = ordered.map(|machine| (format!("{}/{}", self.group(machine), machine.region), machine_digest(machine)));
         let content = Content { artifact: artifact.clone().unwrap_or_else(|| image.clone()), slots: slots.collect() };
         let release = first.map(|machine| machine.metadata(stamp::RELEASE)).filter(|release| !release.is_empty());
         let hints = Hints {
@@ -98,6 +129,7 @@ impl Fleet {
             image: image.clone(),
             gets: Vec::new(),
             machines: machines.iter().map(|machine| MachineHint::observed(machine, self.group(machine))).collect(),
+            beside: beside.iter().map(|machine| MachineHint::observed(machine, self.group(machine))).collect(),
         };
         Revision { digest: content.digest(), artifact, label: label(&image), release: release.map(str::to_owned), hints: hints.to_value() }
     }

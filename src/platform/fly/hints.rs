@@ -22,6 +22,8 @@ pub(super) struct Hints {
     pub(super) gets: Vec<String>,
     /// Its machines.
     pub(super) machines: Vec<MachineHint>,
+    /// Machines of other revisions that served beside it: who goes back to it leaves them what they were.
+    pub(super) beside: Vec<MachineHint>,
 }
 
 /// One machine of a revision.

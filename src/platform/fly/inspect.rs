@@ -14,6 +14,7 @@ use super::live::Live;
 use super::machine_config::{MachineConfig, release_command, render};
 use super::toml::{Finding, FlyConfig, Strategy};
 use super::updates::{Update, updates};
+use super::{released_by, why_not_bluegreen};
 
 /// How long a release command may take unless the file says otherwise, in seconds; flyctl's value.
 const RELEASE_COMMAND_SECONDS: f64 = 300.0;
@@ -31,6 +32,13 @@ pub struct Inspection {
     pub release_command: Option<ReleaseCommand>,
     /// The strategy that the file asks for: `rolling` where it names none, as Fly's own client reads it.
     pub strategy: Strategy,
+    /// The strategy by which a release moves the app unless the manifest names another: what the file names, else bluegreen where that is
+    /// possible, since it has no gap and goes back at once.
+    #[serde(skip)]
+    pub released_by: Strategy,
+    /// Why the file cannot be released by bluegreen; `None` where it can.
+    #[serde(skip)]
+    pub why_not_bluegreen: Option<String>,
     /// The public address of a first release; null where no service speaks HTTP to the outside.
     pub url: Option<String>,
     /// The public addresses that a first release needs.
@@ -96,6 +104,8 @@ pub fn inspect(config: &FlyConfig, image: Option<&str>, live: Option<&Live>) -> 
         groups: groups.collect(),
         release_command: command(config, image, live).map(|command| ReleaseCommand { config: without(command.config), ..command }),
         strategy: config.deploy.strategy.unwrap_or(Strategy::Rolling),
+        released_by: released_by(config),
+        why_not_bluegreen: why_not_bluegreen(config),
         url: config.app.as_deref().and_then(|app| config.public_url(app)),
         ip_kind: IpKind::of(config),
         warnings,

@@ -3,7 +3,7 @@
 use super::FlyTarget;
 use super::cost::MachineKind;
 use super::hints::{Hints, runs};
-use super::machine_config::MachineConfig;
+use super::slots::has_services;
 use super::wire::Machine;
 use crate::platform::{PlatformError, Revision, Scope};
 
@@ -18,7 +18,7 @@ impl FlyTarget {
             machines.into_iter().partition(|machine| !machine.config().is_some_and(has_services));
         let work = self.each(&workers, async |machine| {
             if machine.host_is_well() {
-                self.client.stop_machine(&self.settings.app, &machine.id, machine.config()).await?;
+                self.once_free(async || self.client.stop_machine(&self.settings.app, &machine.id, machine.config(), None).await).await?;
             }
             Ok(())
         });
@@ -26,9 +26,4 @@ impl FlyTarget {
         let price = |machine: &&Machine| MachineKind::of(machine.config()?.get("guest")?, &machine.region)?.monthly();
         Ok(others.iter().map(price).sum())
     }
-}
-
-/// Returns whether the proxy may route to a machine with this config.
-pub(super) fn has_services(config: &MachineConfig) -> bool {
-    config.get("services").and_then(serde_json::Value::as_array).is_some_and(|services| !services.is_empty())
 }

@@ -105,6 +105,20 @@ impl FlyTarget {
         }
     }
 
+    /// Does something to a machine, and once more when it is refused because of what somebody else does to it: a lease that could not be given back
+    /// ends by itself, and so does an update that is under way.
+    pub(super) async fn once_free<T>(&self, work: impl AsyncFn() -> Result<T, PlatformError>) -> Result<T, PlatformError> {
+        let until = Instant::now() + Duration::from_secs(u64::from(LEASE_SECONDS)) + super::READ_LAG;
+        loop {
+            match work().await {
+                Err(error) if matches!(error.kind, PlatformErrorKind::Conflict(_)) && Instant::now() < until => {
+                    tokio::time::sleep(super::POLL).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Gives back every lease in hand; what cannot be given back ends by itself within seconds.
     pub(super) async fn drop_leases(&self) {
         let held = std::mem::take(&mut self.memory().leases);

@@ -24,11 +24,10 @@ impl FlyTarget {
 
 /// Returns what these machines serve, what is unfinished, and what is left over. Pure.
 pub(super) fn observed(scope: &Scope, fleet: &Fleet) -> Observed {
-    let registered = fleet.registered().count();
-    let serving = fleet
-        .generations(fleet.registered())
-        .into_iter()
-        .map(|(revision, machines)| Weighted { revision, percent: 100.0 * machines.len() as f64 / registered as f64 });
+    let serving = fleet.serving();
+    let registered: usize = serving.iter().map(|(_, machines)| machines.len()).sum();
+    let serving =
+        serving.into_iter().map(|(revision, machines)| Weighted { revision, percent: 100.0 * machines.len() as f64 / registered as f64 });
     let ours = |machine: &&Machine| stamp::is_ours(machine, &scope.product, &scope.environment);
     // A machine for one command that does not run, and was not gone by itself, was never launched.
     let unlaunched = fleet.temporary.iter().filter(|machine| AT_REST.contains(&machine.state.as_str()));

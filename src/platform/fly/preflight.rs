@@ -1,7 +1,6 @@
 //! Preflight: what a release needs to be allowed, all of it told at once.
 
 use super::FlyTarget;
-use super::toml::Strategy;
 use super::wire::{CurrentTokens, TokenInfo};
 use crate::platform::{PlatformError, PlatformErrorKind, Problem};
 
@@ -22,8 +21,8 @@ impl FlyTarget {
         problems.extend(self.secret_problems().await?);
         problems.extend(self.database_problems(self.client.now()).await);
         let fleet = self.fleet().await?;
-        let first = fleet.registered().next().is_none();
-        problems.extend(self.strategy_problems(first).await);
+        problems.extend(self.strategy_problems(&fleet).await);
+        problems.extend(self.machine_problems(&fleet).await?);
         if !fleet.unmanaged.is_empty() {
             let names: Vec<&str> = fleet.unmanaged.iter().map(|machine| machine.id.as_str()).collect();
             let text = format!("{} has machines that no release made, left alone: {}", self.settings.app, names.join(", "));
@@ -103,56 +102,6 @@ impl FlyTarget {
             self.problem(true, "secret::missing", format!("{app} has no secret {name}, and this run has no value for it."), Some(hint))
         });
         Ok(missing.collect())
-    }
-
-    async fn strategy_problems(&self, first: bool) -> Vec<Problem> {
-        let (app, config) = (&self.settings.app, &self.settings.config);
-        let mut problems = Vec::new();
-        let mut fatal = |code, text: String, hint: &str| problems.push(self.problem(true, code, text, Some(hint.to_owned())));
-        let rolling = "use strategy rolling";
-        if first && config.primary_region.is_none() {
-            fatal("fly::region", format!("{app} has no machines, and fly.toml has no primary_region."), "add primary_region to fly.toml");
-        }
-        if first && !config.mounts.is_empty() {
-            fatal(
-                "fly::first-volume",
-                format!("{app} has no machines, and fly.toml asks for a volume."),
-                "make the first machine with `fly deploy`",
-            );
-        }
-        match self.strategy() {
-            Strategy::Bluegreen => {
-                if !config.mounts.is_empty() {
-                    fatal(
-                        "fly::bluegreen-volume",
-                        "bluegreen cannot be used with a volume: it belongs to one machine.".to_owned(),
-                        rolling,
-                    );
-                }
-                if !config.groups().iter().any(|group| config.has_checks(group)) {
-                    let text =
-                        "bluegreen needs at least one check in fly.toml: nothing else tells that the new machines are well.".to_owned();
-                    fatal("fly::bluegreen-checks", text, "add a check to the service, or use strategy rolling");
-                }
-                if let Some(group) = config.groups().into_iter().find(|group| config.services_of(group).is_empty()) {
-                    let text = format!(
-                        "bluegreen cannot be used for process group {group}, which has no service: its machines would work at once."
-                    );
-                    fatal("fly::bluegreen-worker", text, rolling);
-                }
-                if self.client.can_bluegreen(app).await == Some(false) {
-                    let text =
-                        format!("the organisation of {app} has no room for a second set of machines (canPerformBluegreenDeployment).");
-                    fatal("fly::bluegreen-limit", text, "ask Fly for a higher limit, or use strategy rolling");
-                }
-            }
-            Strategy::Rolling => {}
-            other => {
-                let text = format!("strategy {other} is done as rolling here: the first machine alone, each well before the next.");
-                problems.push(self.problem(false, "fly::strategy", text, None));
-            }
-        }
-        problems
     }
 
     pub(super) fn problem(&self, fatal: bool, code: &'static str, text: String, hint: Option<String>) -> Problem {

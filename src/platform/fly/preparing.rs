@@ -1,5 +1,6 @@
 //! Prepare: new machines beside the old ones that no user reaches, or, in place, what each machine will become.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -11,8 +12,9 @@ use super::content::config_digest;
 use super::fleet::Fleet;
 use super::hints::{Hints, MachineHint, runs};
 use super::in_number;
-use super::machine_config::MachineConfig;
-use super::rendering::{self, Image, Rendering, Slot};
+use super::moves::works_unasked;
+use super::rendering::{self, Image, Rendering};
+use super::slots::{Slot, first_slots, has_services, slots_after};
 use super::stamp;
 use super::toml::Strategy;
 use super::watching::Awaited;
@@ -22,14 +24,14 @@ use crate::event::Level;
 use crate::platform::{Artifact, Observed, PlainGet, PlatformError, PlatformErrorKind, Revision, RevisionDigest, Scope};
 
 /// How often a creation whose answer was lost, and which nobody can find, is tried.
-const CREATIONS: u32 = 3;
+pub(super) const CREATIONS: u32 = 3;
 
 impl FlyTarget {
     /// Returns the digest that an artifact would have as a revision of today's settings.
     pub(super) async fn would_be(&self, artifact: &Artifact, before: &Observed) -> Result<RevisionDigest, PlatformError> {
         let image = self.image(artifact)?;
         let fleet = self.fleet().await?;
-        let slots = self.slots(&fleet, before)?;
+        let slots = self.slots(&fleet, before, &image).await?;
         Ok(rendering::digest(&self.settings, &slots, &image))
     }
 
@@ -43,30 +45,38 @@ impl FlyTarget {
         let image = self.image(artifact)?;
         let gets: Vec<String> = gets.iter().map(|get| get.path.clone()).collect();
         let fleet = self.fleet().await?;
-        let slots = self.slots(&fleet, before)?;
-        let first = slots.iter().all(|slot| slot.old.is_none());
-        let strategy = self.strategy();
-        if strategy != Strategy::Bluegreen && !first {
-            self.unless_cancelled(scope, "create_release")?;
-            self.begin_record(scope, &image).await;
-            return Ok(self.in_place(scope, &slots, &image, &gets));
-        }
-        if first {
+        let mut slots = self.slots(&fleet, before, &image).await?;
+        if slots.iter().all(|slot| slot.old.is_none()) {
             self.ensure_addresses(scope).await;
         }
+        if slots.iter().all(|slot| !slot.beside) {
+            self.unless_cancelled(scope, "create_release")?;
+            self.begin_record(scope, &image).await;
+        }
+        self.ensure_volumes(scope, &fleet, &mut slots).await?;
         let machines = self.create_all(scope, &fleet, &slots, &image, &gets).await?;
-        let awaited = machines.iter().zip(&slots).filter(|(_, slot)| slot.launch);
+        // Who works as soon as it runs is not started before it serves.
+        let awaited = machines.iter().filter(|(place, machine)| slots[**place].launch && !works_unasked(machine));
         let awaited: Vec<Awaited> =
-            awaited.map(|(machine, _)| Awaited { id: machine.id.clone(), after: 0, version: machine.instance_id.clone() }).collect();
-        scope.step(&self.settings.target, format!("{} created, waiting for what is checked", in_number(machines.len())));
+            awaited.map(|(_, machine)| Awaited { id: machine.id.clone(), after: 0, version: machine.instance_id.clone() }).collect();
+        if !machines.is_empty() {
+            scope.step(&self.settings.target, format!("{} created, waiting for what is checked", in_number(machines.len())));
+        }
         self.await_healthy(scope, &awaited).await?;
-        let hints = machines.iter().zip(&slots).map(|(machine, slot)| MachineHint {
-            launched: slot.launch,
-            image_digest: Some(image.digest.clone()),
-            image: image.reference.clone(),
-            ..MachineHint::observed(machine, &slot.group)
+        if self.strategy() == Strategy::Canary {
+            Box::pin(self.try_canaries(scope, &fleet, &slots, &image, &gets)).await?;
+        }
+        let hints = slots.iter().enumerate().filter_map(|(place, slot)| match (machines.get(&place), &slot.old) {
+            (Some(machine), _) => Some(MachineHint {
+                launched: slot.launch,
+                image_digest: Some(image.digest.clone()),
+                image: image.reference.clone(),
+                ..MachineHint::observed(machine, &slot.group)
+            }),
+            (None, Some(old)) => Some(self.in_place(slot, old, &image)),
+            (None, None) => None,
         });
-        Ok(rendering::revision(&self.settings, scope, &slots, &image, &gets, strategy, hints.collect()))
+        Ok(rendering::revision(&self.settings, scope, &slots, &image, &gets, self.strategy(), hints.collect()))
     }
 
     pub(super) fn image(&self, artifact: &Artifact) -> Result<Image, PlatformError> {
@@ -76,46 +86,46 @@ impl FlyTarget {
     }
 
     /// Returns the places that a release fills: those of the serving machines, or those of a first release.
-    fn slots(&self, fleet: &Fleet, before: &Observed) -> Result<Vec<Slot>, PlatformError> {
+    async fn slots(&self, fleet: &Fleet, before: &Observed, image: &Image) -> Result<Vec<Slot>, PlatformError> {
         let mut ids = Vec::new();
         for weighted in &before.serving {
             ids.extend(Hints::of(&weighted.revision, &self.settings.app)?.machines.into_iter().map(|machine| machine.id));
         }
         let serving: Vec<&Machine> = fleet.machines.iter().filter(|machine| ids.contains(&machine.id)).collect();
         if !serving.is_empty() {
-            return Ok(rendering::slots_after(fleet, &serving));
+            let updates = self.updates_of(&serving, &image.reference).await?;
+            let machine = |id: &str| serving.iter().find(|machine| machine.id == id);
+            if let Some((update, problem)) = updates.iter().find_map(|update| Some((update, update.problem.as_ref()?))) {
+                let mut error = self.error("prepare", PlatformErrorKind::Impossible(format!("machine {} {problem}", update.id)));
+                error.hints.extend(machine(&update.id).map(|_| self.help_with(problem)));
+                return Err(error);
+            }
+            let updates = updates.into_iter().map(|update| (update.id.clone(), update)).collect();
+            return Ok(slots_after(&self.settings, fleet, &serving, &updates));
         }
         let config = &self.settings.config;
-        let impossible = |text: String| self.error("prepare", PlatformErrorKind::Impossible(text));
         let Some(region) = config.primary_region.as_deref().filter(|region| !region.is_empty()) else {
-            return Err(impossible("a first release needs primary_region in fly.toml, to know where its machines go".to_owned()));
+            let text = "a first release needs primary_region in fly.toml, to know where its machines go".to_owned();
+            return Err(self.error("prepare", PlatformErrorKind::Impossible(text)));
         };
-        if let Some(mount) = config.mounts.first() {
-            let why = format!("a first release of an app with a volume is not made here: no machine has volume {} yet", mount.source);
-            return Err(impossible(why)
-                .hint(format!("make the first machine with `fly deploy -a {}`; releases after it are made here", self.settings.app)));
+        Ok(first_slots(config, region, self.settings.high_availability))
+    }
+
+    /// Returns what a machine becomes in place when it serves; nothing is changed yet.
+    fn in_place(&self, slot: &Slot, old: &Machine, image: &Image) -> MachineHint {
+        MachineHint {
+            instance_id: String::new(),
+            replaces: old.instance_id.clone(),
+            config_digest: config_digest(&rendering::unmarked(&self.settings, slot, image)),
+            image_digest: Some(image.digest.clone()),
+            image: image.reference.clone(),
+            launched: runs(old),
+            ..MachineHint::observed(old, &slot.group)
         }
-        Ok(rendering::first_slots(config, region, self.settings.high_availability))
     }
 
-    /// Returns the revision that the machines become in place when it serves; nothing is changed yet.
-    fn in_place(&self, scope: &Scope, slots: &[Slot], image: &Image, gets: &[String]) -> Revision {
-        let machines = slots.iter().filter_map(|slot| {
-            let old = slot.old.as_ref()?;
-            Some(MachineHint {
-                instance_id: String::new(),
-                replaces: old.instance_id.clone(),
-                config_digest: config_digest(&rendering::unmarked(&self.settings, slot, image)),
-                image_digest: Some(image.digest.clone()),
-                image: image.reference.clone(),
-                launched: runs(old),
-                ..MachineHint::observed(old, &slot.group)
-            })
-        });
-        rendering::revision(&self.settings, scope, slots, image, gets, self.strategy(), machines.collect())
-    }
-
-    /// Makes every machine of the release that is not there yet; machines of an earlier call are found by their intent.
+    /// Makes every new machine of the release that is not there yet; machines of an earlier call are found by their intent. Returns them by
+    /// their places.
     async fn create_all(
         &self,
         scope: &Scope,
@@ -123,40 +133,45 @@ impl FlyTarget {
         slots: &[Slot],
         image: &Image,
         gets: &[String],
-    ) -> Result<Vec<Machine>, PlatformError> {
+    ) -> Result<BTreeMap<usize, Machine>, PlatformError> {
         let revision = rendering::digest(&self.settings, slots, image);
         let release = scope.release.as_str();
-        let found: Vec<Option<&Machine>> =
-            (0..slots.len()).map(|ordinal| own(fleet, scope, &rendering::intent(release, ordinal))).collect();
+        let found = |place: usize| own(fleet, scope, &rendering::intent(release, place));
+        let beside: Vec<usize> = (0..slots.len()).filter(|place| slots[*place].beside).collect();
+        if beside.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         // A run that ends makes nothing more, not even what only people see.
         self.unless_cancelled(scope, "create_machine")?;
-        let record = if found.iter().all(Option::is_some) { None } else { self.begin_record(scope, image).await };
+        let missing = beside.iter().any(|place| found(*place).is_none());
+        let record = if missing { self.begin_record(scope, image).await } else { None };
         let rendering =
             Rendering { settings: &self.settings, scope, release, revision: revision.as_str(), image, gets, record: record.as_ref() };
-        let creations = slots.iter().zip(found).enumerate().map(|(ordinal, (slot, found))| {
-            let intent = rendering::intent(release, ordinal);
-            let body = CreateMachine {
-                config: new_config(&rendering, slot, &intent),
-                region: slot.region.clone(),
-                skip_launch: !slot.launch,
-                skip_service_registration: true,
-                min_secrets_version: self.secrets_version(),
-            };
-            let found = found.cloned();
-            async move {
-                match found {
-                    Some(machine) => Ok(machine),
-                    None => self.create_one(scope, &body, &intent).await,
+        let mut machines: BTreeMap<usize, Machine> = BTreeMap::new();
+        // A standby names the machine in whose stead it starts: it is made after that one.
+        let (standbys, leaders): (Vec<usize>, Vec<usize>) = beside.iter().partition(|place| !slots[**place].stands_by.is_empty());
+        for places in [leaders, standbys] {
+            let creations = places.iter().map(|place| {
+                let (slot, intent) = (&slots[*place], rendering::intent(release, *place));
+                let body = creation(&rendering, slot, &machines, &intent, self.secrets_version());
+                let found = found(*place).cloned();
+                async move {
+                    match found {
+                        Some(machine) => Ok((*place, machine)),
+                        None => Ok((*place, self.create_one(scope, &body, &intent).await?)),
+                    }
                 }
-            }
-        });
-        let machines: Vec<Machine> = futures_util::stream::iter(creations).buffered(CONCURRENCY).try_collect().await?;
-        self.memory().unseen.extend(machines.iter().map(|machine| machine.id.clone()));
+            });
+            let made: Vec<(usize, Machine)> =
+                futures_util::stream::iter(creations.collect::<Vec<_>>()).buffered(CONCURRENCY).try_collect().await?;
+            machines.extend(made);
+        }
+        self.memory().unseen.extend(machines.values().map(|machine| machine.id.clone()));
         Ok(machines)
     }
 
     /// Creates one machine. After an ambiguous answer it is looked for, for longer than lists lag, before anything is repeated.
-    async fn create_one(&self, scope: &Scope, body: &CreateMachine, intent: &str) -> Result<Machine, PlatformError> {
+    pub(super) async fn create_one(&self, scope: &Scope, body: &CreateMachine, intent: &str) -> Result<Machine, PlatformError> {
         let mut attempt = 0;
         loop {
             self.unless_cancelled(scope, "create_machine")?;
@@ -241,15 +256,32 @@ impl FlyTarget {
     }
 }
 
-/// Returns the config of a new machine: what stands for one machine only is not copied from the old one.
-fn new_config(rendering: &Rendering<'_>, slot: &Slot, intent: &str) -> MachineConfig {
+/// Returns the creation of a new machine; what it stands by for is there already.
+fn creation(
+    rendering: &Rendering<'_>,
+    slot: &Slot,
+    machines: &BTreeMap<usize, Machine>,
+    intent: &str,
+    secrets: Option<u64>,
+) -> CreateMachine {
     let mut config = rendering.config(slot, intent.to_owned());
-    config.shift_remove("standbys");
-    config
+    let leaders: Vec<String> = slot.stands_by.iter().filter_map(|place| machines.get(place).map(|machine| machine.id.clone())).collect();
+    if !leaders.is_empty() {
+        rendering::stand_by(&mut config, &leaders);
+    }
+    let works = !has_services(&config);
+    CreateMachine {
+        config,
+        region: slot.region.clone(),
+        // A started worker takes jobs.
+        skip_launch: works || !slot.launch,
+        skip_service_registration: true,
+        min_secrets_version: secrets,
+    }
 }
 
 /// Returns the machine of this release with this intent.
-fn own<'a>(fleet: &'a Fleet, scope: &Scope, intent: &str) -> Option<&'a Machine> {
+pub(super) fn own<'a>(fleet: &'a Fleet, scope: &Scope, intent: &str) -> Option<&'a Machine> {
     let ours = |machine: &&Machine| stamp::is_ours(machine, &scope.product, &scope.environment);
     fleet.machines.iter().filter(ours).find(|machine| machine.metadata(stamp::INTENT) == intent)
 }

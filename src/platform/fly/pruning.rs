@@ -31,6 +31,23 @@ impl FlyTarget {
         self.or_cancelled(scope, "prune", work).await
     }
 
+    /// Removes what a person had added to what served before, and what left with it.
+    pub(super) async fn prune_added(&self, scope: &Scope) -> Result<(), PlatformError> {
+        let none_here = {
+            let memory = self.memory();
+            memory.went_forward && memory.added.is_empty()
+        };
+        if none_here {
+            return Ok(());
+        }
+        let fleet = self.fleet().await?;
+        let left = |machine: &&Machine| machine.cordoned && machine.metadata(stamp::LEAVING) == scope.release.as_str();
+        for machine in fleet.machines.iter().filter(left) {
+            self.prune_revision(scope, &fleet.revision(&[machine])).await?;
+        }
+        Ok(())
+    }
+
     async fn prune_machine(&self, scope: &Scope, revision: &Revision, hint: &MachineHint) -> Result<(), PlatformError> {
         // What this run took out of routing itself needs no look to know how long ago that was.
         let known = self.memory().cordoned.get(&hint.id).map(|at| self.drain_margin().saturating_sub(at.elapsed()));
@@ -46,7 +63,7 @@ impl FlyTarget {
         let Some(machine) = self.matching(scope, revision, hint).await? else { return Ok(()) };
         let app = &self.settings.app;
         if machine.host_is_well() && ["started", "starting", "restarting"].contains(&machine.state.as_str()) {
-            self.client.stop_machine(app, &machine.id, machine.config()).await?;
+            self.once_free(async || self.client.stop_machine(app, &machine.id, machine.config(), None).await).await?;
             self.await_stopped(&machine).await?;
         }
         self.destroy(&machine.id).await?;
@@ -56,10 +73,10 @@ impl FlyTarget {
     }
 
     /// Destroys a machine and sees that it goes: its name and its address are taken until it is gone, and an answer alone is no end of it.
-    async fn destroy(&self, id: &str) -> Result<(), PlatformError> {
+    pub(super) async fn destroy(&self, id: &str) -> Result<(), PlatformError> {
         let app = &self.settings.app;
         for _ in 0..DESTROYS {
-            self.client.destroy_machine(app, id).await?;
+            self.once_free(async || self.client.destroy_machine(app, id).await).await?;
             if self.client.wait_once(app, id, &["destroyed"], None, DESTROY_MARGIN).await? != Waited::NotYet {
                 return Ok(());
             }
@@ -89,8 +106,8 @@ impl FlyTarget {
         if !same {
             return Ok(None);
         }
-        // What runs one command is never routed to, cordoned or not.
-        if machine.cordoned || super::fleet::is_temporary(&machine) {
+        // A machine on a dead host serves nobody, and could not be taken out of routing; what runs one command is never routed to.
+        if machine.cordoned || !machine.host_is_well() || super::fleet::is_temporary(&machine) {
             return Ok(Some(machine));
         }
         let why = format!("machine {} serves users, so it is not removed", hint.id);
@@ -102,13 +119,14 @@ impl FlyTarget {
     fn drain_left(&self, machine: &Machine) -> Duration {
         let margin = self.drain_margin();
         let memory = self.memory();
-        if memory.unseen.contains(&machine.id) || !super::hints::runs(machine) {
+        let asked = machine.config().is_some_and(super::slots::has_services);
+        if memory.unseen.contains(&machine.id) || !asked || !super::hints::runs(machine) || !machine.host_is_well() {
             return Duration::ZERO;
         }
         memory.cordoned.get(&machine.id).map_or(margin, |at| margin.saturating_sub(at.elapsed()))
     }
 
-    async fn await_stopped(&self, machine: &Machine) -> Result<(), PlatformError> {
+    pub(super) async fn await_stopped(&self, machine: &Machine) -> Result<(), PlatformError> {
         let limit = machine.config().map_or(KILL_TIMEOUT, kill_timeout) + STOP_MARGIN;
         let until = Instant::now() + limit;
         loop {

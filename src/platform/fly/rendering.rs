@@ -2,24 +2,14 @@
 
 use super::FlySettings;
 use super::content::config_digest;
-use super::fleet::{Fleet, label};
-use super::hints::{Hints, MachineHint, runs};
+use super::fleet::label;
+use super::hints::{Hints, MachineHint};
 use super::machine_config::{MachineConfig, render};
+use super::slots::{Slot, standbys};
 use super::stamp::{self, Marks};
-use super::toml::{FlyConfig, Strategy};
-use super::wire::{Machine, ReleaseRecord};
+use super::toml::Strategy;
+use super::wire::{Machine, ReleaseRecord, object};
 use crate::platform::{Artifact, Content, Revision, RevisionDigest, Scope};
-
-/// A place for one machine: where, of which group, after which machine.
-#[derive(Debug, Clone)]
-pub(super) struct Slot {
-    pub(super) group: String,
-    pub(super) region: String,
-    /// The machine whose place it takes; none in a first release.
-    pub(super) old: Option<Machine>,
-    /// Whether it runs at once.
-    pub(super) launch: bool,
-}
 
 /// An image to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,39 +27,6 @@ impl Image {
     }
 }
 
-/// Returns one slot per serving machine: count, regions and what runs stay as they are. Where nothing of a group runs, its first machine
-/// is launched all the same, or nothing would prove the group's health.
-pub(super) fn slots_after(fleet: &Fleet, serving: &[&Machine]) -> Vec<Slot> {
-    let mut slots: Vec<Slot> = serving
-        .iter()
-        .map(|machine| Slot {
-            group: fleet.group(machine).to_owned(),
-            region: machine.region.clone(),
-            old: Some((*machine).clone()),
-            launch: runs(machine),
-        })
-        .collect();
-    let groups: std::collections::BTreeSet<String> = slots.iter().map(|slot| slot.group.clone()).collect();
-    for group in groups {
-        if !slots.iter().any(|slot| slot.group == group && slot.launch)
-            && let Some(first) = slots.iter_mut().find(|slot| slot.group == group)
-        {
-            first.launch = true;
-        }
-    }
-    slots
-}
-
-/// Returns the slots of a first release: two machines for a group with services, one for any other (fly.md 15.13).
-pub(super) fn first_slots(config: &FlyConfig, region: &str, high_availability: bool) -> Vec<Slot> {
-    let slot = |group: &str| Slot { group: group.to_owned(), region: region.to_owned(), old: None, launch: true };
-    let count = |group: &str| {
-        let twice = high_availability && !config.services_of(group).is_empty() && config.mounts_of(group).is_empty();
-        if twice { 2 } else { 1 }
-    };
-    config.groups().into_iter().flat_map(|group| std::iter::repeat_n(slot(group), count(group))).collect()
-}
-
 /// Returns a slot's config before any mark is put on it.
 pub(super) fn unmarked(settings: &FlySettings, slot: &Slot, image: &Image) -> MachineConfig {
     let existing = slot.old.as_ref().and_then(Machine::config);
@@ -80,7 +37,24 @@ pub(super) fn unmarked(settings: &FlySettings, slot: &Slot, image: &Image) -> Ma
             metadata.insert(stamp::SIZED.to_owned(), "fly.toml".into());
         }
     }
+    if let Some(volume) = &slot.volume
+        && let Some(mount) = config.get_mut("mounts").and_then(|mounts| mounts.get_mut(0)).and_then(serde_json::Value::as_object_mut)
+    {
+        mount.insert("volume".to_owned(), volume.clone().into());
+    }
+    let leaders = standbys(Some(&config));
+    if !leaders.is_empty() {
+        stand_by(&mut config, &leaders);
+    }
     config
+}
+
+/// Makes a config that of a machine which starts in the stead of others.
+pub(super) fn stand_by(config: &mut MachineConfig, leaders: &[String]) {
+    config.insert("standbys".to_owned(), leaders.to_vec().into());
+    let mut env = object(config.get("env"));
+    env.insert("FLY_STANDBY_FOR".to_owned(), leaders.join(",").into());
+    config.insert("env".to_owned(), env.into());
 }
 
 /// Returns whether `fly.toml` declares the size of a group's machines, which makes it part of the revision.
@@ -140,8 +114,14 @@ pub(super) fn revision(
     strategy: Strategy,
     machines: Vec<MachineHint>,
 ) -> Revision {
-    let hints =
-        Hints { app: settings.app.clone(), strategy: Some(strategy), image: image.reference.clone(), gets: gets.to_vec(), machines };
+    let hints = Hints {
+        app: settings.app.clone(),
+        strategy: Some(strategy),
+        image: image.reference.clone(),
+        gets: gets.to_vec(),
+        machines,
+        beside: Vec::new(),
+    };
     Revision {
         digest: digest(settings, slots, image),
         artifact: Some(image.digest.clone()),

@@ -8,128 +8,19 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
-use super::content::config_digest;
 use super::fleet::Fleet;
-use super::health::{Word, autostarts, judge};
-use super::hints::{Hints, MachineHint};
+use super::hints::{Hints, runs};
 use super::in_number;
-use super::machine_config::MachineConfig;
+use super::moves::{Moves, Wanted, Wave, is_standby, works_unasked};
 use super::observing::observed;
-use super::rendering::{Image, Rendering, Slot, intent};
 use super::stamp;
-use super::watching::Awaited;
-use super::wire::{Machine, UpdateMachine};
-use super::{CONCURRENCY, FlyTarget, LOOKUP_WINDOW, POLL};
+use super::wire::Machine;
+use super::{CONCURRENCY, FlyTarget, POLL};
 use crate::event::Phase;
 use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope};
 
 /// How long a registration may take to be seen when read again.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long an update that is under way is waited for.
-const SETTLE_LIMIT: Duration = Duration::from_secs(120);
-
-/// States in which an update is refused.
-const REPLACING: [&str; 3] = ["replacing", "updating", "creating"];
-
-/// What stands between what is and one revision serving. Pure.
-#[derive(Debug, Default)]
-struct Moves {
-    /// Machines that must run and do not.
-    start: Vec<Machine>,
-    /// Machines whose health must be seen first.
-    prove: Vec<Awaited>,
-    /// Machines that become the revision in place, with what they become.
-    change: Vec<(MachineHint, Machine)>,
-    /// Machines to register.
-    uncordon: Vec<String>,
-    /// Machines to take out of routing.
-    cordon: Vec<Machine>,
-    /// Machines of the revision that are gone.
-    gone: Vec<String>,
-    /// Machines that users get and that somebody else has made or changed: they stay as they are.
-    foreign: Vec<String>,
-}
-
-/// What may be found where a revision is to serve.
-struct Wanted {
-    /// The revision.
-    hints: Hints,
-    /// What else this release knows; `None` where nothing that is found is anybody's act.
-    known: Option<Vec<Hints>>,
-    /// The release whose own machines may be in any state between two revisions.
-    release: String,
-    back: bool,
-}
-
-impl Wanted {
-    fn of(scope: &Scope, revision: &Revision, app: &str) -> Result<Self, PlatformError> {
-        let known = scope.expected.as_ref().map(|expected| expected.iter().filter_map(|revision| Hints::of(revision, app).ok()).collect());
-        let (release, back) = (scope.release.to_string(), scope.phase == Phase::RollBack);
-        Ok(Self { hints: Hints::of(revision, app)?, known, release, back })
-    }
-
-    /// Returns whether somebody else has made or changed a machine. One that was cloned from what this release knows is no stranger.
-    fn is_foreign(&self, machine: &Machine) -> bool {
-        let Some(known) = &self.known else { return false };
-        let same = known.iter().chain([&self.hints]).flat_map(|hints| &hints.machines).any(|hint| hint.same_content(machine));
-        !same && machine.metadata(stamp::RELEASE) != self.release
-    }
-}
-
-impl Moves {
-    fn plan(fleet: &Fleet, wanted: &Wanted) -> Self {
-        let foreign = fleet.registered().filter(|machine| wanted.is_foreign(machine)).map(|machine| machine.id.clone()).collect();
-        let mut moves = Self { foreign, ..Self::default() };
-        let (hints, going_back) = (&wanted.hints, wanted.back);
-        for hint in hints.machines.iter().filter(|hint| !moves.foreign.contains(&hint.id)).cloned().collect::<Vec<_>>() {
-            let Some(machine) = fleet.find(&hint.id) else {
-                moves.gone.push(hint.id);
-                continue;
-            };
-            if machine.cordoned {
-                moves.uncordon.push(hint.id.clone());
-            }
-            if !hint.matches(machine) {
-                moves.change.push((hint.clone(), machine.clone()));
-            } else if hint.launched {
-                moves.wake(machine, going_back);
-            }
-        }
-        // A machine that somebody cloned from the revision meanwhile belongs to it.
-        let kept = |machine: &Machine| hints.machines.iter().any(|hint| hint.id == machine.id || hint.same_content(machine));
-        let stays = |machine: &Machine| kept(machine) || moves.foreign.contains(&machine.id);
-        moves.cordon = fleet.registered().filter(|machine| !stays(machine)).cloned().collect();
-        moves
-    }
-
-    /// Plans to start a machine that must run, and to see its health first. On the way back a machine that ran all the time is as good as
-    /// it was before, and is not made to prove it: going back must not hang on what did not hold the old release up either.
-    fn wake(&mut self, machine: &Machine, going_back: bool) {
-        let asleep = ["stopped", "suspended", "created"].contains(&machine.state.as_str());
-        let by_request = !machine.cordoned && machine.config().is_some_and(autostarts);
-        if asleep && by_request {
-            return;
-        }
-        let after = if asleep || going_back { machine.newest_event() } else { 0 };
-        if asleep {
-            self.start.push(machine.clone());
-        }
-        if asleep || (!going_back && machine.cordoned && judge(machine, after) != Word::Healthy) {
-            self.prove.push(Awaited { id: machine.id.clone(), after, version: String::new() });
-        }
-    }
-
-    fn nothing(&self) -> bool {
-        self.start.is_empty() && self.prove.is_empty() && self.change.is_empty() && self.uncordon.is_empty() && self.cordon.is_empty()
-    }
-
-    /// Machines that others may be about to change as well: those that serve now.
-    fn to_lease(&self) -> Vec<(String, String)> {
-        let machines = self.cordon.iter().chain(self.change.iter().map(|(_, machine)| machine));
-        machines.filter(|machine| machine.host_is_well()).map(|machine| (machine.id.clone(), machine.instance_id.clone())).collect()
-    }
-}
 
 impl FlyTarget {
     pub(super) async fn serve_revision(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
@@ -179,42 +70,90 @@ impl FlyTarget {
     }
 
     async fn serve_under_leases(&self, scope: &Scope, revision: &Revision, wanted: &Wanted, mut moves: Moves) -> Result<(), PlatformError> {
-        if self.take_leases(scope, &moves.to_lease()).await? {
-            // Somebody changed a machine between the list and the lease.
-            moves = Moves::plan(&self.fleet().await?, wanted);
-            self.unless_foreign(wanted, &moves)?;
-        }
+        // A lease may take as long to get as others last: those in hand are renewed meanwhile.
         let work = async {
+            if self.take_leases(scope, &moves.to_lease()).await? {
+                // Somebody changed a machine between the list and the lease.
+                moves = Moves::plan(&self.fleet().await?, wanted);
+                self.unless_foreign(wanted, &moves)?;
+            }
             if scope.turn.wait(&scope.shutdown).await {
                 moves = Moves::plan(&self.fleet().await?, wanted);
                 self.unless_foreign(wanted, &moves)?;
             }
             self.unless_cancelled(scope, "serve")?;
-            self.converge(scope, revision, &wanted.hints, &moves).await
+            if self.converge(scope, revision, wanted, &moves).await? {
+                // New machines have taken the places of some: these are registered now, and those are not any more.
+                moves = Moves::plan(&self.fleet().await?, wanted);
+                self.unless_cancelled(scope, "serve")?;
+                self.converge(scope, revision, wanted, &moves).await?;
+            }
+            Ok(())
         };
         self.under_leases(work).await
     }
 
-    async fn converge(&self, scope: &Scope, revision: &Revision, hints: &Hints, moves: &Moves) -> Result<(), PlatformError> {
+    /// Returns whether machines were made that take the places of others: then there is more to do.
+    async fn converge(&self, scope: &Scope, revision: &Revision, wanted: &Wanted, moves: &Moves) -> Result<bool, PlatformError> {
+        for (wave, unasked) in moves.waves(self.settings.workers_first, wanted.back) {
+            let (changing, ready): (Vec<&String>, Vec<&String>) =
+                wave.uncordon.iter().partition(|id| wave.change.iter().any(|(hint, _)| hint.id == **id));
+            self.each(&wave.start, async |machine| self.start(machine).await).await?;
+            self.await_healthy(scope, &wave.prove).await?;
+            // What needs no change serves first, so that changing the others leaves somebody registered. A worker that is registered is one that
+            // works: what is found so after a death at any point is known by that.
+            self.uncordon_all(scope, &ready).await?;
+            if self.change_all(scope, revision, wanted, wave).await? {
+                return Ok(true);
+            }
+            self.uncordon_all(scope, &changing).await?;
+            self.mark_added(scope, wave).await?;
+            if unasked { self.retire(scope, wave).await? } else { self.unregister(scope, wave).await? }
+        }
+        Ok(false)
+    }
+
+    /// Marks what a person has added and what leaves with the others: no record names it, and whoever goes on or back must find it.
+    async fn mark_added(&self, scope: &Scope, wave: &Wave) -> Result<(), PlatformError> {
         let app = &self.settings.app;
-        self.each(&moves.start, async |machine| self.start(machine).await).await?;
-        self.await_healthy(scope, &moves.prove).await?;
-        // What needs no change serves first, so that changing the others leaves somebody registered.
-        let (changing, ready): (Vec<&String>, Vec<&String>) =
-            moves.uncordon.iter().partition(|id| moves.change.iter().any(|(hint, _)| hint.id == **id));
-        self.uncordon_all(scope, &ready).await?;
-        self.change_all(scope, revision, hints, moves).await?;
-        self.uncordon_all(scope, &changing).await?;
-        if moves.cordon.is_empty() {
+        self.each(&wave.added, async |id| {
+            self.memory().added.insert(id.clone());
+            self.client.set_metadata(app, id, stamp::LEAVING, scope.release.as_str()).await
+        })
+        .await
+    }
+
+    async fn unregister(&self, scope: &Scope, wave: &Wave) -> Result<(), PlatformError> {
+        // A machine on a dead host serves nobody, and nothing can be said to it.
+        let leaving: Vec<&Machine> = wave.cordon.iter().filter(|machine| machine.host_is_well()).collect();
+        if leaving.is_empty() {
             return Ok(());
         }
-        scope.step(&self.settings.target, format!("taking {} of before out of routing", in_number(moves.cordon.len())));
-        self.each(&moves.cordon, async |machine| {
+        scope.step(&self.settings.target, format!("taking {} of before out of routing", in_number(leaving.len())));
+        self.each(&leaving, async |machine| {
             let nonce = self.nonce(&machine.id);
-            let cordoned = scope.changes.during(self.client.cordon_machine(app, &machine.id, nonce.as_deref())).await;
+            let cordoned = scope.changes.during(self.client.cordon_machine(&self.settings.app, &machine.id, nonce.as_deref())).await;
             self.memory().cordoned.insert(machine.id.clone(), Instant::now());
-            // A machine on a dead host serves nobody; it is cordoned as well as can be.
-            if machine.host_is_well() { cordoned } else { Ok(()) }
+            cordoned
+        })
+        .await
+    }
+
+    /// Lets workers end what they do, by their own signal and within their own time, and keeps them stopped: stopped, then marked as leaving,
+    /// so that one that runs is never taken for one that has left.
+    async fn retire(&self, scope: &Scope, wave: &Wave) -> Result<(), PlatformError> {
+        let leaving: Vec<&Machine> = wave.cordon.iter().filter(|machine| machine.host_is_well()).collect();
+        if leaving.is_empty() {
+            return Ok(());
+        }
+        scope.step(&self.settings.target, format!("draining and stopping {} of before", in_number(leaving.len())));
+        self.each(&leaving, async |machine| {
+            let nonce = self.nonce(&machine.id);
+            if runs(machine) && !is_standby(machine) {
+                self.client.stop_worker(&self.settings.app, &machine.id, machine.config(), nonce.as_deref()).await?;
+                self.await_stopped(machine).await?;
+            }
+            self.client.cordon_machine(&self.settings.app, &machine.id, nonce.as_deref()).await
         })
         .await
     }
@@ -243,147 +182,15 @@ impl FlyTarget {
         }
     }
 
-    /// Changes machines in place, one after the other, each well before the next. Forward the first failure ends it; on the way back the
-    /// others are taken back all the same, and the first failure is told at the end.
-    async fn change_all(&self, scope: &Scope, revision: &Revision, hints: &Hints, moves: &Moves) -> Result<(), PlatformError> {
-        let mut first_failure = None;
-        for (index, (hint, machine)) in moves.change.iter().enumerate() {
-            self.unless_cancelled(scope, "update_machine")?;
-            scope.step(&self.settings.target, format!("machine {} of {}: {}", index + 1, moves.change.len(), hint.id));
-            let Err(error) = self.change(scope, revision, hints, hint, machine).await else { continue };
-            if scope.phase != Phase::RollBack || error.cancelled() {
-                return Err(error);
-            }
-            first_failure.get_or_insert(error);
-        }
-        first_failure.map_or(Ok(()), Err)
-    }
-
-    async fn change(
-        &self,
-        scope: &Scope,
-        revision: &Revision,
-        hints: &Hints,
-        hint: &MachineHint,
-        machine: &Machine,
-    ) -> Result<(), PlatformError> {
-        let expected = !hint.replaces.is_empty() && hint.replaces == machine.instance_id;
-        if !expected && !stamp::is_ours(machine, &scope.product, &scope.environment) {
-            let why = format!("machine {} was changed by somebody else since this release began", hint.id);
-            return Err(self
-                .error("update_machine", PlatformErrorKind::Conflict(why))
-                .hint("look at it with `fly machine status`, then release again"));
-        }
-        if REPLACING.contains(&machine.state.as_str()) {
-            self.await_settled(hint).await?;
-        }
-        let config = self.config_of(scope, revision, hints, hint, machine).await?;
-        let body = UpdateMachine {
-            config,
-            skip_launch: !hint.launched,
-            skip_service_registration: machine.cordoned,
-            current_version: machine.instance_id.clone(),
-            min_secrets_version: self.secrets_version(),
-        };
-        let version = scope.changes.during(self.update(hint, &body)).await?;
-        if hint.launched {
-            let awaited = Awaited { id: hint.id.clone(), after: machine.newest_event(), version };
-            Box::pin(self.await_healthy(scope, &[awaited])).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits while a machine is being replaced: Fly refuses an update meanwhile ("concurrent update in progress", fly.md 6).
-    async fn await_settled(&self, hint: &MachineHint) -> Result<(), PlatformError> {
-        let until = Instant::now() + SETTLE_LIMIT;
-        loop {
-            let machine = self.client.get_machine(&self.settings.app, &hint.id).await?;
-            if machine.is_none_or(|machine| !REPLACING.contains(&machine.state.as_str())) {
-                return Ok(());
-            }
-            if Instant::now() >= until {
-                return Err(self.timed_out("await_settled", format!("the end of an earlier update of machine {}", hint.id), SETTLE_LIMIT));
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    /// Returns the config that a machine gets: its own earlier one, read from Fly, or what was rendered for it, made again.
-    async fn config_of(
-        &self,
-        scope: &Scope,
-        revision: &Revision,
-        hints: &Hints,
-        hint: &MachineHint,
-        machine: &Machine,
-    ) -> Result<MachineConfig, PlatformError> {
-        let impossible = |why: String| self.error("update_machine", PlatformErrorKind::Impossible(why));
-        let config = if hint.instance_id.is_empty() {
-            let image = Image { reference: hint.image.clone(), digest: hint.image_digest.clone().unwrap_or_default() };
-            let slot = Slot { group: hint.group.clone(), region: hint.region.clone(), old: Some(machine.clone()), launch: hint.launched };
-            let record = self.memory().record.clone();
-            let release = revision.release.as_deref().unwrap_or(scope.release.as_str());
-            let ordinal = hints.machines.iter().position(|other| other.id == hint.id).unwrap_or_default();
-            Rendering {
-                settings: &self.settings,
-                scope,
-                release,
-                revision: revision.digest.as_str(),
-                image: &image,
-                gets: &hints.gets,
-                record: record.as_ref(),
-            }
-            .config(&slot, intent(release, ordinal))
-        } else {
-            let versions = self.client.machine_versions(&self.settings.app, &hint.id).await?;
-            let earlier = versions.into_iter().find(|version| version.version == hint.instance_id).and_then(|version| version.user_config);
-            let mut config = earlier.ok_or_else(|| {
-                impossible(format!("Fly no longer has version {} of machine {}", hint.instance_id, hint.id))
-                    .hint(format!("deploy the image by hand: `fly deploy -a {} --image {}`", self.settings.app, hint.image))
-            })?;
-            config.insert("image".to_owned(), hint.image.clone().into());
-            config
-        };
-        if config_digest(&config) == hint.config_digest {
-            return Ok(config);
-        }
-        Err(impossible(format!("machine {} would not become what was prepared: its settings have changed meanwhile", hint.id)))
-    }
-
-    /// Updates a machine and returns its new version. The expected version fences, so a lost answer may be repeated once it was looked for.
-    async fn update(&self, hint: &MachineHint, body: &UpdateMachine) -> Result<String, PlatformError> {
-        let app = &self.settings.app;
-        let mut lost = false;
-        for _ in 0..3 {
-            let error = match self.client.update_machine(app, &hint.id, body, self.nonce(&hint.id).as_deref()).await {
-                Ok(machine) => return Ok(machine.instance_id),
-                Err(error) => error,
-            };
-            let fenced = lost && matches!(error.kind, PlatformErrorKind::Conflict(_));
-            if !error.ambiguous() && !fenced {
-                return Err(error);
-            }
-            lost = true;
-            let until = Instant::now() + LOOKUP_WINDOW;
-            while Instant::now() < until {
-                let machine = self.client.get_machine(app, &hint.id).await?;
-                if let Some(machine) = machine.filter(|machine| machine.instance_id != body.current_version && hint.same_content(machine)) {
-                    return Ok(machine.instance_id);
-                }
-                tokio::time::sleep(POLL).await;
-            }
-        }
-        Err(self.error("update_machine", PlatformErrorKind::NoAnswer(format!("nobody can say whether machine {} was updated", hint.id))))
-    }
-
     /// Reads again until exactly this revision is registered, beside what is somebody else's.
     async fn confirm(&self, scope: &Scope, wanted: &Wanted) -> Result<(Observed, Vec<String>), PlatformError> {
         let until = Instant::now() + CONFIRM_LIMIT;
         loop {
             let fleet = self.fleet().await?;
             let moves = Moves::plan(&fleet, wanted);
-            let left = moves.cordon.iter().filter(|machine| machine.host_is_well()).count();
-            if moves.uncordon.is_empty() && left == 0 && moves.change.is_empty() {
+            let left = |wave: &Wave| wave.cordon.iter().any(Machine::host_is_well);
+            let done = |wave: &Wave| wave.uncordon.is_empty() && wave.change.is_empty() && !left(wave);
+            if done(&moves.services) && done(&moves.workers) {
                 return Ok((observed(scope, &fleet), moves.foreign));
             }
             if Instant::now() >= until {
@@ -409,6 +216,10 @@ impl FlyTarget {
                 return Err(self.timed_out("unserve", "the machines leaving routing", CONFIRM_LIMIT));
             }
             self.each(&registered, async |machine| {
+                if works_unasked(machine) && runs(machine) {
+                    self.client.stop_worker(&self.settings.app, &machine.id, machine.config(), None).await?;
+                    self.await_stopped(machine).await?;
+                }
                 scope.changes.during(self.client.cordon_machine(&self.settings.app, &machine.id, None)).await?;
                 self.memory().cordoned.entry(machine.id.clone()).or_insert_with(Instant::now);
                 Ok(())

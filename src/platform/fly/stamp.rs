@@ -19,6 +19,9 @@ pub(super) const REVISION: &str = "cutover_revision";
 pub(super) const INTENT: &str = "cutover_intent";
 /// Metadata: present when the size is declared by `fly.toml` and so is part of the revision.
 pub(super) const SIZED: &str = "cutover_sized";
+/// Metadata: the release that took a machine out of routing which a person had added meanwhile. It ends with the generation that it was cloned
+/// from, and goes back with it.
+pub(super) const LEAVING: &str = "cutover_leaving";
 /// How our variables begin.
 pub(super) const VARIABLES: &str = "CUTOVER_";
 /// How the names of the checks that we add begin.

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::api::Waited;
 use super::fleet::Fleet;
 use super::health::{Word, autostarts, has_checks, judge, life_began, rests};
-use super::hints::Hints;
+use super::hints::{Hints, runs};
 use super::in_number;
+use super::moves::works_unasked;
 use super::wire::Machine;
 use super::{FlyTarget, POLL, READ_LAG};
 use crate::http::Platform;
@@ -24,6 +25,15 @@ pub(super) struct Awaited {
     pub(super) after: i64,
     /// The version that shall start; empty for any.
     pub(super) version: String,
+}
+
+impl Awaited {
+    /// Returns the event time up to which exits belong to an earlier life: what ended again and again may have done so once more between the
+    /// look at it and its update.
+    fn since(&self, machine: &Machine) -> i64 {
+        let updated = !self.version.is_empty() && self.version == machine.instance_id;
+        if updated { self.after.max(life_began(machine)) } else { self.after }
+    }
 }
 
 impl FlyTarget {
@@ -82,7 +92,7 @@ impl FlyTarget {
             // Just after its creation a machine may not be found yet (fly.md 6).
             let machine = self.client.get_machine(app, id).await?;
             match machine {
-                Some(machine) => self.fail_on_crash(&machine, awaited.after).await?,
+                Some(machine) => self.fail_on_crash(&machine, awaited.since(&machine)).await?,
                 None if born.elapsed() > READ_LAG => return Err(self.unhealthy(format!("machine {id} is gone"))),
                 None => {}
             }
@@ -130,8 +140,9 @@ impl FlyTarget {
                 words.push(Word::Unknown(format!("machine {} is not listed", one.id)));
                 continue;
             };
-            self.fail_on_crash(machine, one.after).await?;
-            words.push(judge(machine, one.after));
+            let since = one.since(machine);
+            self.fail_on_crash(machine, since).await?;
+            words.push(judge(machine, since));
         }
         Ok(words)
     }
@@ -188,13 +199,17 @@ impl FlyTarget {
     /// Returns the word on a whole revision, at once. What is only rendered has none.
     pub(super) async fn probe_revision(&self, revision: &Revision) -> Result<Health, PlatformError> {
         let hints = Hints::of(revision, &self.settings.app)?;
-        if hints.machines.iter().all(|hint| hint.instance_id.is_empty()) {
+        if hints.machines.iter().any(|hint| hint.instance_id.is_empty()) {
             return Ok(Health::Unknown("its machines become it only when it serves".to_owned()));
         }
         let fleet = self.fleet().await?;
         let mut health = Health::Healthy;
         for hint in hints.machines.iter().filter(|hint| hint.launched) {
             let Some(machine) = fleet.find(&hint.id) else { return Ok(Health::Unhealthy(format!("machine {} is gone", hint.id))) };
+            // A worker that is not registered yet starts when it serves.
+            if machine.cordoned && works_unasked(machine) && !runs(machine) {
+                continue;
+            }
             // A machine that sleeps until a request comes is as well as it was.
             if machine.state == "stopped" && !machine.cordoned && machine.config().is_some_and(autostarts) {
                 continue;

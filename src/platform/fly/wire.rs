@@ -185,6 +185,20 @@ pub(super) struct CreateMachine {
     pub(super) min_secrets_version: Option<u64>,
 }
 
+/// Creates a volume.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct CreateVolume {
+    pub(super) name: String,
+    pub(super) region: String,
+    pub(super) size_gb: u32,
+    pub(super) encrypted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) snapshot_retention: Option<u32>,
+    /// The volume of which it is a copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source_volume_id: Option<String>,
+}
+
 /// Replaces a machine's config.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct UpdateMachine {

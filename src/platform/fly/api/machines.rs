@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use crate::http::Pace;
+use crate::http::{Call, Pace};
 use crate::platform::fly::client::{FlyClient, paced};
 use crate::platform::fly::machine_config::MachineConfig;
 use crate::platform::fly::wire::{CreateMachine, Machine, MachineVersion, UpdateMachine};
@@ -49,9 +49,9 @@ impl FlyClient {
         self.read(call, &about(app, id)).await
     }
 
-    /// Starts a stopped machine. Not repeated after a lost answer: whether it starts is seen by waiting.
+    /// Starts a stopped machine, which may begin to work by that. Not repeated after a lost answer: whether it starts is seen by waiting.
     pub(in crate::platform::fly) async fn start_machine(&self, app: &str, id: &str, nonce: Option<&str>) -> Result<(), PlatformError> {
-        let call = self.machine("start_machine", Method::POST, app, id, &["start"], nonce);
+        let call = self.machine("start_machine", Method::POST, app, id, &["start"], nonce).moving_traffic();
         self.ask(call, &about(app, id)).await.map(drop)
     }
 
@@ -61,10 +61,25 @@ impl FlyClient {
         app: &str,
         id: &str,
         config: Option<&MachineConfig>,
+        nonce: Option<&str>,
     ) -> Result<(), PlatformError> {
+        self.ask(self.stop(app, id, config, nonce), &about(app, id)).await.map(drop)
+    }
+
+    /// As [`FlyClient::stop_machine`], for one that works until then: what it does is taken over by another.
+    pub(in crate::platform::fly) async fn stop_worker(
+        &self,
+        app: &str,
+        id: &str,
+        config: Option<&MachineConfig>,
+        nonce: Option<&str>,
+    ) -> Result<(), PlatformError> {
+        self.ask(self.stop(app, id, config, nonce).moving_traffic(), &about(app, id)).await.map(drop)
+    }
+
+    fn stop(&self, app: &str, id: &str, config: Option<&MachineConfig>, nonce: Option<&str>) -> Call {
         let stop = config.and_then(|config| config.get("stop_config")).cloned().unwrap_or_else(|| json!({}));
-        let call = self.machine("stop_machine", Method::POST, app, id, &["stop"], None).json(&stop).repeatable();
-        self.ask(call, &about(app, id)).await.map(drop)
+        self.machine("stop_machine", Method::POST, app, id, &["stop"], nonce).json(&stop).repeatable()
     }
 
     /// Takes a machine out of routing; idempotent.
@@ -77,6 +92,12 @@ impl FlyClient {
     pub(in crate::platform::fly) async fn uncordon_machine(&self, app: &str, id: &str, nonce: Option<&str>) -> Result<(), PlatformError> {
         let call = self.machine("uncordon_machine", Method::POST, app, id, &["uncordon"], nonce).repeatable().moving_traffic();
         self.ask(call, &about(app, id)).await.map(drop)
+    }
+
+    /// Writes one key of a machine's metadata; idempotent. It neither restarts the machine nor makes a new version of it, and needs no lease.
+    pub(in crate::platform::fly) async fn set_metadata(&self, app: &str, id: &str, key: &str, value: &str) -> Result<(), PlatformError> {
+        let call = self.machine("set_metadata", Method::POST, app, id, &["metadata", key], None);
+        self.ask(call.json(&json!({"value": value})).repeatable(), &about(app, id)).await.map(drop)
     }
 
     /// Destroys a machine, running or not; gone already is done. flyctl's parameter and the documented one are both sent.
