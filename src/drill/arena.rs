@@ -104,7 +104,7 @@ fn scratch() -> PathBuf {
 impl Platforms {
     async fn seed(&self, part: &Part, registry: &Registry, beginning: Beginning) -> std::io::Result<()> {
         match &part.seed {
-            Seed::App { app, secrets, scripted, earlier, image, config, group, regions, database } => {
+            Seed::App { app, secrets, scripted, earlier, image, config, group, regions, database, .. } => {
                 let borrowed: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                 self.fly.seed_app(app, ORGANISATION, &borrowed);
                 if let Some(database) = database {

@@ -81,6 +81,8 @@ pub enum Seed {
         app: String,
         /// Its secrets, with values that are looked for wherever no secret may be.
         secrets: Vec<(String, String)>,
+        /// The secrets that the release changes, with what they are set to: those whose change the manifest calls compatible.
+        changed: BTreeMap<String, String>,
         /// What a simulated program answers where it is not its usual 200: path, status, headers.
         scripted: Vec<(String, u16, BTreeMap<String, String>)>,
         /// The image of the earlier release, and its digest.
@@ -189,8 +191,8 @@ impl Blueprint {
     pub fn canaries(&self) -> Vec<String> {
         let tokens = [FLY_TOKEN, VERCEL_TOKEN, GITHUB_TOKEN].map(str::to_owned);
         let secrets = self.parts.iter().flat_map(|part| match &part.seed {
-            Seed::App { secrets, .. } => secrets.iter().map(|(_, value)| value.clone()).collect(),
-            Seed::Project { .. } => Vec::new(),
+            Seed::App { secrets, changed, .. } => secrets.iter().map(|(_, value)| value).chain(changed.values()).cloned().collect(),
+            Seed::Project { .. } => Vec::<String>::new(),
         });
         tokens.into_iter().chain(secrets).collect()
     }
@@ -229,6 +231,7 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
             let seed = Seed::App {
                 app: app.clone(),
                 secrets: target.secrets.iter().map(|secret| (secret.clone(), value_of(secret))).collect(),
+                changed: target.compatible_secrets.iter().map(|secret| (secret.clone(), new_value_of(secret))).collect(),
                 scripted: target.verify.iter().filter_map(scripted).collect(),
                 earlier: (image, old),
                 image: new.clone(),
@@ -296,6 +299,8 @@ fn variables(manifest: &Manifest) -> BTreeMap<String, String> {
     ];
     let mut variables: BTreeMap<String, String> = known.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     variables.extend(signing(manifest).into_iter().map(|name| (name.clone(), value_of(&name))));
+    let changed = manifest.targets.values().flat_map(|target| &target.compatible_secrets);
+    variables.extend(changed.map(|name| (name.clone(), new_value_of(name))));
     variables
 }
 
@@ -306,6 +311,11 @@ fn signing(manifest: &Manifest) -> Vec<String> {
         _ => None,
     };
     checks.filter_map(secret).collect()
+}
+
+/// Returns the value that a release of every drill gives to a secret whose change the manifest calls compatible.
+fn new_value_of(name: &str) -> String {
+    format!("drillCanary-{}-opens-nothing-either", name.to_lowercase().replace('_', "-"))
 }
 
 /// Returns the value that a secret has in every drill.

@@ -18,22 +18,31 @@ pub struct Fixture {
     projects: &'static [(&'static str, Option<&'static str>)],
     /// What its apps' targets say besides.
     more: &'static str,
+    /// Whether its apps migrate a database and change a secret.
+    migrates: bool,
 }
 
 /// Every product of the matrix.
-pub const FIXTURES: [Fixture; 5] = [
-    Fixture { name: "pair", apps: &[("api", "bluegreen")], projects: &[("web", Some("api"))], more: "" },
-    Fixture { name: "rolling", apps: &[("api", "rolling")], projects: &[("web", Some("api"))], more: "" },
-    Fixture { name: "trio", apps: &[("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], more: "" },
-    Fixture { name: "apps", apps: &[("api", "bluegreen"), ("jobs", "rolling")], projects: &[], more: "" },
-    Fixture { name: "kept", apps: &[("api", "bluegreen")], projects: &[("web", Some("api"))], more: ", keep_previous: 30m" },
+pub const FIXTURES: [Fixture; 6] = [
+    Fixture { name: "pair", apps: &[("api", "bluegreen")], projects: &[("web", Some("api"))], more: "", migrates: false },
+    Fixture { name: "rolling", apps: &[("api", "rolling")], projects: &[("web", Some("api"))], more: "", migrates: false },
+    Fixture { name: "trio", apps: &[("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], more: "", migrates: false },
+    Fixture { name: "apps", apps: &[("api", "bluegreen"), ("jobs", "rolling")], projects: &[], more: "", migrates: false },
+    Fixture {
+        name: "kept",
+        apps: &[("api", "bluegreen")],
+        projects: &[("web", Some("api"))],
+        more: ", keep_previous: 30m",
+        migrates: false,
+    },
+    Fixture { name: "migrating", apps: &[("api", "bluegreen")], projects: &[("web", Some("api"))], more: "", migrates: true },
 ];
 
 /// Why a fixture is not there; a fault of this program, not of whoever uses it.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     /// No fixture has this name.
-    #[error("there is no fixture {0}; there are pair, rolling, trio, apps and kept")]
+    #[error("there is no fixture {0}; there are pair, rolling, trio, apps, kept and migrating")]
     Unknown(String),
     /// Its files cannot be written.
     #[error("a fixture cannot be written: {0}")]
@@ -58,7 +67,7 @@ impl Fixture {
         std::fs::create_dir_all(&folder)?;
         for (app, strategy) in self.apps {
             std::fs::create_dir_all(folder.join(app))?;
-            std::fs::write(folder.join(app).join("fly.toml"), toml(app, strategy))?;
+            std::fs::write(folder.join(app).join("fly.toml"), toml(app, strategy, self.migrates))?;
             std::fs::write(folder.join(app).join("Dockerfile"), "FROM scratch\n")?;
         }
         for (project, _) in self.projects {
@@ -83,10 +92,15 @@ impl Fixture {
         text.push_str("targets:\n");
         for (app, _) in self.apps {
             let more = self.more;
+            let (secrets, migration) = if self.migrates {
+                ("API_KEY, { name: SESSION_KEY, compatible: true }", format!(", migration: {{ database: {app}-db, rpo: 26h }}"))
+            } else {
+                ("API_KEY", String::new())
+            };
             let checks = "[{ get: /health }, { get: /version, json: /revision, equals: revision }]";
             let _ = writeln!(
                 text,
-                "  {app}: {{ fly: {{ config: {app}/fly.toml{more} }}, image: {app}, secrets: [API_KEY], verify: {checks} }}"
+                "  {app}: {{ fly: {{ config: {app}/fly.toml{more} }}, image: {app}, secrets: [{secrets}]{migration}, verify: {checks} }}"
             );
         }
         for (project, after) in self.projects {
@@ -98,14 +112,15 @@ impl Fixture {
     }
 }
 
-fn toml(app: &str, strategy: &str) -> String {
+fn toml(app: &str, strategy: &str, migrates: bool) -> String {
+    let command = if migrates { "release_command = \"migrate\"\n" } else { "" };
     format!(
         r#"app = "{app}"
 primary_region = "iad"
 kill_timeout = "1s"
 [deploy]
 strategy = "{strategy}"
-[http_service]
+{command}[http_service]
 internal_port = 8080
 auto_stop_machines = "off"
 [[http_service.checks]]

@@ -1,6 +1,7 @@
 //! The invariants, judged from what the embedded world itself shows; content, never a vendor's ids, and never a product's word but to compare it.
 
 mod instants;
+mod migrations;
 mod records;
 mod rest;
 
@@ -46,6 +47,8 @@ pub enum Invariant {
     NotAlwaysBack,
     /// Nothing is sent in a dead runner's name.
     NoGhosts,
+    /// A migration runs at most once for a release, over all its runners, after the snapshot it wants, and before anything new serves.
+    Migrations,
 }
 
 /// An invariant that did not hold.
@@ -147,6 +150,7 @@ pub fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case) -> Vec<F
     rest::judge(blueprint, reference, case, &mut findings);
     instants::judge(blueprint, reference, case, &mut findings);
     records::judge(blueprint, reference, case, &mut findings);
+    migrations::judge(blueprint, reference, case, &mut findings);
     findings.0.into_iter().filter(|finding| !promised_by_nobody(case, finding)).collect()
 }
 

@@ -1,9 +1,10 @@
 //! What is true in the embedded world: read from the platforms' own state, by content, and from nothing that the product says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::blueprint::{Blueprint, Part, Seed};
-use crate::embedded::fly::Fly;
+use crate::embedded::fly::{Fly, JobView};
 use crate::embedded::github::GitHub;
 use crate::embedded::vercel::Vercel;
 use crate::embedded::world::World;
@@ -27,6 +28,10 @@ pub struct Seen {
     pub settings: BTreeMap<String, String>,
     /// What is there that could serve, by the platform's id.
     pub things: BTreeMap<String, Thing>,
+    /// What ran one command and ended, migrations among it, in order of creation.
+    pub jobs: Vec<JobView>,
+    /// When the snapshots of its database that were asked for are complete, since the world began.
+    pub snapshots: Vec<Duration>,
 }
 
 /// A machine or a deployment.
@@ -65,7 +70,7 @@ impl Platforms {
         let mut truth = Truth::default();
         for part in &blueprint.parts {
             let seen = match &part.seed {
-                Seed::App { app, .. } => self.app(app, &mut truth.foreign),
+                Seed::App { app, database, .. } => self.app(app, database.as_deref(), &mut truth.foreign),
                 Seed::Project { project, .. } => self.project(project, &part.host(), &mut truth.foreign),
             };
             truth.targets.insert(part.name.clone(), seen);
@@ -83,8 +88,9 @@ impl Platforms {
         contents
     }
 
-    fn app(&self, app: &str, foreign: &mut BTreeMap<String, String>) -> Seen {
-        let mut seen = Seen::default();
+    fn app(&self, app: &str, database: Option<&str>, foreign: &mut BTreeMap<String, String>) -> Seen {
+        let snapshots = database.map(|database| self.fly.snapshots_made(database)).unwrap_or_default();
+        let mut seen = Seen { jobs: self.fly.jobs(app), snapshots, ..Seen::default() };
         for machine in self.fly.machines(app) {
             if machine.metadata.get("fly_platform_version").is_none_or(|version| version != "v2") {
                 let said = format!("{} {} {:?}", machine.state.as_str(), machine.content, machine.metadata);

@@ -31,7 +31,7 @@ const APP: &str = "api";
 const SITE: &str = "pair-web";
 
 /// Every invariant. A new one does not compile until it stands in [`place`], and then fails until it stands here and has a control.
-const ALL: [Invariant; 14] = [
+const ALL: [Invariant; 15] = [
     Invariant::OneSide,
     Invariant::NeverNothing,
     Invariant::ForeignHands,
@@ -46,6 +46,7 @@ const ALL: [Invariant; 14] = [
     Invariant::Secrets,
     Invariant::NotAlwaysBack,
     Invariant::NoGhosts,
+    Invariant::Migrations,
 ];
 
 const fn place(invariant: Invariant) -> usize {
@@ -64,6 +65,7 @@ const fn place(invariant: Invariant) -> usize {
         Invariant::Secrets => 11,
         Invariant::NotAlwaysBack => 12,
         Invariant::NoGhosts => 13,
+        Invariant::Migrations => 14,
     }
 }
 
@@ -89,16 +91,21 @@ struct Control {
 struct Stages {
     file: Stage,
     kept: Stage,
+    migrating: Stage,
 }
 
 impl Stages {
     fn set() -> Self {
         let [file, kept] = [Keeping::File, Keeping::Ref].map(|keeping| stage_of("pair", Beginning::Earlier, keeping));
-        Self { file, kept }
+        Self { file, kept, migrating: stage_of("migrating", Beginning::Earlier, Keeping::File) }
     }
 
     fn of(&self, schedule: &Schedule) -> &Stage {
-        if schedule.keeping == Keeping::File { &self.file } else { &self.kept }
+        match schedule.keeping {
+            _ if schedule.product == self.migrating.calm.product => &self.migrating,
+            Keeping::File => &self.file,
+            Keeping::Ref => &self.kept,
+        }
     }
 
     fn calm(&self) -> Schedule {
@@ -306,7 +313,35 @@ fn controls(stages: &Stages) -> Vec<Control> {
     add(Invariant::NoGhosts, "something is sent in a dead runner's name", "requests of dead runners", {
         Broken::Seen(back, |case| case.ghosts = 1)
     });
+
+    let migrating = stages.migrating.calm.clone();
+    add(Invariant::Migrations, "a release's command is run again", "ran 2 times", {
+        let at = last(&stages.migrating, "fly.destroy_machine");
+        world(migrating.clone(), meets(at, Moment::Before), runs_again())
+    });
+    add(Invariant::Migrations, "the snapshot before a migration was not complete", "no snapshot was complete", {
+        Broken::Seen(migrating.clone(), |case| case.rest.targets.values_mut().for_each(|seen| seen.snapshots.clear()))
+    });
+    add(Invariant::Migrations, "the new release serves and was never migrated for", "its migration ended at None", {
+        Broken::Seen(migrating, |case| case.rest.targets.values_mut().for_each(|seen| seen.jobs.clear()))
+    });
     controls
+}
+
+/// Runs the newest release command once more, in a machine of the same marks.
+fn runs_again() -> impl Fn(Platforms) -> BoxFuture<'static, ()> + Send + Sync + 'static {
+    |platforms| {
+        async move {
+            let tape = platforms.world.ground().tape.entries();
+            let bodies = tape.iter().rev().filter(|entry| entry.operation == "create_machine").filter_map(|entry| entry.request.json());
+            let intent =
+                |body: &&Value| body["config"]["metadata"]["cutover_intent"].as_str().is_some_and(|intent| intent.ends_with("/migration"));
+            let mut body = bodies.into_iter().find(intent).unwrap().clone();
+            body["skip_launch"] = Value::from(false);
+            rogue(&platforms, 1, "POST", &format!("/v1/apps/{APP}/machines"), Some(body)).await;
+        }
+        .boxed()
+    }
 }
 
 /// Makes the newest machine once more, under no name: the same mark of the same intent.

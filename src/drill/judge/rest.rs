@@ -6,14 +6,15 @@ use super::{Findings, Invariant, Reference, Stand};
 use crate::drill::blueprint::{Blueprint, Part, Seed};
 use crate::drill::case::Case;
 use crate::drill::explore::catalogue::is_read;
+use crate::drill::truth::Truth;
 use crate::id::Name;
+use crate::release::journal::Entry;
 
 pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
     one_side(blueprint, reference, case, findings);
     nothing_left(blueprint, reference, case, findings);
-    for (name, seen) in &case.rest.targets {
-        let was = case.before.targets.get(name).map(|seen| &seen.settings);
-        findings.expect(was == Some(&seen.settings), Invariant::SettingsBack, || format!("{name}: {:?}, was {was:?}", seen.settings));
+    for part in &blueprint.parts {
+        settings_back(part, case, findings);
     }
     for (thing, was) in &case.before.foreign {
         let now = case.rest.foreign.get(thing);
@@ -23,6 +24,24 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
     findings.expect(case.hung.is_empty(), Invariant::Bounded, || format!("runners {:?} never ended", case.hung));
     findings.expect(!case.ran_away, Invariant::Bounded, || format!("{} requests", case.met.len()));
     findings.expect(case.ghosts == 0, Invariant::NoGhosts, || format!("{} requests of dead runners", case.ghosts));
+}
+
+/// Settings are as they were, but for a secret that the release changes: that one is new after a commit, and old unless a record announced its change.
+fn settings_back(part: &Part, case: &Case, findings: &mut Findings) {
+    let settings = |truth: &Truth| truth.targets.get(&part.name).map(|seen| seen.settings.clone()).unwrap_or_default();
+    let (mut was, mut is) = (settings(&case.before), settings(&case.rest));
+    if let Seed::App { changed, .. } = &part.seed {
+        let announced = case.records.iter().any(|record| matches!(record.entry, Entry::Secrets { .. }));
+        for (name, new) in changed {
+            let name = format!("secret {name}");
+            let (old, now) = (was.remove(&name), is.remove(&name));
+            let stays = now == old && !case.committed();
+            findings.expect(stays || (announced && now.as_ref() == Some(new)), Invariant::SettingsBack, || {
+                format!("{}: the {name} is {now:?}, was {old:?}, and its change was announced: {announced}", part.name)
+            });
+        }
+    }
+    findings.expect(was == is, Invariant::SettingsBack, || format!("{}: {is:?}, was {was:?}", part.name));
 }
 
 fn one_side(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {

@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::routes::account;
 use super::shortage::Shortage;
 use super::state::{App, State};
+use super::switches::SnapshotFate;
 use super::volume::{Origin, Snapshot, Volume};
 use super::wire::VolumeBody;
 use super::{Fly, Inner, config};
@@ -67,6 +68,16 @@ impl Fly {
                     .count(),
             })
             .collect()
+    }
+
+    /// Returns when each snapshot of `app`'s volumes that was asked for is complete, since the world began; one that never is does not count.
+    pub fn snapshots_made(&self, app: &str) -> Vec<Duration> {
+        let pace = self.inner.switches().pace;
+        let state = lock(&self.inner.state);
+        let volumes = state.apps.get(app).into_iter().flat_map(|app| app.volumes.values());
+        let asked_for =
+            volumes.flat_map(|volume| &volume.snapshots).filter(|snapshot| !snapshot.old && snapshot.fate == SnapshotFate::Made);
+        asked_for.map(|snapshot| snapshot.asked + pace.snapshot_wait + pace.snapshot_make).collect()
     }
 
     /// Makes a volume that has always been there, attached to nothing; returns its id. An unknown app gives an empty id.
