@@ -67,7 +67,9 @@ impl Caveat {
                 number(out, 6);
                 array(out, 1);
                 array(out, names.len());
-                names.iter().for_each(|name| text(out, name));
+                for name in names {
+                    text(out, name);
+                }
             }
             Self::Validity(from, to) => {
                 number(out, 4);
@@ -102,7 +104,9 @@ fn issued(location: &str, caveats: &[Caveat]) -> String {
     out.push(0xc2);
     text(&mut out, location);
     array(&mut out, caveats.len() * 2);
-    caveats.iter().for_each(|caveat| caveat.write(&mut out));
+    for caveat in caveats {
+        caveat.write(&mut out);
+    }
     bytes(&mut out, &[9; 32]);
     format!("fm2_{}", BASE64_STANDARD.encode(out))
 }
@@ -123,9 +127,9 @@ fn bytes(out: &mut Vec<u8>, value: &[u8]) {
 
 fn text(out: &mut Vec<u8>, value: &str) {
     if value.len() < 32 {
-        out.push(0xa0 | short(value.len()))
+        out.push(0xa0 | short(value.len()));
     } else {
-        out.extend([0xd9, short(value.len())])
+        out.extend([0xd9, short(value.len())]);
     }
     out.extend(value.as_bytes());
 }
