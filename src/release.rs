@@ -235,6 +235,7 @@ impl<'a> Release<'a> {
             environment: self.context.environment.clone(),
             targets: self.plan.summaries(),
         });
+        self.tell_secrets_not_set().await;
         if self.plan.moving().next().is_none() {
             return self.end(Outcome::Carried, None).await;
         }

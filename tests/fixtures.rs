@@ -45,6 +45,21 @@ fn flowhub_has_its_six_gates_three_front_ends_and_twelve_secrets() {
 }
 
 #[test]
+fn tinybug_has_a_group_that_answers_and_one_that_works_and_a_migration_without_a_database_of_fly() {
+    let manifest = fixture("tinybug");
+    for branch in ["main", "production"] {
+        assert_eq!(manifest.environment_of_branch(branch), Some(&name("production")), "{branch}");
+    }
+    let api = &manifest.targets[&name("api")];
+    assert!(api.migration.is_none() && api.verify.iter().any(cutover::manifest::Check::proves_revision));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tinybug/backend/fly.toml");
+    let config = cutover::platform::fly::toml::FlyConfig::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(config.groups(), ["app", "worker"]);
+    assert_eq!(["app", "worker"].map(|group| config.services_of(group).len()), [1, 0]);
+    assert_eq!(config.deploy.release_command.as_deref(), Some("python -m migrate upgrade head"));
+}
+
+#[test]
 fn dailyreps_has_one_small_machine_three_secrets_and_a_database_of_which_a_snapshot_is_taken() {
     let manifest = fixture("dailyreps");
     let api = &manifest.targets[&name("api")];

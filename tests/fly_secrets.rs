@@ -261,3 +261,50 @@ fn a_missing_secret_is_told_before_any_gate_ran_and_a_held_value_is_shown_nowher
     let tape = sandbox.tape();
     assert!(tape.iter().all(|entry| entry["operation"] != "set_secrets"), "nothing is set by a plan");
 }
+
+/// Releases the image of before once more, with what the run has for the secret now; returns how that ended, and what was told.
+async fn released_unchanged(bench: &Bench, id: &str) -> (Outcome, Vec<String>) {
+    use cutover::release::{Plan, Release};
+    let runner = Runner::new(bench, id, bench.wire());
+    let mut moves = runner.moves(bench);
+    moves.retain(|each| cutover::platform::Target::name(&each.target).as_str() == "api");
+    let plan = Plan::make(&runner.context, moves).await.unwrap();
+    let outcome = Release::new(runner.context.clone(), &mut bench.journal(), plan).run().await.outcome;
+    (outcome, notices(&runner, "release::secrets-not-set"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_value_is_another_revision_so_that_no_target_stays_without_it() {
+    for kind in [Kind::Bluegreen, Kind::Rolling] {
+        let mut bench = bench(kind, true).await;
+        assert_eq!(bench.release("r-1").await.outcome, Outcome::Finished, "{kind:?}");
+        // The same image with the same value: nothing is to be done, and nothing is said.
+        assert_eq!(released_unchanged(&bench, "r-2").await, (Outcome::Carried, vec![]), "{kind:?}");
+        assert_eq!(sets(&bench), 1, "{kind:?}");
+        // Another value: the same image is released again, and its machines wait for it.
+        bench.secrets = vec![("API_KEY", Some("the value after"), true)];
+        assert_eq!(released_unchanged(&bench, "r-3").await, (Outcome::Finished, vec![]), "{kind:?}");
+        assert_eq!((bench.fly.secrets(APP)["API_KEY"].as_str(), sets(&bench)), ("the value after", 2), "{kind:?}");
+        assert_eq!(released_unchanged(&bench, "r-4").await, (Outcome::Carried, vec![]), "{kind:?}");
+        // A run that has no value changes nothing: what it was released with stays part of what serves.
+        bench.secrets = vec![("API_KEY", None, true)];
+        assert_eq!(released_unchanged(&bench, "r-5").await, (Outcome::Carried, vec![]), "{kind:?}");
+        assert_eq!(sets(&bench), 2, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_stays_says_that_it_does_not_get_the_value_that_somebody_has_changed() {
+    let bench = bench(Kind::Bluegreen, true).await;
+    assert_eq!(bench.release("r-1").await.outcome, Outcome::Finished);
+    bench.fly.person_sets_secret(APP, "API_KEY", "a person's value");
+    let (outcome, told) = released_unchanged(&bench, "r-2").await;
+    assert_eq!((outcome, bench.fly.secrets(APP)["API_KEY"].as_str()), (Outcome::Carried, "a person's value"));
+    assert_eq!(
+        told,
+        [
+            "api stays as it serves, so API_KEY is not set from this run's environment, and may have another value there: set it by hand (fly \
+          secrets set -a api …), or release something new."
+        ]
+    );
+}

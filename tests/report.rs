@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cutover::event::{Event, EventKind, GateOutcome, Level, Outcome, Phase, Serving, Side, Stream, TargetSummary, Verdict};
+use cutover::event::{Event, EventKind, GateOutcome, Level, Outcome, Phase, Serving, Side, SnapshotTaken, Stream, TargetSummary, Verdict};
 use cutover::http::Platform;
 use cutover::id::{Chance, Name, ReleaseId};
 use cutover::mask::Masker;
@@ -1133,4 +1133,65 @@ fn what_nothing_shows_is_told_as_not_proven_from_outside_in_every_rendering() {
         (&false.into(), &120.into(), &serde_json::Value::Null)
     );
     assert_eq!((&targets[1]["proven_from_outside"], &targets[1]["seen_ms"]), (&true.into(), &840.into()));
+}
+
+/// A release whose migration has ended in some way, and then went back.
+fn migrated(breaking: bool, succeeded: bool, command: &str) -> Vec<Event> {
+    let mut all = made();
+    let of = "volume vol_1 of app autoswe-db".to_owned();
+    let ended_with = if succeeded { "ended with exit code 0" } else { "ended with exit code 3" };
+    all.push((
+        9_900,
+        EventKind::Migrated {
+            target: name("api"),
+            command: command.to_owned(),
+            breaking,
+            snapshots: vec![SnapshotTaken { id: "vs_1".to_owned(), of }],
+            succeeded,
+            ended: ended_with.to_owned(),
+        },
+    ));
+    let failure = (!succeeded).then_some(ended_with);
+    all.extend(phase(Phase::Migrate, 9_800, 100, &["api"], failure));
+    let (outcome, code, side, serving) = if succeeded {
+        (Outcome::Finished, 0, Side::After, Serving::After)
+    } else {
+        (Outcome::RolledBack, 3, Side::Before, Serving::Before)
+    };
+    all.extend([(10_000, settled("api", "autoswe-api", side)), (10_000, settled("web", "autoswe-web", side))]);
+    all.push((10_100, ended(outcome, code, serving)));
+    events(all)
+}
+
+#[test]
+fn a_migration_is_told_alike_in_every_rendering() {
+    for (breaking, succeeded) in [(false, true), (true, true), (false, false)] {
+        let events = migrated(breaking, succeeded, "python -m migrate upgrade head");
+        let report = Report::of(&events);
+        let how = if succeeded { "ended with exit code 0" } else { "ended with exit code 3" };
+        for (what, told) in [
+            ("terminal", terminal(&events, false)),
+            ("actions", actions(&events)),
+            ("comment", comment(&report, &links())),
+            ("summary", summary(&report, &links())),
+            ("page", html(&report)),
+        ] {
+            for part in ["python -m migrate upgrade head", how, "vs_1", "volume vol_1 of app autoswe-db"] {
+                assert!(told.contains(part) || told.contains(&part.replace('_', "\\_")), "{what} says nothing of {part}: {told}");
+            }
+            assert_eq!(told.contains("breaking"), breaking, "{what}: {told}");
+        }
+        let receipt: serde_json::Value = serde_json::to_value(Receipt::of(&report).unwrap()).unwrap();
+        let migration = &receipt["targets"][0]["migration"];
+        assert_eq!((&migration["breaking"], &migration["succeeded"]), (&breaking.into(), &succeeded.into()));
+        assert_eq!(migration["snapshots"][0]["id"], "vs_1");
+    }
+}
+
+#[test]
+fn a_command_of_a_migration_is_text_in_the_page() {
+    for hostile in HOSTILE {
+        let page = html(&Report::of(&migrated(true, true, hostile)));
+        assert!(!page.contains("<script>") && !page.contains("<img") && !page.contains('\u{1b}'), "{page}");
+    }
 }

@@ -17,6 +17,7 @@ use crate::manifest::{
     Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, Target, TargetPlatform, VercelSource, VercelTarget,
 };
 use crate::platform::fly::machine_config;
+use crate::platform::fly::toml::FlyConfig;
 use crate::settings::variable;
 
 /// Fly's token in the world. Harmless: it opens nothing else.
@@ -187,14 +188,11 @@ impl Embedded {
             registry.stand_in(&app, "earlier", &digest);
             let host = self.variables.get(variable::FLY_REGISTRY_HOST).cloned().unwrap_or_default();
             let image = format!("{host}/{app}:earlier@{digest}");
-            let group = config.default_group().to_owned();
-            let rendered = serde_json::Value::Object(machine_config::render(&config, &group, &image, None).into_iter().collect());
-            let first = config.primary_region.clone().unwrap_or_else(|| REGIONS[0].to_owned());
-            let running =
-                config.services_of(&group).iter().filter_map(|service| service.min_machines_running).max().unwrap_or(1).clamp(1, 4);
-            let others = REGIONS.iter().copied().filter(|region| *region != first);
-            let regions: Vec<&str> = std::iter::once(first.as_str()).chain(others).cycle().take(running as usize).collect();
-            self.fly.seed_earlier_release(&Earlier { app: &app, config: rendered, regions: &regions, image: &image, group: &group }).await;
+            for group in config.groups() {
+                let rendered = serde_json::Value::Object(machine_config::render(&config, group, &image, None).into_iter().collect());
+                let regions = earlier_regions(&config, group);
+                self.fly.seed_earlier_release(&Earlier { app: &app, config: rendered, regions: &regions, image: &image, group }).await;
+            }
         }
         Ok(())
     }
@@ -377,4 +375,13 @@ fn scripted(check: &Check) -> Option<(String, u16, BTreeMap<String, String>)> {
     }
     let usual = status == 200 && answers.is_empty() || matches!(check.request, CheckRequest::WebSocket { .. });
     (!usual).then(|| (check.request.path().to_owned(), status, answers))
+}
+
+/// Returns where the machines of a process group stand before a rehearsal: as many as its services keep running, one at least and four at most, in
+/// the primary region first.
+fn earlier_regions<'a>(config: &'a FlyConfig, group: &str) -> Vec<&'a str> {
+    let first = config.primary_region.as_deref().unwrap_or(REGIONS[0]);
+    let running = config.services_of(group).iter().filter_map(|service| service.min_machines_running).max().unwrap_or(1).clamp(1, 4);
+    let others = REGIONS.iter().copied().filter(|region| *region != first);
+    std::iter::once(first).chain(others).cycle().take(running as usize).collect()
 }

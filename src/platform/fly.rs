@@ -23,10 +23,13 @@ pub mod inspect;
 mod keeping;
 mod leasing;
 pub mod live;
+pub mod macaroon;
 pub mod machine_config;
 mod migrating;
 mod moves;
+mod msgpack;
 mod observing;
+mod permission;
 mod preflight;
 mod preparing;
 pub mod prices;
@@ -97,6 +100,8 @@ pub struct FlySettings {
     pub secrets: Vec<String>,
     /// The values that this run has for some of them.
     pub secret_values: BTreeMap<String, SecretString>,
+    /// Digests of those values under the token as key, by name: they are part of the revision. Made by [`FlyTarget::new`].
+    pub secret_digests: BTreeMap<String, String>,
     /// Those with whose changed value what serves before works as well.
     pub compatible_secrets: BTreeSet<String>,
     /// How long machines may take to be well; `fly.toml`'s `wait_timeout`, else [`FlySettings::WAIT_DEADLINE`].
@@ -136,6 +141,7 @@ impl FlySettings {
             strategy: None,
             secrets: Vec::new(),
             secret_values: BTreeMap::new(),
+            secret_digests: BTreeMap::new(),
             compatible_secrets: BTreeSet::new(),
             wait_deadline: None,
             drain_margin: None,
@@ -234,12 +240,21 @@ struct Memory {
 
 impl FlyTarget {
     /// Returns the app as a target. Fails when the token string holds no token.
-    pub fn new(settings: FlySettings, endpoints: FlyEndpoints, token: &SecretString, transport: Transport) -> Result<Self, PlatformError> {
+    pub fn new(
+        mut settings: FlySettings,
+        endpoints: FlyEndpoints,
+        token: &SecretString,
+        transport: Transport,
+    ) -> Result<Self, PlatformError> {
         let Some(token) = FlyToken::parse(token) else {
             let kind = PlatformErrorKind::Unauthorized("no token".to_owned());
             return Err(PlatformError::new(Platform::Fly, "read_token", format!("app {}", settings.app), kind).hint(TOKEN_HINT));
         };
-        Ok(Self { client: FlyClient::new(endpoints, token, transport), settings, memory: Mutex::default() })
+        let client = FlyClient::new(endpoints, token, transport);
+        let (key, app) = (client.token_key(), &settings.app);
+        let digest = |(name, value): (&String, &SecretString)| (name.clone(), secrets::digest_of(&key, app, name, value));
+        settings.secret_digests = settings.secret_values.iter().map(digest).collect();
+        Ok(Self { client, settings, memory: Mutex::default() })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -290,14 +305,7 @@ impl Target for FlyTarget {
         }
         // A canary runs before anything serves: what it needs must be there by then.
         let prepare = if self.strategy() == Strategy::Canary { Preparation::Tried } else { Preparation::UploadedOnly };
-        Capabilities {
-            prepare,
-            asked_from: AskedFrom::Nowhere,
-            back: Back::ByRedeploy,
-            gap,
-            unserve: true,
-            side_effects: Vec::new(),
-        }
+        Capabilities { prepare, asked_from: AskedFrom::Nowhere, back: Back::ByRedeploy, gap, unserve: true, side_effects: Vec::new() }
     }
 
     fn public_url(&self) -> Option<String> {
@@ -313,6 +321,7 @@ impl Target for FlyTarget {
         let mut observed = observing::observed(scope, &fleet);
         // Settings that a journal names hold no fly.toml, and nothing to price.
         if !self.settings.config.definition.is_null() {
+            observed.facts.insert("token".to_owned(), self.token_line());
             observed.facts.insert("cost".to_owned(), bill::line(&self.settings.config, &fleet));
         }
         self.memory().looked = Some((Instant::now(), fleet));

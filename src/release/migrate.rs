@@ -104,11 +104,12 @@ impl Release<'_> {
         let scope = context.scope(Phase::Migrate, &context.shutdown);
         let result = keeping(context, journal, planned.target.migrate(&scope, artifact, &planned.before)).await?;
         tell(context, name, migrated, began.elapsed(), &result);
-        let MigrationResult { end, hints } = result.map_err(|error| Failure::on(Phase::Migrate, name, &error))?;
+        let MigrationResult { end, mut hints } = result.map_err(|error| Failure::on(Phase::Migrate, name, &error))?;
         if end.succeeded() {
             return Ok(end);
         }
         let text = format!("the migration `{}` {end}", migrated.migration.command);
+        hints.insert(0, format!("once the migration is mended: cutover release {}", context.environment));
         Err(Failure { hints, ..Failure::said(Phase::Migrate, Some(name), text) })
     }
 }

@@ -38,6 +38,28 @@ impl Release<'_> {
         self.append(phase, Entry::SecretsSet { known }).await
     }
 
+    /// Tells of targets that stay as they are although this run has another value for one of their secrets than what is surely there: a target
+    /// that is carried gets none. The digests of what a release sets are part of the revision, so that this is what somebody has changed
+    /// beside cutover since. Nothing is known where the platform cannot be asked.
+    pub(super) async fn tell_secrets_not_set(&self) {
+        let state = self.journal.state();
+        for planned in self.plan.targets.iter().filter(|planned| planned.carried && sets(planned)) {
+            let name = planned.target.name();
+            let known = state.secrets.get(name).map(Vec::as_slice).unwrap_or_default();
+            let Ok(changes) = planned.target.secret_changes(known).await else { continue };
+            if changes.is_empty() {
+                continue;
+            }
+            let all = names(changes.iter().map(|change| change.name.as_str()));
+            let text = format!(
+                "{name} stays as it serves, so {all} is not set from this run's environment, and may have another value there: set it by hand (fly \
+                 secrets set -a {} …), or release something new.",
+                planned.target.thing()
+            );
+            self.context.events.notice(Level::Warning, "release::secrets-not-set", text);
+        }
+    }
+
     async fn secret_changes(&self, phase: Phase) -> Result<BTreeMap<Name, Vec<SecretChange>>, Failure> {
         let state = self.journal.state();
         let turn = self.plan.moving().filter(|planned| sets(planned) && phase == when(planned));

@@ -4,8 +4,8 @@ use super::Report;
 use super::ending::{Ending, Tone};
 use super::model::{GateReport, PhaseReport};
 use super::plain::plain;
-use super::words::{condemns, phase, proof, short_commit, short_digest, side, size, skew, took, verdict};
-use crate::event::{Level, Side, Verdict};
+use super::words::{condemns, phase, proof, short_commit, short_digest, side, size, skew, took, verdict, way_back};
+use crate::event::{Level, Side, SnapshotTaken, Verdict};
 
 /// The style of the page; light or dark as the reader's system asks.
 const STYLE: &str = include_str!("html.css");
@@ -18,6 +18,7 @@ pub fn html(report: &Report) -> String {
     let body: String = [
         opening(report, &ending, &format!("{product}{goal}")),
         targets(report),
+        migrations(report),
         failed_gates(report),
         timeline(report),
         gates(report),
@@ -101,6 +102,23 @@ fn targets(report: &Report) -> String {
         ]
     });
     table("Targets", &["target", "on", "before → after", "serves", "address"], rows)
+}
+
+fn migrations(report: &Report) -> String {
+    let ran = report.targets.iter().filter_map(|target| Some((target, target.migration.as_ref()?)));
+    let rows = ran.map(|(target, migration)| {
+        let class = if migration.succeeded { "good" } else { "bad" };
+        let kept = |it: &SnapshotTaken| format!("<code>{}</code> of {}", escape(&it.id), escape(&it.of));
+        let snapshots: Vec<String> = migration.snapshots.iter().map(kept).collect();
+        vec![
+            format!("<b>{}</b>", target.name),
+            format!("<code>{}</code>", escape(&migration.command)),
+            format!("<span class=\"{class}\">{}</span>", lines(&migration.ended)),
+            if snapshots.is_empty() { "no snapshot".to_owned() } else { snapshots.join("<br>") },
+            way_back(migration).to_owned(),
+        ]
+    });
+    table("Migrations", &["target", "command", "how it ended", "the database before it", "the way back"], rows)
 }
 
 fn failed_gates(report: &Report) -> String {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::ending::{Ending, Tone};
 use super::markdown::{block, cell_code, code, link, text};
 use super::model::{GateReport, NoticeReport, TargetReport};
-use super::words::{capital, condemns, count, phase, proof, short_commit, short_digest, size, skew, took, verdict};
+use super::words::{capital, condemns, count, phase, proof, short_commit, short_digest, size, skew, took, verdict, way_back};
 use super::{Report, timeline};
 use crate::event::{Level, Side, Verdict};
 
@@ -185,6 +185,7 @@ fn targets(report: &Report) -> Option<String> {
         for snapshot in &migration.snapshots {
             let _ = writeln!(out, "The database before it is in snapshot {} of {}.", code(&cut(&snapshot.id)), text(&cut(&snapshot.of)));
         }
+        let _ = writeln!(out, "{}", way_back(migration));
     }
     if let Some(skew) = skew(report) {
         let _ = writeln!(out, "\n{}.", capital(&skew));

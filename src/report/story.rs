@@ -130,11 +130,17 @@ pub(super) fn tell(event: &Event) -> Telling {
             let how = if *from_outside { "shows the release" } else { "shows no release: not proven from outside, by the platform's word" };
             passing(vec![format!("  {target} {FAINT}{} {how}{FAINT:#}", plain(url))])
         }
-        EventKind::Migrated { target, snapshots, .. } => {
-            let kept = snapshots
-                .iter()
-                .map(|snapshot| format!("  {target} {FAINT}snapshot {} of {}{FAINT:#}", plain(&snapshot.id), plain(&snapshot.of)));
-            passing(kept.collect())
+        EventKind::Migrated { target, command, breaking, snapshots, ended, .. } => {
+            let breaking = if *breaking { ", which is breaking," } else { "" };
+            let how = format!("  {target} {FAINT}the migration `{}`{breaking} {}{FAINT:#}", plain(command), plain(ended));
+            let kept = snapshots.iter().map(|snapshot| {
+                format!(
+                    "  {target} {FAINT}the database before it is in snapshot {} of {}{FAINT:#}",
+                    plain(&snapshot.id),
+                    plain(&snapshot.of)
+                )
+            });
+            passing(std::iter::once(how).chain(kept).collect())
         }
         EventKind::TargetSettled { .. } | EventKind::ReleaseFinished { .. } | EventKind::RunFinished { .. } => Telling::default(),
     }

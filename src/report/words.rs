@@ -1,7 +1,7 @@
 //! Figures and states in words, the same in every rendering.
 
 use super::Report;
-use super::model::{CheckReport, TargetReport};
+use super::model::{CheckReport, MigrationReport, TargetReport};
 use crate::event::{Outcome, Phase, Side, Verdict};
 
 /// Returns how long something took: "0.8 s", "42 s", "3 min 05 s", "1 h 02 min".
@@ -33,6 +33,15 @@ pub(super) fn short_commit(commit: &str) -> String {
 /// Returns the first twelve characters of a digest after its algorithm.
 pub(super) fn short_digest(digest: &str) -> String {
     digest.rsplit_once(':').map_or(digest, |(_, hex)| hex).chars().take(12).collect()
+}
+
+/// Returns what a migration means for the way back, as a sentence.
+pub(super) fn way_back(migration: &MigrationReport) -> &'static str {
+    if migration.breaking {
+        "It is breaking: the code that served before cannot work with what it leaves, so that nothing goes back by itself."
+    } else {
+        "It is called compatible: the code that served before works with what it leaves, so that a failure goes back to that code."
+    }
 }
 
 /// Returns a phase as a heading.

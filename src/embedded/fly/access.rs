@@ -29,10 +29,15 @@ impl FromRequestParts<Arc<Inner>> for Caller {
             return fly.anyone(parts.uri.path(), header, org);
         }
         let state = lock(&fly.state);
-        tokens(header)
+        let caller = tokens(header)
             .find_map(|text| state.tokens.iter().find(|token| token.text == text))
             .map(|token| Self { token: token.clone() })
-            .ok_or_else(|| Problem::new(401, "unauthorized: token validation error"))
+            .ok_or_else(|| Problem::new(401, "unauthorized: token validation error"))?;
+        // What GraphQL is asked for stands in the body.
+        if !parts.method.is_safe() && parts.uri.path() != "/graphql" {
+            caller.writes()?;
+        }
+        Ok(caller)
     }
 }
 
@@ -77,14 +82,22 @@ impl Caller {
     /// Returns whether this caller may touch `app`.
     pub(super) fn sees(&self, app: &App) -> bool {
         match &self.token.scope {
-            Scope::Org(slug) => *slug == app.org,
+            Scope::Org(slug) | Scope::Reader(slug) => *slug == app.org,
             Scope::App(name) => *name == app.name,
         }
     }
 
+    /// Refuses a change by a token that may only read. Source: a guess; the library of Fly's tokens calls it unauthorized for that action.
+    pub(super) fn writes(&self) -> Result<(), Problem> {
+        if matches!(self.token.scope, Scope::Reader(_)) {
+            return Err(Problem::new(403, "unauthorized for action: the token may only read"));
+        }
+        Ok(())
+    }
+
     /// Refuses what only an organisation's token may do, such as listing and creating apps.
     pub(super) fn org(&self, slug: &str) -> Result<(), Problem> {
-        if self.token.scope == Scope::Org(slug.to_owned()) {
+        if matches!(&self.token.scope, Scope::Org(own) | Scope::Reader(own) if own == slug) {
             return Ok(());
         }
         Err(Problem::new(403, format!("unauthorized: the token has no access to organization {slug}")))

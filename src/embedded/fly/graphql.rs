@@ -37,6 +37,10 @@ const FIELDS: [(&str, &str); 14] = [
     ("app(", "app"),
 ];
 
+/// Those that change something.
+const WRITES: [&str; 7] =
+    ["create_app", "delete_app", "allocate_address", "set_secrets", "unset_secrets", "create_release", "update_release"];
+
 /// Returns the name of every operation that is known.
 pub(super) fn operations() -> impl Iterator<Item = &'static str> {
     FIELDS.iter().map(|(_, name)| *name)
@@ -53,7 +57,8 @@ pub(super) fn operation(query: &str) -> &'static str {
 pub(super) async fn answer(State(fly): State<Arc<Inner>>, caller: Caller, body: Bytes) -> Result<Json<Value>, Problem> {
     let body: GraphqlBody = wire::read(&body)?;
     let name = operation(&body.query);
-    match fly.graphql(&caller, name, &body.variables) {
+    let allowed = if WRITES.contains(&name) { caller.writes() } else { Ok(()) };
+    match allowed.and_then(|()| fly.graphql(&caller, name, &body.variables)) {
         Ok(data) => Ok(Json(json!({ "data": data }))),
         Err(problem) => Ok(Json(json!({
             "errors": [{ "message": problem.text(), "path": [name], "extensions": { "code": "UNPROCESSABLE" } }],

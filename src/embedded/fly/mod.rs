@@ -40,6 +40,7 @@ mod idle;
 mod jobs;
 mod lifecycle;
 mod limits;
+pub mod macaroon;
 mod machine;
 mod operations;
 mod person;

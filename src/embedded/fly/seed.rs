@@ -38,6 +38,8 @@ impl Fly {
             match scope {
                 Scope::Org(_) => self.inner.registry.allow(piece),
                 Scope::App(name) => self.inner.registry.allow_only(piece, name),
+                // Whether it could pull is nothing that a release asks for.
+                Scope::Reader(_) => {}
             }
             let known = Token { text: piece.to_owned(), scope: scope.clone(), owner: owner.to_owned() };
             lock(&self.inner.state).tokens.push(known);
@@ -68,10 +70,11 @@ impl Fly {
 
     /// Makes an earlier release: a complete release record, and machines that are started, registered and healthy; returns their ids.
     ///
-    /// Simulated machines serve at once; containers are waited for, three minutes at most. An unknown app gives no machines.
+    /// Simulated machines serve at once; containers are waited for, three minutes at most. An unknown app gives no machines. Called again for
+    /// another process group of the same image, it adds that group's machines to the same release.
     pub async fn seed_earlier_release(&self, earlier: &Earlier<'_>) -> Vec<String> {
         let inner = &self.inner;
-        let Some(release) = inner.seed_release(earlier) else { return Vec::new() };
+        let Some(release) = inner.same_release(earlier).or_else(|| inner.seed_release(earlier)) else { return Vec::new() };
         let mut ids = Vec::new();
         for region in earlier.regions {
             let config = config::given_back(&earlier_config(earlier, &release), inner.switches().autostop_as_text);
@@ -143,6 +146,15 @@ impl Inner {
         let state = lock(&self.state);
         let offers = |machine: &Machine| !config::list(&machine.config, "services").is_empty();
         state.machine(app, id).is_some_and(|machine| machine.state == MachineState::Started && (!offers(machine) || machine.routable()))
+    }
+
+    /// Returns the newest release, where it is `earlier`'s image and has no machine of its process group yet.
+    fn same_release(&self, earlier: &Earlier<'_>) -> Option<Release> {
+        let state = lock(&self.state);
+        let app = state.apps.get(earlier.app)?;
+        let there = |machine: &Machine| config::metadata(&machine.config, "fly_process_group") == Some(earlier.group);
+        let newest = app.releases.last().filter(|release| release.image == earlier.image)?;
+        (!app.machines.values().any(there)).then(|| newest.clone())
     }
 
     pub(super) fn seed_release(&self, earlier: &Earlier<'_>) -> Option<Release> {

@@ -18,6 +18,8 @@ pub enum Scope {
     Org(String),
     /// One app by name, as `fly tokens create deploy` makes it.
     App(String),
+    /// Everything in the organisation with this slug, to be read and not changed, as `fly tokens create readonly` makes it.
+    Reader(String),
 }
 
 /// A token that the embedded Fly knows.

@@ -33,6 +33,11 @@ impl FlyClient {
         self.transport.clock().now()
     }
 
+    /// Returns what the token says of itself.
+    pub(super) fn token_said(&self) -> Option<super::macaroon::Said> {
+        self.token.said()
+    }
+
     /// Returns what only a holder of the token has: the key of digests.
     pub(super) fn token_key(&self) -> String {
         self.token.rest_header()

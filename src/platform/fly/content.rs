@@ -1,7 +1,7 @@
 //! What a machine's config says once everything that is ours, Fly's or a matter of scale is left out.
 //!
 //! Two configs with the same content are the same revision, whoever made the machines. Left out: the image (it is the artifact), all
-//! metadata, `CUTOVER_*` variables and the checks that we add, ids of volumes and standbys, and the size, unless `fly.toml` declares it
+//! metadata but the mark of the secrets' values, `CUTOVER_*` variables and the checks that we add, ids of volumes and standbys, and the size, unless `fly.toml` declares it
 //! ([`super::stamp::SIZED`] on the machine says so): a size given by `fly scale` is adopted, not drift.
 
 use std::collections::BTreeMap;
@@ -28,9 +28,13 @@ pub(super) fn machine_digest(machine: &Machine) -> String {
 
 fn content(config: &MachineConfig) -> MachineConfig {
     let mut config = config.clone();
-    let sized = object(config.get("metadata")).contains_key(stamp::SIZED);
+    let metadata = object(config.get("metadata"));
+    let sized = metadata.contains_key(stamp::SIZED);
     for key in ["image", "metadata", "standbys"] {
         config.remove(key);
+    }
+    if let Some(secrets) = metadata.get(stamp::SECRETS) {
+        config.insert(stamp::SECRETS.to_owned(), secrets.clone());
     }
     if !sized {
         config.remove("guest");

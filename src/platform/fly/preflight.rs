@@ -1,23 +1,16 @@
 //! Preflight: what a release needs to be allowed, all of it told at once.
 
 use super::FlyTarget;
-use super::wire::{CurrentTokens, TokenInfo};
+use super::permission::reach_of;
+use super::wire::CurrentTokens;
 use crate::platform::{PlatformError, PlatformErrorKind, Problem};
-
-/// Returns what tokens are for, by their own word: their apps, else their organisations; `None` where they do not say.
-fn reach_of(who: &CurrentTokens) -> Option<String> {
-    let named = |word: &str, names: Vec<&str>| (!names.is_empty()).then(|| format!("{word} {}", names.join(", ")));
-    let apps = who.tokens.iter().flat_map(|token| token.apps.iter().map(String::as_str)).collect();
-    let organisations = who.tokens.iter().map(|token| token.org_slug.as_str()).filter(|slug| !slug.is_empty()).collect();
-    named("app", apps).or_else(|| named("organisation", organisations))
-}
 
 impl FlyTarget {
     pub(super) async fn problems(&self) -> Result<Vec<Problem>, PlatformError> {
         let who = self.ask_token().await?;
         self.ask_app(who.as_ref()).await?;
         let mut problems = self.file_problems();
-        problems.extend(who.as_ref().and_then(|who| self.token_problem(who)));
+        problems.extend(self.token_problems(who.as_ref()));
         problems.extend(self.secret_problems().await?);
         problems.extend(self.database_problems(self.client.now()).await);
         let fleet = self.fleet().await?;
@@ -58,25 +51,6 @@ impl FlyTarget {
             }
             _ => error,
         })
-    }
-
-    /// Returns what the token says that it cannot do, where every one of several says so. A reading token says nothing of that: its first
-    /// write is refused, and the release goes back.
-    fn token_problem(&self, who: &CurrentTokens) -> Option<Problem> {
-        let app = &self.settings.app;
-        let machine = |token: &TokenInfo| !token.restricted_to_machine.is_empty();
-        let other = |token: &TokenInfo| !token.apps.is_empty() && !token.apps.contains(app);
-        if who.tokens.is_empty() || !who.tokens.iter().all(|token| machine(token) || other(token)) {
-            return None;
-        }
-        let hint = Some(format!("fly tokens create deploy -a {app}, and set FLY_API_TOKEN to all that it prints"));
-        let text = match who.tokens.iter().find(|token| machine(token)) {
-            Some(token) => {
-                format!("the token may only be used from machine {}, so it cannot release {app} from here.", token.restricted_to_machine)
-            }
-            None => format!("the token is for {}, so it can see {app} and not change it.", reach_of(who).unwrap_or_default()),
-        };
-        Some(self.problem(true, "fly::token", text, hint))
     }
 
     fn file_problems(&self) -> Vec<Problem> {

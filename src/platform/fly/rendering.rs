@@ -36,6 +36,10 @@ pub(super) fn unmarked(settings: &FlySettings, slot: &Slot, image: &Image) -> Ma
         if sized(settings, &slot.group) {
             metadata.insert(stamp::SIZED.to_owned(), "fly.toml".into());
         }
+        let before = slot.old.as_ref().map(|old| old.metadata(stamp::SECRETS)).unwrap_or_default();
+        if let Some(mark) = stamp::secrets_mark(before, &settings.secret_digests) {
+            metadata.insert(stamp::SECRETS.to_owned(), mark.into());
+        }
     }
     if let Some(volume) = &slot.volume
         && let Some(mount) = config.get_mut("mounts").and_then(|mounts| mounts.get_mut(0)).and_then(serde_json::Value::as_object_mut)

@@ -86,19 +86,23 @@ impl FlyTarget {
         self.memory().secrets_version
     }
 
-    /// Returns a digest of a value under the token as key: whoever reads it in a journal cannot try values against it. Of another token it is
-    /// another digest, and then the value is sent once more.
     fn digest_of_secret(&self, name: &str, value: &SecretString) -> String {
-        use std::fmt::Write as _;
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.client.token_key().as_bytes()) else { return String::new() };
-        for part in ["cutover secret", &self.settings.app, name, value.expose_secret()] {
-            mac.update(part.as_bytes());
-            mac.update(&[0]);
-        }
-        mac.finalize().into_bytes().iter().take(8).fold("hmac:".to_owned(), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        digest_of(&self.client.token_key(), &self.settings.app, name, value)
     }
+}
+
+/// Returns a digest of a value under the token as key: whoever reads it in a journal or on a machine cannot try values against it. Of another
+/// token it is another digest, and then the value is sent once more.
+pub(super) fn digest_of(key: &str, app: &str, name: &str, value: &SecretString) -> String {
+    use std::fmt::Write as _;
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) else { return String::new() };
+    for part in ["cutover secret", app, name, value.expose_secret()] {
+        mac.update(part.as_bytes());
+        mac.update(&[0]);
+    }
+    mac.finalize().into_bytes().iter().take(8).fold("hmac:".to_owned(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -1,5 +1,7 @@
 //! The marks that a release puts on its machines: by them its own work is found again, and nothing else is ever touched.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::machine_config::MachineConfig;
@@ -22,6 +24,9 @@ pub(super) const SIZED: &str = "cutover_sized";
 /// Metadata: the release that took a machine out of routing which a person had added meanwhile. It ends with the generation that it was cloned
 /// from, and goes back with it.
 pub(super) const LEAVING: &str = "cutover_leaving";
+/// Metadata: digests of the secrets' values that the machine was released with, `NAME=DIGEST` joined by commas, so that another value is another
+/// revision: a secret cannot be read, and nothing else on a machine tells which values it has.
+pub(super) const SECRETS: &str = "cutover_secrets";
 /// How our variables begin.
 pub(super) const VARIABLES: &str = "CUTOVER_";
 /// How the names of the checks that we add begin.
@@ -44,7 +49,7 @@ impl Marks<'_> {
     /// Puts the marks on a rendered config.
     pub(super) fn put(&self, config: &mut MachineConfig) {
         edit(config, "metadata", |metadata| {
-            metadata.retain(|key, _| !key.starts_with("cutover_"));
+            metadata.retain(|key, _| !key.starts_with("cutover_") || key == SECRETS);
             let mut mark = |key: &str, value: &str| metadata.insert(key.to_owned(), value.into());
             mark(PRODUCT, self.product.as_str());
             mark(ENVIRONMENT, self.environment.as_str());
@@ -84,6 +89,15 @@ fn add_checks(config: &mut MachineConfig, gets: &[String]) {
             checks.insert(format!("{CHECKS}{index}"), check);
         }
     });
+}
+
+/// Returns the mark of the secrets of a machine to be made: what the one before it was released with, and over it what this run sets (`held`, digests
+/// by name). `None` where neither says anything.
+pub(super) fn secrets_mark(before: &str, held: &BTreeMap<String, String>) -> Option<String> {
+    let mut all: BTreeMap<&str, &str> = before.split(',').filter_map(|one| one.split_once('=')).collect();
+    all.extend(held.iter().map(|(name, digest)| (name.as_str(), digest.as_str())));
+    let all: Vec<String> = all.into_iter().map(|(name, digest)| format!("{name}={digest}")).collect();
+    (!all.is_empty()).then(|| all.join(","))
 }
 
 /// Returns which of the manifest's GETs a check of a machine is, if it is one.

@@ -2,6 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::macaroon::{Said, said};
+
 /// One or more Fly tokens, sorted into macaroons and user tokens; never shown.
 #[derive(Debug, Clone)]
 pub struct FlyToken {
@@ -56,6 +58,11 @@ impl FlyToken {
     /// Returns the password for the image registry, whose user name is `x`.
     pub fn registry_password(&self) -> SecretString {
         if self.macaroons.is_empty() { join(&self.users).into() } else { self.joined_macaroons().into() }
+    }
+
+    /// Returns what the token says of itself; `None` for a user's token, which says nothing, and where a macaroon cannot be read.
+    pub fn said(&self) -> Option<Said> {
+        said(self.macaroons.iter().map(ExposeSecret::expose_secret))
     }
 
     fn joined_macaroons(&self) -> String {

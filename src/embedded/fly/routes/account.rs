@@ -51,7 +51,7 @@ pub(super) async fn regions(_caller: Caller) -> Json<Value> {
 pub(super) async fn tokens(State(fly): Fly, caller: Caller) -> Json<Value> {
     let token = &caller.token;
     let (org, apps) = match &token.scope {
-        Scope::Org(slug) => (slug.clone(), Vec::new()),
+        Scope::Org(slug) | Scope::Reader(slug) => (slug.clone(), Vec::new()),
         Scope::App(name) => {
             let state = lock(&fly.state);
             (state.apps.get(name).map(|app| app.org.clone()).unwrap_or_default(), vec![name.clone()])
