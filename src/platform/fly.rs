@@ -290,14 +290,7 @@ impl Target for FlyTarget {
         }
         // A canary runs before anything serves: what it needs must be there by then.
         let prepare = if self.strategy() == Strategy::Canary { Preparation::Tried } else { Preparation::UploadedOnly };
-        Capabilities {
-            prepare,
-            asked_from: AskedFrom::Nowhere,
-            back: Back::ByRedeploy,
-            gap,
-            unserve: true,
-            side_effects: Vec::new(),
-        }
+        Capabilities { prepare, asked_from: AskedFrom::Nowhere, back: Back::ByRedeploy, gap, unserve: true, side_effects: Vec::new() }
     }
 
     fn public_url(&self) -> Option<String> {

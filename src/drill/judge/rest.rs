@@ -76,7 +76,8 @@ fn volumes(reference: &Reference, case: &Case, findings: &mut Findings) {
         let was = case.before.targets.get(name).map(|seen| seen.volumes.clone()).unwrap_or_default();
         for (volume, had) in &was {
             let has = seen.volumes.get(volume);
-            findings.expect(has == Some(had), Invariant::ForeignHands, || format!("volume {volume} of {name} was {had:?}'s and is {has:?}'s"));
+            findings
+                .expect(has == Some(had), Invariant::ForeignHands, || format!("volume {volume} of {name} was {had:?}'s and is {has:?}'s"));
         }
         if case.schedule.rules.iter().any(|rule| !matches!(rule.effect, Effect::None | Effect::Once)) {
             continue;

@@ -136,9 +136,10 @@ impl Moves {
         let unregistered = |machine: &&Machine| {
             machine.cordoned && works_unasked(machine) && runs(machine) && wanted.back && machine.metadata(stamp::RELEASE) == wanted.release
         };
-        let leaving = fleet.registered().filter(|machine| !stays(machine)).chain(
-            fleet.machines.iter().filter(unregistered).filter(|machine| !placed.contains(&machine.id.as_str())),
-        );
+        let leaving = fleet
+            .registered()
+            .filter(|machine| !stays(machine))
+            .chain(fleet.machines.iter().filter(unregistered).filter(|machine| !placed.contains(&machine.id.as_str())));
         let leaving: Vec<Machine> = leaving.cloned().collect();
         for machine in leaving {
             let wave = moves.wave(&machine);
