@@ -593,14 +593,14 @@ async fn every_answer_of_a_release_is_valid_with_unknown_fields_refused() {
 
 /// Needs `vercel` 60.1.3 from npm (`VERCEL_BIN`, or in the path), bash, node and curl.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "runs the vendor's client, which is not part of the repository"]
+#[ignore = "runs the vendor's client: .ci/steps/50-vendor-vercel installs it"]
 async fn the_vendors_client_deploys_promotes_and_rolls_back() {
     drive(PROJECT).await;
 }
 
 /// Needs the same.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "runs the vendor's client, which is not part of the repository"]
+#[ignore = "runs the vendor's client: .ci/steps/50-vendor-vercel installs it"]
 async fn the_vendors_client_does_so_in_a_sandbox_that_knows_no_project() {
     drive("prj_unheardof").await;
 }
