@@ -11,7 +11,7 @@ use super::stamp;
 use super::wire::{Deployment, Project};
 use super::{READ_LAG, VercelSettings, VercelSource, VercelTarget};
 use crate::event::Phase;
-use crate::platform::{PlatformError, Revision, Scope};
+use crate::platform::{PlatformError, PlatformErrorKind, Revision, Scope};
 
 /// The pause between two looks whether production has left a deployment.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -58,10 +58,27 @@ impl VercelTarget {
                     }
                 }
                 scope.step(&self.settings.target, format!("removes {}", revision.label));
-                self.client.delete_deployment(id).await?;
+                self.remove(scope, id).await?;
             }
         }
         Ok(())
+    }
+
+    /// Deletes a deployment and sees that it is gone: nobody comes back for one whose deletion was only said to be done. A read may lag behind the
+    /// deletion, and to delete once more what is gone changes nothing. Errors: it is still there after [`READ_LAG`].
+    async fn remove(&self, scope: &Scope, id: &str) -> Result<(), PlatformError> {
+        let until = Instant::now() + READ_LAG;
+        loop {
+            self.client.delete_deployment(id).await?;
+            if self.client.deployment(id).await?.is_none() {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let why = format!("deployment {id} is still there although its deletion was accepted");
+                return Err(self.error("delete_deployment", PlatformErrorKind::Unexpected(why)));
+            }
+            self.pause(scope, LOOK_PAUSE).await?;
+        }
     }
 
     /// Reads a deployment again, once no job of its project is under way: what production is about to lead to is not removed. `None` when it is
