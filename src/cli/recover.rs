@@ -161,6 +161,8 @@ async fn one(means: &Means, product: &Name, environment: &Name, opened: &mut Ope
         }
         Recovered::Finished(release) => {
             note(FINISHED, format!("The release {release} of {environment} had been committed; it is finished now."));
+            // What its runner made twice, or what landed after it, no record names.
+            afterwards(means, &context, &opened.journal).await;
             Ok(Some(Conclusion { serving: Serving::After, ..Conclusion::untouched(Outcome::Finished) }))
         }
         Recovered::Unfinished(release) => {

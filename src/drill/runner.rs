@@ -125,15 +125,12 @@ impl Runner {
     async fn recover(&self) -> Result<Word, Word> {
         let mut journal = self.journal().await?;
         if journal.state().open.is_none() {
-            let targets = self.recorded(&journal)?;
-            let by_name: BTreeMap<Name, &AnyTarget> = targets.iter().map(|target| (target.name().clone(), target)).collect();
-            for found in look_at_closed(&self.context, &journal, &by_name).await {
-                let text =
-                    format!("{}: removed {}, error {:?}", found.target, found.removed.len(), found.error.map(|error| error.to_string()));
-                self.context.events.notice(Level::Note, "drill::looked", text);
-            }
+            self.look(&journal).await?;
         }
         let recovered = self.recover_first(&mut journal).await?;
+        if matches!(recovered, Recovered::Finished(_)) {
+            self.look(&journal).await?;
+        }
         let (outcome, serving) = match recovered {
             Recovered::Nothing => (Outcome::Carried, Serving::Unknown),
             Recovered::RolledBack(_) => (Outcome::RolledBack, Serving::Before),
@@ -144,6 +141,17 @@ impl Runner {
             }
         };
         Ok(Word { outcome, serving, failure: None })
+    }
+
+    /// Looks whether closed releases left anything.
+    async fn look(&self, journal: &Journal) -> Result<(), Word> {
+        let targets = self.recorded(journal)?;
+        let by_name: BTreeMap<Name, &AnyTarget> = targets.iter().map(|target| (target.name().clone(), target)).collect();
+        for found in look_at_closed(&self.context, journal, &by_name).await {
+            let text = format!("{}: removed {}, error {:?}", found.target, found.removed.len(), found.error.map(|error| error.to_string()));
+            self.context.events.notice(Level::Note, "drill::looked", text);
+        }
+        Ok(())
     }
 
     /// Brings an open release to its end first, when it is this runner's turn.
