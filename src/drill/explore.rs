@@ -89,17 +89,18 @@ impl Stage {
         Ok(summary(&self.reference, &case, findings))
     }
 
-    /// Plays many schedules on as many threads as there are cores; the answers are in the schedules' order.
+    /// Plays many schedules at the same time; the answers are in the schedules' order.
     pub fn play_all(&self, schedules: &[Schedule]) -> std::io::Result<Vec<Summary>> {
         in_parallel(schedules, |schedule| self.play(schedule))
     }
 }
 
-/// Does the same to each, on as many threads as there are cores; the answers are in the things' order.
+/// Does the same to each, on twice as many threads as there are cores, since a case waits for its own threads and files now and then; the answers are in
+/// the things' order.
 pub fn in_parallel<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> std::io::Result<R> + Sync) -> std::io::Result<Vec<R>> {
     let next = AtomicUsize::new(0);
     let done: Mutex<BTreeMap<usize, std::io::Result<R>>> = Mutex::default();
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(things.len().max(1));
+    let threads = (2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)).min(things.len().max(1));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
