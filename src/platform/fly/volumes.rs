@@ -1,4 +1,7 @@
 //! Volumes of a release: a machine's own stays with it; a machine that is new gets a free one, or one that is made for it.
+//!
+//! A machine with a volume on a host that does not answer is refused. Its volume is not forked: a fork is read from that very host, and the newest
+//! snapshot is older than what was written last, so what becomes of the data is a person's decision.
 
 use super::FlyTarget;
 use super::fleet::Fleet;
@@ -65,7 +68,6 @@ impl FlyTarget {
                 size_gb,
                 encrypted: true,
                 snapshot_retention: mount.snapshot_retention,
-                ..CreateVolume::default()
             };
             scope.step(&self.settings.target, format!("making volume {} of {size_gb} GB in {}", mount.source, slot.region));
             slot.volume = Some(self.make_volume(scope, &body, is_it).await?);

@@ -194,9 +194,6 @@ pub(super) struct CreateVolume {
     pub(super) encrypted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) snapshot_retention: Option<u32>,
-    /// The volume of which it is a copy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source_volume_id: Option<String>,
 }
 
 /// Replaces a machine's config.

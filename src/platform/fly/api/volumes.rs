@@ -14,7 +14,7 @@ impl FlyClient {
         self.read(call, &format!("app {app}")).await
     }
 
-    /// Creates a volume, empty or as a fork of another one. Never repeated after a lost answer: a volume has no mark to find it by, so the
+    /// Creates an empty volume. Never repeated after a lost answer: a volume has no mark to find it by, so the
     /// caller looks for a free one.
     pub(in crate::platform::fly) async fn create_volume(&self, app: &str, body: &CreateVolume) -> Result<Volume, PlatformError> {
         let call = paced(self.flaps("create_volume", Method::POST, &["apps", app, "volumes"]), app).json(body);
