@@ -4,6 +4,7 @@
 //! going back and recovering are the same call with another revision. What differs per platform is data ([`Capabilities`]), printed by
 //! `cutover plan` before anything runs.
 
+pub mod cloudflare;
 mod error;
 pub mod fly;
 mod migration;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cloudflare::pages::PagesTarget;
 pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
@@ -280,6 +281,8 @@ pub enum AnyTarget {
     Fly(Box<FlyTarget>),
     /// A project on Vercel.
     Vercel(Box<VercelTarget>),
+    /// A project on Cloudflare Pages.
+    Pages(Box<PagesTarget>),
 }
 
 /// Calls the same method on whichever target it is.
@@ -288,6 +291,7 @@ macro_rules! each {
         match $self {
             AnyTarget::Fly($target) => $body,
             AnyTarget::Vercel($target) => $body,
+            AnyTarget::Pages($target) => $body,
         }
     };
 }

@@ -1,0 +1,266 @@
+//! A project on Cloudflare Pages, by direct upload and without Node.
+//!
+//! A preview cannot become production there, so a release uploads everything, makes a deployment of a staging branch, asks that one at its own
+//! address, and then posts the *same manifest* to the production branch, for which nothing is uploaded any more. The way back is the rollback
+//! call, or the earlier manifest posted once more. All of it is done when the project's own word on its production says so.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `api`, `wire` | which calls, what is said |
+//! | [`files`] | what is uploaded |
+//! | `stamp`, `hints`, `content`, `record` | what marks a deployment as ours, how it is found again, its identity, what it was made of |
+//! | `observing`, `preflight`, `preparing`, `uploading`, `creating`, `serving`, `pruning` | the verbs |
+
+mod api;
+mod content;
+mod creating;
+pub mod files;
+mod hints;
+mod observing;
+mod preflight;
+mod preparing;
+mod pruning;
+mod record;
+mod serving;
+mod stamp;
+mod uploading;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use self::hints::Hints;
+use self::record::Parts;
+use self::wire::Project;
+use super::client::CloudflareClient;
+use super::endpoints::CloudflareEndpoints;
+use crate::http::{Platform, Transport};
+use crate::id::Name;
+use crate::platform::{
+    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
+    Revision, RevisionDigest, Scope, Settings, Target,
+};
+use crate::shutdown::Level;
+
+/// How far a read may lag behind what was changed (guess: nothing is documented).
+const READ_LAG: Duration = Duration::from_secs(5);
+
+/// What a project is released with.
+#[derive(Debug, Clone)]
+pub struct PagesSettings {
+    /// The target's name in the manifest.
+    pub target: Name,
+    /// The project's name.
+    pub project: String,
+    /// The account's id, 32 hex digits.
+    pub account: String,
+    /// The public address, where it is another than the project's first hostname.
+    pub url: Option<String>,
+    /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.
+    pub dotfiles: Vec<String>,
+    /// The service token (id and secret) that leads past Cloudflare Access, where previews are behind it (cloudflare.md 4.1).
+    pub access: Option<(String, SecretString)>,
+    /// How long a deployment may take to answer.
+    pub ready_deadline: Duration,
+    /// How long a move of production may take.
+    pub move_deadline: Duration,
+    /// How long a deployment that was production stays after production has left it; else [`PagesSettings::DRAIN_MARGIN`].
+    pub drain_margin: Option<Duration>,
+}
+
+impl PagesSettings {
+    /// How long a deployment may take unless anybody says otherwise: nothing is built (cloudflare.md 4).
+    pub const READY_DEADLINE: Duration = Duration::from_secs(5 * 60);
+    /// How long a move of production may take unless anybody says otherwise (guess; it is seconds).
+    pub const MOVE_DEADLINE: Duration = Duration::from_secs(180);
+    /// How long a deployment stays after production has left it unless anybody says otherwise: an edge that has not learnt yet leads there. The
+    /// same as for machines.
+    pub const DRAIN_MARGIN: Duration = Duration::from_secs(10);
+
+    /// Returns settings with every default.
+    pub fn new(target: Name, project: impl Into<String>, account: impl Into<String>) -> Self {
+        Self {
+            target,
+            project: project.into(),
+            account: account.into(),
+            url: None,
+            dotfiles: Vec::new(),
+            access: None,
+            ready_deadline: Self::READY_DEADLINE,
+            move_deadline: Self::MOVE_DEADLINE,
+            drain_margin: None,
+        }
+    }
+
+    /// Returns the settings of a project that a journal names: enough to serve and prune what is recorded, not to prepare anything new.
+    pub fn recorded(target: Name, project: &str, account: String, reach: &Reach) -> Self {
+        let drain_margin = reach.drain_ms.map(Duration::from_millis);
+        Self { url: reach.url.clone(), drain_margin, ..Self::new(target, project, account) }
+    }
+}
+
+/// A project on Cloudflare Pages.
+#[derive(Debug)]
+pub struct PagesTarget {
+    settings: PagesSettings,
+    client: CloudflareClient,
+    memory: Mutex<Memory>,
+}
+
+/// What one process remembers; everything in it can be read again, but for what a worker is made of.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The hostname under which production answers.
+    host: Option<String>,
+    /// When production was last seen to have moved to what was asked for.
+    moved: Option<Instant>,
+    /// What production was last seen to have moved to.
+    moved_to: Option<MovedTo>,
+    /// When a move was last asked for.
+    asked: Option<Instant>,
+    /// What prepared revisions are made of, by digest.
+    parts: BTreeMap<String, Parts>,
+}
+
+/// A deployment that was seen to be production, and which revision it is.
+#[derive(Debug, Clone)]
+struct MovedTo {
+    id: String,
+    digest: RevisionDigest,
+}
+
+impl PagesTarget {
+    /// Returns the project as a target; nothing is asked yet.
+    pub fn new(settings: PagesSettings, endpoints: CloudflareEndpoints, token: SecretString, transport: Transport) -> Self {
+        let client = CloudflareClient::new(endpoints, token, settings.account.clone(), transport);
+        Self { settings, client, memory: Mutex::default() }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the project as it is now.
+    async fn project(&self) -> Result<Project, PlatformError> {
+        let project = self.client.project(&self.settings.project).await.map_err(|error| match error.kind {
+            PlatformErrorKind::NotFound(_) => error.hint(format!(
+                "it was asked for in the account {}; a new one is made by `wrangler pages project create`",
+                self.settings.account
+            )),
+            _ => error,
+        })?;
+        if let Some(host) = project.host() {
+            self.memory().host = Some(host);
+        }
+        Ok(project)
+    }
+
+    /// Returns the headers that lead past Cloudflare Access.
+    fn opening(&self) -> Vec<(String, String)> {
+        let Some((id, secret)) = &self.settings.access else { return Vec::new() };
+        let secret = secret.expose_secret().to_owned();
+        vec![("cf-access-client-id".to_owned(), id.clone()), ("cf-access-client-secret".to_owned(), secret)]
+    }
+
+    fn error(&self, operation: &'static str, kind: PlatformErrorKind) -> PlatformError {
+        PlatformError::new(Platform::Cloudflare, operation, format!("project {}", self.settings.project), kind)
+    }
+
+    /// Waits; ends with `Cancelled` when the scope is told to end.
+    async fn pause(&self, scope: &Scope, pause: Duration) -> Result<(), PlatformError> {
+        // Several targets that wait for the same platform do not ask it in step.
+        let jitter = self.client.transport.chance().below(pause.as_millis() as u64 / 4 + 1);
+        tokio::select! {
+            biased;
+            () = scope.shutdown.at_least(Level::Drain) => Err(self.error("wait", PlatformErrorKind::Cancelled)),
+            () = tokio::time::sleep(pause + Duration::from_millis(jitter)) => Ok(()),
+        }
+    }
+}
+
+impl Target for PagesTarget {
+    fn name(&self) -> &Name {
+        &self.settings.target
+    }
+
+    fn platform(&self) -> Platform {
+        Platform::Cloudflare
+    }
+
+    fn thing(&self) -> &str {
+        &self.settings.project
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            prepare: Preparation::Fully,
+            asked_from: AskedFrom::Public,
+            back: Back::Instantly,
+            gap: None,
+            unserve: false,
+            side_effects: Vec::new(),
+        }
+    }
+
+    fn public_url(&self) -> Option<String> {
+        if let Some(url) = &self.settings.url {
+            return Some(url.clone());
+        }
+        let host = self.memory().host.clone().unwrap_or_else(|| format!("{}.pages.dev", self.settings.project));
+        Some(format!("https://{host}/"))
+    }
+
+    async fn preflight(&self, scope: &Scope) -> Result<Vec<Problem>, PlatformError> {
+        self.problems(scope).await
+    }
+
+    async fn observe(&self, scope: &Scope) -> Result<Observed, PlatformError> {
+        self.observed(scope).await
+    }
+
+    async fn digest_of(&self, artifact: &Artifact, _: &Observed) -> Result<RevisionDigest, PlatformError> {
+        self.would_be(artifact).await
+    }
+
+    async fn prepare(&self, scope: &Scope, artifact: &Artifact, before: &Observed, _: &[PlainGet]) -> Result<Revision, PlatformError> {
+        self.prepare_revision(scope, artifact, before).await
+    }
+
+    async fn probe(&self, _: &Scope, revision: &Revision) -> Result<Health, PlatformError> {
+        self.probe_revision(revision).await
+    }
+
+    fn prepared_url(&self, revision: &Revision) -> Option<(String, Vec<(String, String)>)> {
+        let url = Hints::of(revision)?.url?;
+        Some((format!("{}/", url.trim_end_matches('/')), self.opening()))
+    }
+
+    async fn serve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
+        self.serve_revision(scope, revision).await
+    }
+
+    async fn unserve(&self, _: &Scope, _: &Revision) -> Result<Observed, PlatformError> {
+        let text = "a project cannot go back to serving nothing; a first release serves a placeholder first".to_owned();
+        Err(self.error("unserve", PlatformErrorKind::Impossible(text)))
+    }
+
+    async fn prune(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError> {
+        self.prune_revisions(scope, revisions).await
+    }
+
+    /// A release disturbs no setting of a project.
+    async fn restore(&self, _: &Scope, _: &Settings) -> Result<(), PlatformError> {
+        Ok(())
+    }
+
+    fn reach(&self) -> Reach {
+        let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
+        Reach { account: Some(self.settings.account.clone()), url: self.settings.url.clone(), drain_ms, ..Reach::default() }
+    }
+
+    async fn release_holds(&self, _: &Scope) {}
+}

@@ -1,0 +1,7 @@
+//! The calls, one file per area of the API; each is one request, with no decision in it.
+
+mod assets;
+mod deployments;
+mod projects;
+
+pub(super) use deployments::Form;

@@ -1,0 +1,23 @@
+//! Projects: what serves, settings, hostnames.
+
+use http::Method;
+
+use crate::platform::PlatformError;
+use crate::platform::cloudflare::client::CloudflareClient;
+use crate::platform::cloudflare::envelope::Refusal;
+use crate::platform::cloudflare::pages::wire::{Domain, Project};
+
+impl CloudflareClient {
+    /// Returns a project by name, with the deployment that is its production.
+    pub(in crate::platform::cloudflare) async fn project(&self, project: &str) -> Result<Project, PlatformError> {
+        let call = self.in_account("get_project", Method::GET, &["pages", "projects", project], &[]);
+        self.read(call, &format!("project {project}")).await.map_err(Refusal::plain)
+    }
+
+    /// Returns the custom hostnames of a project.
+    pub(in crate::platform::cloudflare) async fn domains(&self, project: &str) -> Result<Vec<Domain>, PlatformError> {
+        let call = self.in_account("list_domains", Method::GET, &["pages", "projects", project, "domains"], &[]);
+        let domains: Option<Vec<Domain>> = self.read(call, &format!("domains of {project}")).await.map_err(Refusal::plain)?;
+        Ok(domains.unwrap_or_default())
+    }
+}

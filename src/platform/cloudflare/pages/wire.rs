@@ -1,0 +1,219 @@
+//! What is said: decoded leniently, since every member but an id is optional somewhere (cloudflare.md 4).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::files::MOST_FILES;
+use super::stamp::Stamp;
+
+/// How many seconds before its end an upload token is not used any more (cloudflare.md 3.1).
+const MARGIN: i64 = 30;
+
+/// A project.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Project {
+    pub(super) name: String,
+    /// `<name>.pages.dev`, or with a suffix where that was taken.
+    pub(super) subdomain: Option<String>,
+    /// All hostnames of production.
+    pub(super) domains: Option<Vec<String>>,
+    pub(super) production_branch: Option<String>,
+    /// The connected repository.
+    pub(super) source: Option<Source>,
+    /// What production is.
+    pub(super) canonical_deployment: Option<Deployment>,
+    pub(super) deployment_configs: Option<Configs>,
+}
+
+impl Project {
+    /// Returns the branch whose deployments are production; the vendor's default where the project does not say.
+    pub(super) fn branch(&self) -> &str {
+        self.production_branch.as_deref().unwrap_or("main")
+    }
+
+    /// Returns whether production is the deployment with this id.
+    pub(super) fn serves(&self, id: &str) -> bool {
+        self.canonical_deployment.as_ref().is_some_and(|canonical| canonical.id == id)
+    }
+
+    /// Returns the hostname that users know: a custom one before the vendor's.
+    pub(super) fn host(&self) -> Option<String> {
+        let own = self.domains.iter().flatten().find(|name| !name.ends_with(".pages.dev"));
+        own.cloned().or_else(|| self.subdomain.clone())
+    }
+}
+
+/// A connected repository.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Source {
+    pub(super) config: Option<SourceConfig>,
+}
+
+/// What a push does.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct SourceConfig {
+    pub(super) owner: Option<String>,
+    pub(super) repo_name: Option<String>,
+    pub(super) production_deployments_enabled: Option<bool>,
+    /// The older name of the same switch.
+    pub(super) deployments_enabled: Option<bool>,
+}
+
+/// What functions are run with.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Configs {
+    pub(super) production: Option<Value>,
+    pub(super) preview: Option<Value>,
+}
+
+/// A custom hostname.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Domain {
+    pub(super) name: String,
+    pub(super) status: Option<String>,
+}
+
+/// A deployment.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Deployment {
+    pub(super) id: String,
+    pub(super) environment: Option<String>,
+    /// `https://<short id>.<subdomain>`, which never changes.
+    pub(super) url: Option<String>,
+    pub(super) latest_stage: Option<Stage>,
+    pub(super) stages: Option<Vec<Stage>>,
+    pub(super) deployment_trigger: Option<Trigger>,
+    pub(super) is_skipped: Option<bool>,
+    pub(super) skip_reason: Option<String>,
+}
+
+/// A stage of a deployment.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Stage {
+    pub(super) name: Option<String>,
+    pub(super) status: Option<String>,
+}
+
+/// What started a deployment.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Trigger {
+    pub(super) metadata: Option<Metadata>,
+}
+
+/// What a deployment says of its commit.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Metadata {
+    pub(super) branch: Option<String>,
+    pub(super) commit_hash: Option<String>,
+    pub(super) commit_message: Option<String>,
+}
+
+/// How far a deployment is (cloudflare.md 4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It answers.
+    Ready,
+    /// It never will, with the reason.
+    Failed(String),
+    /// At this stage, with this status.
+    UnderWay(String),
+}
+
+impl Deployment {
+    fn metadata(&self) -> Option<&Metadata> {
+        self.deployment_trigger.as_ref()?.metadata.as_ref()
+    }
+
+    /// Returns the mark that a release of ours has left.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        Stamp::parse(self.metadata()?.commit_message.as_deref()?)
+    }
+
+    pub(super) fn branch(&self) -> Option<&str> {
+        self.metadata()?.branch.as_deref()
+    }
+
+    pub(super) fn commit(&self) -> Option<&str> {
+        self.metadata()?.commit_hash.as_deref().filter(|commit| !commit.is_empty())
+    }
+
+    pub(super) fn is_production(&self) -> bool {
+        self.environment.as_deref() == Some("production")
+    }
+
+    /// Returns how far it is. Done is only a `deploy` stage that succeeded: an earlier stage's success is no end.
+    pub(super) fn progress(&self) -> Progress {
+        let word = |text: &Option<String>| text.clone().unwrap_or_default();
+        if self.is_skipped == Some(true) {
+            return Progress::Failed(format!("skipped ({})", self.skip_reason.as_deref().unwrap_or("no reason given")));
+        }
+        let failed = |stage: &&Stage| matches!(stage.status.as_deref(), Some("failure" | "canceled"));
+        let broken = self.latest_stage.iter().chain(self.stages.iter().flatten()).find(failed);
+        if let Some(stage) = broken {
+            return Progress::Failed(format!("the stage {} ended as {}", word(&stage.name), word(&stage.status)));
+        }
+        let Some(stage) = &self.latest_stage else { return Progress::UnderWay("at no stage".to_owned()) };
+        match (stage.name.as_deref(), stage.status.as_deref()) {
+            (Some("deploy"), Some("success")) => Progress::Ready,
+            (Some("deploy"), Some("skipped")) => Progress::Failed("skipped".to_owned()),
+            _ => Progress::UnderWay(format!("{}: {}", word(&stage.name), word(&stage.status))),
+        }
+    }
+}
+
+/// The answer that holds an upload token.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct UploadToken {
+    pub(super) jwt: String,
+}
+
+/// The claims of an upload token that matter here (cloudflare.md 3.1).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Claims {
+    exp: Option<i64>,
+    max_file_count_allowed: Option<u64>,
+}
+
+/// An upload token, and what it says of itself.
+#[derive(Debug, Clone)]
+pub(in crate::platform::cloudflare) struct Ticket {
+    jwt: SecretString,
+    ends: Option<i64>,
+    /// How many files a site may have.
+    pub(super) most_files: u64,
+}
+
+impl Ticket {
+    /// Reads a token's claims without verifying it: who issues it has checked us, not the other way round. `None` when it has not three parts.
+    pub(super) fn parse(jwt: &str) -> Option<Self> {
+        let [_, claims, _] = jwt.split('.').collect::<Vec<_>>()[..] else { return None };
+        let bytes = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).unwrap_or_default();
+        let claims: Claims = serde_json::from_slice(&bytes).unwrap_or_default();
+        let most_files = claims.max_file_count_allowed.unwrap_or(MOST_FILES);
+        Some(Self { jwt: SecretString::from(jwt), ends: claims.exp, most_files })
+    }
+
+    pub(in crate::platform::cloudflare) fn bearer(&self) -> &str {
+        self.jwt.expose_secret()
+    }
+
+    /// Returns whether it ends so soon that a call with it may come too late.
+    pub(super) fn ends_soon(&self, now: Timestamp) -> bool {
+        self.ends.is_some_and(|ends| ends - now.as_second() < MARGIN)
+    }
+}
