@@ -13,6 +13,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::platform::cloudflare::CloudflareEndpoints;
 use crate::platform::fly::token::FlyToken;
 
 /// The environment variables that cutover reads.
@@ -37,6 +38,16 @@ pub mod variable {
     pub const VERCEL_API_URL: &str = "VERCEL_API_URL";
     /// The secret that opens a protected deployment to checks.
     pub const VERCEL_AUTOMATION_BYPASS_SECRET: &str = "VERCEL_AUTOMATION_BYPASS_SECRET";
+    /// Cloudflare's token.
+    pub const CLOUDFLARE_API_TOKEN: &str = "CLOUDFLARE_API_TOKEN";
+    /// Cloudflare's account, 32 hex digits.
+    pub const CLOUDFLARE_ACCOUNT_ID: &str = "CLOUDFLARE_ACCOUNT_ID";
+    /// Base address of Cloudflare's API, `/client/v4` included; the vendor's client has the same variable.
+    pub const CLOUDFLARE_API_BASE_URL: &str = "CLOUDFLARE_API_BASE_URL";
+    /// The id of the service token that leads past Cloudflare Access.
+    pub const CF_ACCESS_CLIENT_ID: &str = "CF_ACCESS_CLIENT_ID";
+    /// The secret of that service token.
+    pub const CF_ACCESS_CLIENT_SECRET: &str = "CF_ACCESS_CLIENT_SECRET";
     /// GitHub's token; Actions does not export it, the workflow passes it.
     pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
     /// The workflow's file and ref; set by the runner itself, and by what newer runs of it are found.
@@ -99,6 +110,14 @@ pub struct Settings {
     pub vercel_api: Url,
     /// The secret that opens protected deployments.
     pub vercel_bypass: Option<SecretString>,
+    /// Cloudflare's token.
+    pub cloudflare_token: Option<SecretString>,
+    /// Cloudflare's account.
+    pub cloudflare_account: Option<String>,
+    /// Base address of Cloudflare's API.
+    pub cloudflare_api: Url,
+    /// The service token that leads past Cloudflare Access: its id and its secret.
+    pub cloudflare_access: Option<(String, SecretString)>,
     /// GitHub's token.
     pub github_token: Option<SecretString>,
     /// Base address of GitHub's REST API.
@@ -160,6 +179,10 @@ impl Settings {
             vercel_org: get(variable::VERCEL_ORG_ID).map(str::to_owned),
             vercel_api: url(variable::VERCEL_API_URL, "https://api.vercel.com")?,
             vercel_bypass: secret(variable::VERCEL_AUTOMATION_BYPASS_SECRET),
+            cloudflare_token: secret(variable::CLOUDFLARE_API_TOKEN),
+            cloudflare_account: get(variable::CLOUDFLARE_ACCOUNT_ID).map(str::to_owned),
+            cloudflare_api: url(variable::CLOUDFLARE_API_BASE_URL, CloudflareEndpoints::API)?,
+            cloudflare_access: get(variable::CF_ACCESS_CLIENT_ID).map(str::to_owned).zip(secret(variable::CF_ACCESS_CLIENT_SECRET)),
             github_token: secret(variable::GITHUB_TOKEN),
             github_api: url(variable::GITHUB_API_URL, "https://api.github.com")?,
             edges: edges.collect::<Result<_, _>>()?,
@@ -183,7 +206,8 @@ impl Settings {
         let mut secrets: Vec<SecretString> = tokens.into_iter().flatten().cloned().collect();
         // A Fly token is a list of tokens; each piece is a secret of its own.
         secrets.extend(self.fly_token.iter().filter_map(FlyToken::parse).flat_map(|token| token.pieces()));
-        let known = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CLOUDFLARE_API_TOKEN", "RENDER_API_KEY", "GH_TOKEN"];
+        let known =
+            ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "CLOUDFLARE_API_TOKEN", "CF_ACCESS_CLIENT_SECRET", "RENDER_API_KEY", "GH_TOKEN"];
         secrets.extend(
             known.into_iter().chain(["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_RUNTIME_TOKEN"]).filter_map(|name| self.secret(name)),
         );
@@ -192,7 +216,7 @@ impl Settings {
 
     /// Returns whether a credential that can change a platform is in the environment.
     pub fn has_deploy_credential(&self) -> bool {
-        self.fly_token.is_some() || self.vercel_token.is_some()
+        self.fly_token.is_some() || self.vercel_token.is_some() || self.cloudflare_token.is_some()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::image::{
     BuildContext, BuildError, BuildPlan, Builder, Digest, DirectoryArtifact, ImageArchive, Login, Registry, RegistryError,
     build as build_image, choose, detect,
 };
-use crate::manifest::{Target as Named, TargetPlatform, VercelSource, VercelTarget};
+use crate::manifest::{PagesTarget, Target as Named, TargetPlatform, VercelSource, VercelTarget};
 use crate::mask::Secret;
 use crate::platform::fly::FlyEndpoints;
 use crate::platform::{AnyTarget, Artifact, Target};
@@ -157,6 +157,10 @@ pub(crate) fn read_directory(stage: &Stage, name: &Name, directory: &Path) -> Re
     let whole = stage.root.join(directory);
     let output = whole.join(OUTPUT);
     // A linked project's directory is its sources; only its build output is meant to be seen by everyone.
+    let pages = matches!(stage.manifest.targets.get(name).map(|target| &target.platform), Some(TargetPlatform::Pages(_)));
+    if pages {
+        return read_whole(name, &whole);
+    }
     let linked = [".vercel/project.json", ".vercel/repo.json"].iter().any(|link| whole.join(link).is_file());
     if linked && !output.is_dir() {
         let text = format!("{name}: {} is a linked project without a build output", directory.display());
@@ -164,8 +168,11 @@ pub(crate) fn read_directory(stage: &Stage, name: &Name, directory: &Path) -> Re
             BuildFailure::preflight(text).hint(format!("a gate must make {}/{OUTPUT}, as `vercel build --prod` does", directory.display()))
         );
     }
-    let path = if output.is_dir() { output } else { whole };
-    DirectoryArtifact::read(&path).map_err(|error| {
+    read_whole(name, if output.is_dir() { &output } else { &whole })
+}
+
+fn read_whole(name: &Name, path: &Path) -> Result<DirectoryArtifact, BuildFailure> {
+    DirectoryArtifact::read(path).map_err(|error| {
         BuildFailure::preflight(format!("{name}: {error}; nothing was touched"))
             .hint("run the gate that makes it, or correct `dir:` in the manifest")
     })
@@ -199,7 +206,7 @@ pub(crate) async fn artifact_of(
                 resolve(stage, target, &reference).await
             }
         },
-        TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(_), .. }) => {
+        TargetPlatform::Pages(_) | TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(_), .. }) => {
             let directory =
                 artifacts.directories.get(name).ok_or_else(|| BuildFailure::preflight(format!("the directory of {name} was not read")))?;
             Ok(Artifact::Directory { path: directory.path.clone(), digest: directory.digest.to_string() })
@@ -275,12 +282,13 @@ async fn resolve(stage: &Stage, target: &AnyTarget, reference: &str) -> Result<A
 pub(crate) fn foreseen(stage: &Stage, environment: &Name, target: &AnyTarget) -> Artifact {
     let unbuilt = |what: &str| what.to_owned();
     match shipped(stage, environment, std::slice::from_ref(target.name())).into_iter().next().map(|(_, named)| named.platform) {
-        Some(TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. })) => {
-            match read_directory(stage, target.name(), &path) {
-                Ok(directory) => Artifact::Directory { path: directory.path.clone(), digest: directory.digest.to_string() },
-                Err(_) => Artifact::Directory { path, digest: unbuilt("what a gate makes") },
-            }
-        }
+        Some(
+            TargetPlatform::Pages(PagesTarget { directory: path, .. })
+            | TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. }),
+        ) => match read_directory(stage, target.name(), &path) {
+            Ok(directory) => Artifact::Directory { path: directory.path.clone(), digest: directory.digest.to_string() },
+            Err(_) => Artifact::Directory { path, digest: unbuilt("what a gate makes") },
+        },
         Some(TargetPlatform::Vercel(_)) => commit(stage),
         _ => Artifact::Image { reference: unbuilt("what is built"), digest: unbuilt("what is built"), stand_in: false },
     }

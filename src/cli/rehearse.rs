@@ -133,7 +133,7 @@ fn break_target(embedded: &Embedded, root: &Path, view: &Manifest, name: &Name, 
             };
             embedded.break_next_deployment(&vercel.project, fate, first);
         }
-        TargetPlatform::Render(_) => {}
+        TargetPlatform::Pages(_) | TargetPlatform::Render(_) => {}
     }
     Ok(())
 }

@@ -137,7 +137,7 @@ impl Embedded {
                 match &target.platform {
                     TargetPlatform::Fly(fly) => self.seed_fly(root, manifest, name, target, fly, registry, earlier, &mut seen).await?,
                     TargetPlatform::Vercel(vercel) => self.seed_vercel(name, vercel, earlier, &mut seen)?,
-                    TargetPlatform::Render(_) => {}
+                    TargetPlatform::Pages(_) | TargetPlatform::Render(_) => {}
                 }
             }
         }

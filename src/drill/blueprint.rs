@@ -284,6 +284,10 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
             let team = settings.team.clone().unwrap_or_else(|| TEAM.to_owned());
             (Artifact::Directory { path, digest }, Seed::Project { project: settings.project.clone(), team })
         }
+        TargetSettings::Pages { settings, .. } => {
+            let text = format!("{}: a Pages target is not played by the drill", settings.project);
+            return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, text).into());
+        }
     };
     Ok(Part { name: name.clone(), settings, after: target.after.clone(), checks: target.verify.clone(), artifact, seed })
 }

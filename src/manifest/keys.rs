@@ -96,13 +96,18 @@ pub(super) const IMAGE: Section = Section {
 /// A target.
 pub(super) const TARGET: Section = Section {
     what: "a target",
-    doc: "One thing on one platform: exactly one of `fly`, `vercel` and `render`.",
+    doc: "One thing on one platform: exactly one of `fly`, `vercel`, `pages` and `render`.",
     keys: &[
         key("fly", "fly", "An app on Fly.io: the path of its fly.toml."),
         key("vercel", "vercel", "A project on Vercel: its name or id, or the path of a linked directory."),
+        key("pages", "pages", "A project on Cloudflare Pages: its name."),
         key("render", "render", "A service on Render: its id."),
         key("image", "name", "The image that it runs."),
-        key("dir", "path", "The directory that a Vercel target ships: one with `.vercel/output`, or a plain static site."),
+        key(
+            "dir",
+            "path",
+            "The directory that a Vercel or Pages target ships: one with `.vercel/output` (Vercel only), or a plain static site.",
+        ),
         key("url", "url", "Its public address, where the platform's word is not the one that users know."),
         key("after", "names", "Targets that serve before this one does."),
         key("needs", "names", "Gates whose proofs it needs; default: every gate."),
@@ -183,6 +188,18 @@ pub(super) const VERCEL: Section = Section {
         key("hook", "variable_name", "A deploy hook starts it: the environment variable that holds the hook's URL."),
     ],
     required: &[],
+};
+
+/// What a Pages target says of its project.
+pub(super) const PAGES: Section = Section {
+    what: "a Pages project",
+    doc: "A project on Cloudflare Pages.",
+    keys: &[
+        key("project", "text", "Its name."),
+        key("account", "text", "The account's id, 32 hex digits; default: what CLOUDFLARE_ACCOUNT_ID says."),
+        key("dotfiles", "globs", "Names with a dot that are published all the same, such as `.htaccess`; `.well-known` always is."),
+    ],
+    required: &["project"],
 };
 
 /// What a Render target says of its service.

@@ -136,8 +136,8 @@ fn lists() -> Map<String, Value> {
 fn short_forms() -> Map<String, Value> {
     let words = json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] }, "minItems": 1 });
     let scalar = json!({ "type": ["string", "number", "boolean"] });
-    let of_platforms = json!({ "dependentSchemas": { "image": without(&["vercel"]), "dir": without(&["fly", "render"]) } });
-    let target = with(one_of(&keys::TARGET, &["fly", "vercel", "render"]), of_platforms);
+    let of_platforms = json!({ "dependentSchemas": { "image": without(&["vercel", "pages"]), "dir": without(&["fly", "render"]) } });
+    let target = with(one_of(&keys::TARGET, &["fly", "vercel", "pages", "render"]), of_platforms);
     let of_requests = json!({
         "dependentRequired": { "body": ["post"], "sign": ["post"] },
         "dependentSchemas": { "websocket": without(&["json", "equals", "contains", "location"]) },
@@ -153,6 +153,7 @@ fn short_forms() -> Map<String, Value> {
         ("secret", any_of(&[reference("variable_name"), section(&keys::SECRET)])),
         ("fly", any_of(&[reference("path"), section(&keys::FLY)])),
         ("vercel", any_of(&[reference("text"), vercel])),
+        ("pages", any_of(&[reference("text"), section(&keys::PAGES)])),
         ("render", any_of(&[reference("text"), section(&keys::RENDER)])),
         ("migration", any_of(&[reference("text"), section(&keys::MIGRATION)])),
         ("check", any_of(&[reference("url_path"), check])),

@@ -18,6 +18,7 @@
 //! | a target's `vercel`, a name or id | `vercel: shop` | `vercel: { project: shop }` |
 //! | a target's `vercel`, a path (`.`, or with `/`) | `vercel: ./web` | `vercel: { link: ./web }` |
 //! | a Vercel target's `git` | `git: true` | `git:` the branch that is released |
+//! | a target's `pages` | `pages: site` | `pages: { project: site }` |
 //! | a target's `render` | `render: srv-1` | `render: { service: srv-1 }` |
 //! | `verify` | `verify: /health` | `verify: [{ get: /health }]` |
 //! | one of `verify` | `- /health` | `- { get: /health }` |
@@ -38,7 +39,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 pub use check::{Check, CheckRequest, Equals, Expect, ExpectedStatus, Signature};
-pub use target::{FlyStrategy, FlyTarget, Migration, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget};
+pub use target::{FlyStrategy, FlyTarget, Migration, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget};
 
 use crate::id::Name;
 

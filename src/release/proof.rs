@@ -124,5 +124,6 @@ fn showing(planned: &Planned) -> Option<Check> {
         super::plan::Shipment::Earlier(shipped) => shipped.artifact.as_ref(),
     };
     let directory = matches!(uploaded, Some(Artifact::Directory { .. }));
-    (directory && planned.target.platform() == Platform::Vercel).then(|| super::check::revision_at(WELL_KNOWN))
+    (directory && matches!(planned.target.platform(), Platform::Vercel | Platform::Cloudflare))
+        .then(|| super::check::revision_at(WELL_KNOWN))
 }

@@ -8,9 +8,11 @@ use super::{Settings, variable};
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::manifest::{
-    FlyStrategy, FlyTarget as FlyManifest, Migration, Target as Named, TargetPlatform, VercelSource as ManifestSource,
-    VercelTarget as VercelManifest,
+    FlyStrategy, FlyTarget as FlyManifest, Migration, PagesTarget as PagesManifest, Target as Named, TargetPlatform,
+    VercelSource as ManifestSource, VercelTarget as VercelManifest,
 };
+use crate::platform::cloudflare::CloudflareEndpoints;
+use crate::platform::cloudflare::pages::{PagesSettings, PagesTarget};
 use crate::platform::fly::toml::{FlyConfig, Form, Strategy};
 use crate::platform::fly::{FlyDatabase, FlyEndpoints, FlySettings, FlyTarget};
 use crate::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
@@ -50,6 +52,15 @@ pub enum TargetSettings {
         /// The credential.
         token: SecretString,
     },
+    /// A project on Cloudflare Pages.
+    Pages {
+        /// Its settings.
+        settings: Box<PagesSettings>,
+        /// Where the platform is asked.
+        endpoints: CloudflareEndpoints,
+        /// The credential.
+        token: SecretString,
+    },
 }
 
 /// Why a target of the manifest cannot be used.
@@ -84,6 +95,7 @@ impl TargetSettings {
         match &target.platform {
             TargetPlatform::Fly(fly) => fly_settings(means, name, target, fly),
             TargetPlatform::Vercel(vercel) => vercel_settings(means, name, target, vercel),
+            TargetPlatform::Pages(pages) => pages_settings(means, name, target, pages),
             TargetPlatform::Render(render) => {
                 Err(Unusable::new(name, format!("this version cannot release to Render ({})", render.service))
                     .hint("leave the target out of the environment's list, or use --only with the others"))
@@ -105,6 +117,12 @@ impl TargetSettings {
                 let drain_margin = settings.drain_margin.or(Some(means.settings.drain_margin));
                 vercel(means, VercelSettings { drain_margin, ..settings })
             }
+            Platform::Cloudflare => {
+                let account = account(means, name, reach.account.as_deref())?;
+                let settings = PagesSettings::recorded(name.clone(), thing, account, reach);
+                let drain_margin = settings.drain_margin.or(Some(means.settings.drain_margin));
+                pages(means, PagesSettings { drain_margin, ..settings })
+            }
             other => Err(Unusable::new(name, format!("this version cannot reach {thing} on {other}; nothing was touched"))
                 .hint("use the version that began the release")),
         }
@@ -117,7 +135,7 @@ impl TargetSettings {
                 let told = settings.config.warnings.iter();
                 told.map(|warning| format!("{}: {}: {}", file.display(), warning.path, warning.message)).collect()
             }
-            Self::Vercel { .. } => Vec::new(),
+            Self::Vercel { .. } | Self::Pages { .. } => Vec::new(),
         }
     }
 
@@ -136,6 +154,10 @@ impl TargetSettings {
             Self::Vercel { settings, endpoints, token } => {
                 let target = VercelTarget::new((**settings).clone(), endpoints.clone(), token.clone(), transport);
                 Ok(AnyTarget::Vercel(Box::new(target)))
+            }
+            Self::Pages { settings, endpoints, token } => {
+                let target = PagesTarget::new((**settings).clone(), endpoints.clone(), token.clone(), transport);
+                Ok(AnyTarget::Pages(Box::new(target)))
             }
         }
     }
@@ -236,6 +258,34 @@ fn vercel(means: &Means<'_>, settings: VercelSettings) -> Result<TargetSettings,
     let settings = VercelSettings { bypass: means.settings.vercel_bypass.clone(), ..settings };
     let endpoints = VercelEndpoints { api: means.settings.vercel_api.clone() };
     Ok(TargetSettings::Vercel { settings: Box::new(settings), endpoints, token })
+}
+
+fn pages_settings(means: &Means<'_>, name: &Name, target: &Named, of: &PagesManifest) -> Result<TargetSettings, Unusable> {
+    let account = account(means, name, of.account.as_deref())?;
+    let settings = PagesSettings {
+        url: target.url.clone(),
+        dotfiles: of.dotfiles.clone(),
+        drain_margin: Some(means.settings.drain_margin),
+        ..PagesSettings::new(name.clone(), of.project.clone(), account)
+    };
+    pages(means, settings)
+}
+
+/// Adds what the environment says to a Pages project's settings.
+fn pages(means: &Means<'_>, settings: PagesSettings) -> Result<TargetSettings, Unusable> {
+    let made = "https://dash.cloudflare.com/profile/api-tokens, Account › Cloudflare Pages › Edit";
+    let token = token(&settings.target, means.settings.cloudflare_token.as_ref(), variable::CLOUDFLARE_API_TOKEN, made)?;
+    let settings = PagesSettings { access: means.settings.cloudflare_access.clone(), ..settings };
+    let endpoints = CloudflareEndpoints { api: means.settings.cloudflare_api.clone() };
+    Ok(TargetSettings::Pages { settings: Box::new(settings), endpoints, token })
+}
+
+/// Returns Cloudflare's account: the one that is named, else the environment's. Guessing one by the token would ask for more rights than it needs.
+fn account(means: &Means<'_>, name: &Name, named: Option<&str>) -> Result<String, Unusable> {
+    named.map(str::to_owned).or_else(|| means.settings.cloudflare_account.clone()).ok_or_else(|| {
+        Unusable::new(name, "nobody says in which Cloudflare account the project is")
+            .hint("write `pages: { project: NAME, account: ID }`, or set CLOUDFLARE_ACCOUNT_ID (32 hex digits, in the dashboard's address)")
+    })
 }
 
 /// Returns whether the nearest `vercel.json`, from the shipped directory up to the repository's root, turns deployments by git off.

@@ -10,7 +10,9 @@ use crate::manifest::files::{Link, Surroundings};
 use crate::manifest::keys;
 use crate::manifest::reader::{Fields, From, PathUse, Pointed, Reader, closest};
 use crate::manifest::scalar;
-use crate::manifest::shape::{FlyStrategy, FlyTarget, Migration, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget};
+use crate::manifest::shape::{
+    FlyStrategy, FlyTarget, Migration, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget,
+};
 use crate::manifest::tree::{Key, Kind, Node};
 
 /// What a target is read with.
@@ -90,7 +92,7 @@ pub(in crate::manifest) fn overridden(base: &Node, override_node: &Node) -> Node
 }
 
 fn merged(base: &Node, over: &Node, key: &str) -> Node {
-    let short = ["fly", "vercel", "render", "migration"].contains(&key);
+    let short = ["fly", "vercel", "pages", "render", "migration"].contains(&key);
     let long = |node: &Node| if short { platform_as_map(key, node) } else { node.clone() };
     let (base, over) = (long(base), long(over));
     let (Kind::Map(old), Kind::Map(new)) = (&base.kind, &over.kind) else { return over };
@@ -111,7 +113,7 @@ fn platform_as_map(platform: &str, node: &Node) -> Node {
         "fly" => "config",
         "migration" => "database",
         "vercel" if is_directory(text) => "link",
-        "vercel" => "project",
+        "vercel" | "pages" => "project",
         _ => "service",
     };
     let key = Key { text: key.to_owned(), span: node.span.clone() };
@@ -124,13 +126,18 @@ fn is_directory(text: &str) -> bool {
 }
 
 fn platform(reader: &mut Reader, around: &Around<'_>, fields: &Fields<'_>, image: Option<Name>) -> Option<TargetPlatform> {
-    let (kind, node) = exactly_one(reader, fields, keys::TARGET.what, &["fly", "vercel", "render"])?;
+    let (kind, node) = exactly_one(reader, fields, keys::TARGET.what, &["fly", "vercel", "pages", "render"])?;
     let node = platform_as_map(kind, node);
-    let foreign: &[&str] = if kind == "vercel" { &["image"] } else { &["dir"] };
+    let ships_files = kind == "vercel" || kind == "pages";
+    let foreign: &[&str] = if ships_files { &["image"] } else { &["dir"] };
     for key in foreign {
         if let (Some((own, _)), Some((ours, _))) = (fields.entry(key), fields.entry(kind)) {
             let fault = Fault::new(Code::Conflict, &own.span, format!("a target on this platform has no `{key}`"));
-            let hint = if kind == "vercel" { "a Vercel target ships a directory, `dir`" } else { "only a Vercel target ships a directory" };
+            let hint = match kind {
+                "vercel" => "a Vercel target ships a directory, `dir`",
+                "pages" => "a Pages target ships a directory, `dir`",
+                _ => "only a Vercel or Pages target ships a directory",
+            };
             reader.fault(fault.related(&ours.span, "because of this").suggest(hint));
         }
     }
@@ -140,6 +147,7 @@ fn platform(reader: &mut Reader, around: &Around<'_>, fields: &Fields<'_>, image
             fly(reader, around, &node, &fields.at, image, has_image).map(TargetPlatform::Fly)
         }
         "vercel" => vercel(reader, around, &node, fields).map(TargetPlatform::Vercel),
+        "pages" => pages(reader, &node, fields).map(TargetPlatform::Pages),
         _ => {
             let own = reader.fields(&node, &fields.at, &keys::RENDER)?;
             let service = own.get("service").and_then(|node| reader.text(node, "the id of a service"))?;
@@ -251,6 +259,23 @@ fn vercel(reader: &mut Reader, around: &Around<'_>, node: &Node, target: &Fields
         }
     };
     Some(VercelTarget { project: project?, team: team.or_else(|| found.and_then(|link| link.team)), source: source? })
+}
+
+fn pages(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<PagesTarget> {
+    let fields = reader.fields(node, &target.at, &keys::PAGES)?;
+    let project = fields.get("project").and_then(|node| reader.text(node, "the name of a project"));
+    let account = fields.get("account").and_then(|node| reader.text(node, "the id of an account"));
+    let dotfiles = reader.globs(fields.get("dotfiles"));
+    let Some(node) = target.get("dir") else {
+        let fault = Fault::new(Code::MissingKey, &target.at, "the target does not say what it deploys");
+        reader.fault(fault.suggest("add `dir: PATH`, the directory that is published"));
+        return None;
+    };
+    let path = reader.path(node, "the path of a directory")?;
+    let suggestion = Some("add it, or name it among the `outputs` of the gate that makes it".to_owned());
+    let what = "the directory to ship,".to_owned();
+    reader.paths.push(PathUse { path: path.clone(), directory: true, span: node.span.clone(), what, suggestion });
+    Some(PagesTarget { project: project?, account, directory: PathBuf::from(path), dotfiles })
 }
 
 /// Returns what the target deploys: one of `dir`, `git` and `hook`, or the linked directory.

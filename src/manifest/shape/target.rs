@@ -33,7 +33,7 @@ impl Target {
         match &self.platform {
             TargetPlatform::Fly(fly) => fly.image.as_ref(),
             TargetPlatform::Render(render) => render.image.as_ref(),
-            TargetPlatform::Vercel(_) => None,
+            TargetPlatform::Vercel(_) | TargetPlatform::Pages(_) => None,
         }
     }
 
@@ -41,6 +41,7 @@ impl Target {
     pub fn directory(&self) -> Option<&Path> {
         match &self.platform {
             TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. }) => Some(path),
+            TargetPlatform::Pages(pages) => Some(&pages.directory),
             _ => None,
         }
     }
@@ -66,6 +67,8 @@ pub enum TargetPlatform {
     Fly(FlyTarget),
     /// A project on Vercel.
     Vercel(VercelTarget),
+    /// A project on Cloudflare Pages.
+    Pages(PagesTarget),
     /// A service on Render.
     Render(RenderTarget),
 }
@@ -148,6 +151,19 @@ pub enum VercelSource {
         /// The environment variable that holds the hook's URL. The URL is a secret.
         secret_name: String,
     },
+}
+
+/// A project on Cloudflare Pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PagesTarget {
+    /// The project's name.
+    pub project: String,
+    /// The account's id, 32 hex digits; what `CLOUDFLARE_ACCOUNT_ID` says when `None`.
+    pub account: Option<String>,
+    /// The directory that is published, below the repository's root.
+    pub directory: PathBuf,
+    /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.
+    pub dotfiles: Vec<String>,
 }
 
 /// A service on Render.
