@@ -19,6 +19,7 @@ use super::stage::{self, Builds, Means, Stage};
 use super::world::{Beginning, Embedded, GITHUB_TOKEN, REPOSITORY};
 use super::{Ended, Failure, manifest_in, targets};
 use crate::clock::Clock;
+use crate::embedded::cloudflare;
 use crate::embedded::fly::{Behaviour, Which};
 use crate::embedded::vercel::Fate;
 use crate::event::{Events, Level, Phase};
@@ -133,7 +134,16 @@ fn break_target(embedded: &Embedded, root: &Path, view: &Manifest, name: &Name, 
             };
             embedded.break_next_deployment(&vercel.project, fate, first);
         }
-        TargetPlatform::Pages(_) | TargetPlatform::Render(_) => {}
+        TargetPlatform::Pages(pages) => {
+            let (production, fate) = match phase {
+                Phase::Prepare => (false, cloudflare::Fate::FAILS),
+                Phase::Verify => (false, cloudflare::Fate::ANSWERS_BADLY),
+                Phase::CutOver => (true, cloudflare::Fate::FAILS),
+                _ => (true, cloudflare::Fate::ANSWERS_BADLY),
+            };
+            embedded.break_next_pages(&pages.project, production, fate, first);
+        }
+        TargetPlatform::Render(_) => {}
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Failure, targets};
 use crate::clock::Clock;
+use crate::embedded::cloudflare::{self, Cloudflare};
 use crate::embedded::fault::{Answer, Effect, Rule, Times};
 use crate::embedded::fly::container::ContainerEngine;
 use crate::embedded::fly::{self, Earlier, Fly, Scope};
@@ -14,7 +15,7 @@ use crate::embedded::vercel::{self, Fate, ProjectSeed, Tree, Vercel};
 use crate::embedded::world::{Addresses, World};
 use crate::id::{Chance, Name};
 use crate::manifest::{
-    Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, Target, TargetPlatform, VercelSource, VercelTarget,
+    Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, PagesTarget, Target, TargetPlatform, VercelSource, VercelTarget,
 };
 use crate::platform::fly::machine_config;
 use crate::platform::fly::toml::FlyConfig;
@@ -22,6 +23,10 @@ use crate::settings::variable;
 
 /// Fly's token in the world. Harmless: it opens nothing else.
 pub(super) const FLY_TOKEN: &str = "fm2_rehearsal0fly0token0opens0nothing0else";
+/// Cloudflare's token.
+pub(super) const CLOUDFLARE_TOKEN: &str = "rehearsalCloudflareTokenOpensNothingElse";
+/// The account that every Pages project belongs to, unless the manifest names another.
+const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 /// Vercel's token; without a hyphen, which the vendor's client refuses.
 pub(super) const VERCEL_TOKEN: &str = "rehearsalVercelTokenOpensNothingElse";
 /// GitHub's token.
@@ -56,6 +61,7 @@ pub(super) struct Embedded {
     pub(super) fly: Fly,
     /// Vercel.
     pub(super) vercel: Vercel,
+    pub(super) cloudflare: Cloudflare,
     /// GitHub.
     pub(super) github: GitHub,
     /// Where everything listens.
@@ -75,12 +81,14 @@ impl Embedded {
         let fly = Fly::add_to(&world, &registry, fly::Switches::default());
         let vercel = Vercel::new(world.ground());
         vercel.add_to(&world);
+        let cloudflare = Cloudflare::new(world.ground());
+        cloudflare.add_to(&world);
         let github = GitHub::new(world.ground());
         github.add_to(&world);
         let ports = beginning.port.map(ports).unwrap_or_default();
         let unbound = |error: std::io::Error| Failure::preflight(format!("the embedded platforms cannot listen: {error}"));
         let addresses = world.listen(&ports).await.map_err(unbound)?;
-        let mut embedded = Self { world, fly, vercel, github, addresses, containers: false, variables: BTreeMap::new() };
+        let mut embedded = Self { world, fly, vercel, cloudflare, github, addresses, containers: false, variables: BTreeMap::new() };
         embedded.point();
         embedded.seed_accounts(&registry, beginning.open);
         if let Some(host) = embedded.variables.get(variable::FLY_REGISTRY_HOST) {
@@ -109,6 +117,9 @@ impl Embedded {
             (variable::VERCEL_API_URL, base(vercel::AUTHORITY)),
             (variable::VERCEL_TOKEN, VERCEL_TOKEN.to_owned()),
             (variable::VERCEL_ORG_ID, TEAM.to_owned()),
+            (variable::CLOUDFLARE_API_BASE_URL, format!("{}{}", base(cloudflare::AUTHORITY), cloudflare::BASE_PATH)),
+            (variable::CLOUDFLARE_API_TOKEN, CLOUDFLARE_TOKEN.to_owned()),
+            (variable::CLOUDFLARE_ACCOUNT_ID, ACCOUNT.to_owned()),
             (variable::GITHUB_API_URL, base(github::AUTHORITY)),
             (variable::GITHUB_GRAPHQL_URL, format!("{}/graphql", base(github::AUTHORITY))),
             (variable::GITHUB_TOKEN, GITHUB_TOKEN.to_owned()),
@@ -137,7 +148,8 @@ impl Embedded {
                 match &target.platform {
                     TargetPlatform::Fly(fly) => self.seed_fly(root, manifest, name, target, fly, registry, earlier, &mut seen).await?,
                     TargetPlatform::Vercel(vercel) => self.seed_vercel(name, vercel, earlier, &mut seen)?,
-                    TargetPlatform::Pages(_) | TargetPlatform::Render(_) => {}
+                    TargetPlatform::Pages(pages) => self.seed_pages(target, pages, earlier, &mut seen)?,
+                    TargetPlatform::Render(_) => {}
                 }
             }
         }
@@ -238,13 +250,33 @@ impl Embedded {
         Ok(())
     }
 
+    fn seed_pages(&self, target: &Target, pages: &PagesTarget, earlier: bool, seen: &mut BTreeSet<String>) -> Result<(), Failure> {
+        if !seen.insert(format!("pages/{}", pages.project)) {
+            return Ok(());
+        }
+        let account = pages.account.as_deref().unwrap_or(ACCOUNT);
+        self.cloudflare.seed_token(CLOUDFLARE_TOKEN, &[account]);
+        let host = target.url.as_deref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.host_str().map(str::to_owned));
+        let domains = host.filter(|host| !host.ends_with(".pages.dev")).into_iter().collect();
+        self.cloudflare.seed_project(cloudflare::ProjectSeed { domains, ..cloudflare::ProjectSeed::new(account, &pages.project) });
+        if earlier {
+            let page = "<!doctype html><title>earlier</title><p>The release before this one.\n";
+            let tree = cloudflare::Tree::from([("index.html".to_owned(), page.as_bytes().to_vec())]);
+            let full = |error: std::io::Error| Failure::preflight(format!("the embedded Cloudflare cannot keep files: {error}"));
+            self.cloudflare.seed_earlier_deployment(&pages.project, &tree).map_err(full)?;
+        }
+        Ok(())
+    }
+
     fn seed_accounts(&self, registry: &Registry, open: bool) {
         self.fly.seed_token(FLY_TOKEN, &Scope::Org(ORGANISATION.to_owned()), "rehearsal");
         self.vercel.seed_team(TEAM, "rehearsal");
         self.vercel.seed_token(VERCEL_TOKEN, "usr_rehearsal", &[TEAM], None);
+        self.cloudflare.seed_token(CLOUDFLARE_TOKEN, &[ACCOUNT]);
         if open {
             self.fly.switch(|switches| switches.open_to_anyone = Some(ORGANISATION.to_owned()));
             self.vercel.switch(|switches| switches.open_to_anyone = true);
+            self.cloudflare.switch(|switches| switches.open_to_anyone = true);
             registry.allow_anyone();
         }
     }
@@ -301,6 +333,15 @@ impl Embedded {
         if let Some(rule) = Rule::at(&format!("fly.uncordon_machine[{app}]"), Effect::None, answer) {
             self.world.ground().faults.set(rule.times(Times::Forever));
         }
+    }
+
+    /// Sets the fate of the next staging deployment of a Pages project, or of its next production deployment; on a first release a placeholder is
+    /// made before it.
+    pub(super) fn break_next_pages(&self, project: &str, production: bool, fate: cloudflare::Fate, first: bool) {
+        if first {
+            self.cloudflare.next(project, production, cloudflare::Fate::default());
+        }
+        self.cloudflare.next(project, production, fate);
     }
 
     /// Sets the fate of the deployment that a release of `project` makes; on a first release a placeholder is made before it.

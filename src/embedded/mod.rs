@@ -24,6 +24,7 @@
 //! one line: `world.add("vercel", router, "api.vercel.com", OPERATIONS)`. Where its state can be copied it says how with `world.copies(...)`.
 
 pub mod client;
+pub mod cloudflare;
 pub mod edge;
 pub mod endpoint;
 pub mod fault;

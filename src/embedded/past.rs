@@ -29,11 +29,12 @@ const MOST_COPIES: usize = 64;
 /// The reads that may show an earlier state, by platform.
 ///
 /// Sources: flyctl repeats its list and its reads after a create; Fly's own log tells of lists that lagged (fly.io/infra-log). A written ref is not
-/// always readable at once (github/branch-deploy#180); lists of deployments and comments behind the same replicas are a guess. Vercel says nothing:
-/// a guess. A wait that the platform itself holds open is answered from where the thing is, so it does not lag.
+/// always readable at once (github/branch-deploy#180); lists of deployments and comments behind the same replicas are a guess. Vercel and
+/// Cloudflare say nothing: guesses. A wait that the platform itself holds open is answered from where the thing is, so it does not lag.
 const LAGGING: &[(&str, &[&str])] = &[
     ("fly", &["list_machines", "get_machine", "list_secrets", "current_release", "list_releases"]),
     ("vercel", &["get_project", "get_deployment", "list_deployments", "list_aliases", "list_promoted_hosts", "list_rolled_back_hosts"]),
+    ("cloudflare", &["get_project", "get_deployment", "list_deployments"]),
     (
         "github",
         &[

@@ -12,6 +12,7 @@ use serde_json::Value;
 const WORDS: &[(&str, &[&str], &str)] = &[
     ("fly", &["state", "status", "host_status"], "hibernating"),
     ("vercel", &["jobStatus", "readyState", "status", "state", "readySubstate"], "pondering"),
+    ("cloudflare", &["status"], "pondering"),
     ("github", &["conclusion", "status", "state", "type"], "pondering"),
     ("registry", &["mediaType"], "pondering"),
 ];

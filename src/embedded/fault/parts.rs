@@ -14,6 +14,7 @@
 //! | `vercel.promote`, `vercel.roll_back` | half of the hostnames move, at least one, then the job fails: production is not what was asked for |
 //! | `vercel.update_project` | the first half of the settings, at least one |
 //! | `vercel.create_variables` | the first half of the variables, at least one |
+//! | `cloudflare.create_deployment` | the deployment exists and never ends |
 //! | `registry.put_manifest` | the manifest is there by its digest, without the tag |
 
 /// Platform and operation.
@@ -30,6 +31,7 @@ const PARTED: &[(&str, &str)] = &[
     ("vercel", "roll_back"),
     ("vercel", "update_project"),
     ("vercel", "create_variables"),
+    ("cloudflare", "create_deployment"),
     ("registry", "put_manifest"),
 ];
 
