@@ -33,6 +33,7 @@ mod mask;
 mod migrations;
 mod network;
 mod openapi;
+mod pages;
 mod people;
 mod promotion;
 mod ref_store;

@@ -393,6 +393,8 @@ fn ports(first: u16) -> BTreeMap<String, u16> {
         "edge-0",
         "edge-1",
         "edge-2",
+        // Last, so that what listened before has the port that it had.
+        cloudflare::AUTHORITY,
     ];
     names.iter().zip(first..).map(|(name, port)| ((*name).to_owned(), port)).collect()
 }
