@@ -267,5 +267,5 @@ pub(super) fn shown(state: &World, deployment: &Deployment) -> Value {
 
 /// Returns a time as answers show it.
 pub(super) fn moment(at: i64) -> String {
-    jiff::Timestamp::from_millisecond(at).map(|at| at.to_string()).unwrap_or_default()
+    jiff::Timestamp::from_millisecond(at).map(|at| format!("{at}")).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ impl Cloudflare {
         if let Some(deployment) = self.state().deployments.get_mut(id) {
             deployment.stage = Stage::Active;
         }
-        tokio::time::sleep(time - time / 4).await;
+        tokio::time::sleep(time.saturating_sub(time / 4)).await;
         self.finish(id);
     }
 

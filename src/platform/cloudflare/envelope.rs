@@ -75,9 +75,12 @@ pub(super) fn open(operation: &'static str, thing: &str, answer: &Answer) -> Res
 /// Gives an error the meaning of its code, where that says more than the status.
 fn mean(error: &mut PlatformError, code: u64, answer: &Answer, text: String) {
     let throttled = answer.status == http::StatusCode::TOO_MANY_REQUESTS;
-    if code == code::THROTTLED && !throttled {
+    // Whatever its code is, this status means to wait.
+    if throttled {
+        return;
+    }
+    if code == code::THROTTLED {
         error.kind = PlatformErrorKind::RateLimited(answer.retry_after(jiff::Timestamp::now()));
-    } else if throttled {
     } else if code == code::UNKNOWN {
         error.kind = PlatformErrorKind::Unavailable(text);
     } else if code == code::NO_PROJECT {

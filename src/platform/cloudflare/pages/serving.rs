@@ -90,7 +90,8 @@ impl PagesTarget {
         loop {
             let production = self.client.deployments(&self.settings.project, "production", 1).await?;
             let project = self.project().await?;
-            let under_way = |one: &&Deployment| matches!(one.progress(), Progress::UnderWay(_)) && !project.serves(&one.id);
+            let now = self.client.transport.clock().now();
+            let under_way = |one: &&Deployment| one.may_still_end(now) && !project.serves(&one.id);
             let Some(first) = production.iter().find(under_way) else { return Ok(Settled { project, production }) };
             let id = first.id.clone();
             let ours = first.stamp().is_some_and(|stamp| stamp.is_of(scope) && stamp.revision() != wanted.digest);
@@ -174,7 +175,7 @@ impl PagesTarget {
     /// Asks for the move and follows it. `Ok` means that a look decides what is next, not that it has happened.
     async fn move_to(&self, scope: &Scope, revision: &Revision, hints: &Hints, way: Way, settled: &Settled) -> Result<(), PlatformError> {
         let id = match way {
-            Way::Post(parts) => self.post(scope, revision, parts, settled).await?,
+            Way::Post(parts) => self.post(scope, revision, &parts, settled).await?,
             Way::RollBack(id) => {
                 scope.step(&self.settings.target, format!("asks for the rollback to {id}"));
                 self.memory().asked = Some(Instant::now());
@@ -184,7 +185,7 @@ impl PagesTarget {
                         // Whether a project without git can be rolled back by call is not documented (cloudflare.md 5).
                         let Some(parts) = self.postable(scope, revision, hints).await? else { return Err(error) };
                         scope.step(&self.settings.target, format!("the rollback is refused, posting the same once more: {}", error.kind));
-                        self.post(scope, revision, parts, settled).await?
+                        self.post(scope, revision, &parts, settled).await?
                     }
                     Err(error) => return Err(error),
                 }
@@ -194,9 +195,9 @@ impl PagesTarget {
     }
 
     /// Posts the same manifest to the production branch; returns the deployment once it answers.
-    async fn post(&self, scope: &Scope, revision: &Revision, parts: Parts, settled: &Settled) -> Result<String, PlatformError> {
+    async fn post(&self, scope: &Scope, revision: &Revision, parts: &Parts, settled: &Settled) -> Result<String, PlatformError> {
         if parts.is_stale() {
-            self.is_stored(scope, revision, &parts).await?;
+            self.is_stored(scope, revision, parts).await?;
         }
         let known: BTreeSet<String> = settled.production.iter().map(|one| one.id.clone()).collect();
         let branch = settled.project.branch();
@@ -204,7 +205,7 @@ impl PagesTarget {
         let stamp = Stamp::of(scope, &revision.digest, revision.artifact.as_deref(), "");
         scope.step(&self.settings.target, format!("posts {} to {branch}", revision.label));
         self.memory().asked = Some(Instant::now());
-        let made = scope.changes.during(self.create_once(scope, place, &stamp, &parts, None)).await?;
+        let made = scope.changes.during(self.create_once(scope, place, &stamp, parts, None)).await?;
         if made.environment.is_some() && !made.is_production() {
             self.client.delete_deployment(&self.settings.project, &made.id).await?;
             let text =

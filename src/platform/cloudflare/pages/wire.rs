@@ -12,6 +12,8 @@ use super::stamp::Stamp;
 
 /// How many seconds before its end an upload token is not used any more (cloudflare.md 3.1).
 const MARGIN: i64 = 30;
+/// How many seconds after its creation a deployment may still end: the longest build is 20 minutes (cloudflare.md 4), and a margin for its queue.
+const LONGEST_BUILD: i64 = 30 * 60;
 
 /// A project.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -90,6 +92,7 @@ pub(in crate::platform::cloudflare) struct Deployment {
     pub(super) environment: Option<String>,
     /// `https://<short id>.<subdomain>`, which never changes.
     pub(super) url: Option<String>,
+    pub(super) created_on: Option<String>,
     pub(super) latest_stage: Option<Stage>,
     pub(super) stages: Option<Vec<Stage>>,
     pub(super) deployment_trigger: Option<Trigger>,
@@ -148,6 +151,13 @@ impl Deployment {
 
     pub(super) fn commit(&self) -> Option<&str> {
         self.metadata()?.commit_hash.as_deref().filter(|commit| !commit.is_empty())
+    }
+
+    /// Returns whether it is under way, and not for longer than any build may take: what is older has been given up by the platform, too.
+    pub(super) fn may_still_end(&self, now: Timestamp) -> bool {
+        let created: Option<Timestamp> = self.created_on.as_deref().and_then(|at| at.parse().ok());
+        let fresh = created.is_none_or(|created| now.as_second() - created.as_second() < LONGEST_BUILD);
+        fresh && matches!(self.progress(), Progress::UnderWay(_))
     }
 
     pub(super) fn is_production(&self) -> bool {
