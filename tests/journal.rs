@@ -49,8 +49,13 @@ fn owner() -> Owner {
     Owner::process("someone@laptop/42")
 }
 
+thread_local! {
+    /// An append waits for the file's lock now and then: a process that another test begins has the file open until it becomes its program.
+    static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+}
+
 fn append(journal: &mut Journal, entry: Entry, chance: &Chance) -> Result<(), StoreError> {
-    journal.append(entry, chance).now_or_never().unwrap()
+    RUNTIME.with(|runtime| runtime.block_on(journal.append(entry, chance)))
 }
 
 fn revision(text: &str) -> Revision {

@@ -279,7 +279,7 @@ fn patiently(file: &File) -> Result<(), TryLockError> {
 }
 
 /// How often the lock is looked at again, and after how long.
-const LOOKS: u32 = 6;
+const LOOKS: u32 = 20;
 const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 
 fn take_lock(path: &Path, owner: &Owner) -> Result<File, StoreError> {
