@@ -44,7 +44,7 @@ impl Headers {
     pub(super) fn of(&self, host: &str, path: &str) -> Vec<(String, Option<String>)> {
         let mut headers: Vec<(String, Option<String>)> = Vec::new();
         for rule in &self.0 {
-            if rule.host.as_deref().is_some_and(|only| matched(&only.replace('.', "/"), &host.replace('.', "/")).is_none()) {
+            if rule.host.as_deref().is_some_and(|only| !is_host(only, host)) {
                 continue;
             }
             let Some(found) = matched(&rule.path, path) else { continue };
@@ -104,6 +104,16 @@ impl Redirects {
         let plain = self.plain.iter().find(|(from, ..)| from == path).map(|(_, to, status)| (*status, to.clone()));
         plain.or_else(|| self.dynamic.iter().find_map(|(from, to, status)| Some((*status, filled(to, &matched(from, path)?)))))
     }
+}
+
+/// Returns whether a hostname is the one that a rule is for: a splat stands for any part of it, a placeholder for one label.
+fn is_host(pattern: &str, host: &str) -> bool {
+    if let Some((before, after)) = pattern.split_once('*') {
+        return host.strip_prefix(before).is_some_and(|rest| rest.ends_with(after));
+    }
+    let labels = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let (wanted, given) = (labels(pattern), labels(host));
+    wanted.len() == given.len() && wanted.iter().zip(&given).all(|(wanted, given)| wanted.starts_with(':') || wanted == given)
 }
 
 /// Returns what the placeholders of a pattern stand for in a path, `splat` for its `*`; `None` where it does not match.
