@@ -215,6 +215,11 @@ impl Blueprint {
         self.parts.iter().map(one).collect()
     }
 
+    /// Returns the target of this name.
+    pub fn part(&self, name: &Name) -> Option<&Part> {
+        self.parts.iter().find(|part| part.name == *name)
+    }
+
     /// Returns whether a release leaves something alive that ends later.
     pub fn keeps(&self) -> bool {
         self.parts.iter().any(|part| matches!(&part.settings, TargetSettings::Fly { settings, .. } if settings.keep_previous.is_some()))

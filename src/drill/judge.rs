@@ -156,21 +156,27 @@ pub fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case) -> Vec<F
     instants::judge(blueprint, reference, case, &mut findings);
     records::judge(blueprint, reference, case, &mut findings);
     migrations::judge(blueprint, reference, case, &mut findings);
-    findings.0.into_iter().filter(|finding| !promised_by_nobody(case, finding)).collect()
+    findings.0.into_iter().filter(|finding| !promised_by_nobody(blueprint, case, finding)).collect()
 }
 
 /// Returns whether a finding is one of what is said not to be guaranteed.
-fn promised_by_nobody(case: &Case, finding: &Finding) -> bool {
+fn promised_by_nobody(blueprint: &Blueprint, case: &Case, finding: &Finding) -> bool {
     let schedule = &case.schedule;
     // An effect that a vendor delays beyond every deadline is reported as drift once it serves, and not repaired.
     let delayed = schedule.rules.iter().any(|rule| matches!(rule.effect, Effect::Late(by) if by > WAITED_OUT));
     // What a person made of a target in the middle is neither side; and a run that touched nothing says so while another is at work.
     let company = schedule.incidents.iter().any(|incident| matches!(incident.act, Act::Person | Act::Release | Act::Recover));
-    // Before the first look nobody can know that it was a person's.
-    let looked = |boundary: &str| ["fly.list_machines[", "vercel.get_project["].iter().any(|look| boundary.starts_with(look));
-    let before_any_look = |boundary: &str| !case.met.iter().take_while(|met| met.boundary != boundary).any(|met| looked(&met.boundary));
+    // Before the look by which the plan is made, a target's second after preflight's, what a person did is what the release finds, adopts and tells.
+    let things: Vec<&str> = case.touched.iter().filter_map(|(name, _)| Some(blueprint.part(name)?.thing())).collect();
+    let looked = |boundary: &str, thing: &str| {
+        ["fly.list_machines", "vercel.get_project"].iter().any(|look| boundary.starts_with(&format!("{look}[{thing}]")))
+    };
+    let before_the_plan = |boundary: &str| {
+        let before: Vec<_> = case.met.iter().take_while(|met| met.boundary != boundary).collect();
+        things.iter().any(|thing| before.iter().filter(|met| looked(&met.boundary, thing)).count() < 2)
+    };
     let by_person = schedule.incidents.iter().filter(|incident| incident.act == Act::Person);
-    let unseen = by_person.into_iter().any(|incident| incident.boundary.ends_with("#1") || before_any_look(&incident.boundary));
+    let unseen = by_person.into_iter().any(|incident| incident.boundary.ends_with("#1") || before_the_plan(&incident.boundary));
     match finding.invariant {
         Invariant::Truthful => delayed || company,
         Invariant::ForeignHands => unseen,

@@ -15,12 +15,16 @@ use super::moves::{Moves, Wanted, Wave, is_standby, works_unasked};
 use super::observing::observed;
 use super::stamp;
 use super::wire::Machine;
-use super::{CONCURRENCY, FlyTarget, POLL};
+use super::{CONCURRENCY, FlyTarget, LOOKUP_WINDOW, POLL};
 use crate::event::Phase;
 use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope};
 
 /// How long a registration may take to be seen when read again.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
+/// How often a start whose answer was lost is tried.
+const STARTS: u32 = 3;
+/// States of a machine that nothing has started.
+const ASLEEP: [&str; 3] = ["created", "stopped", "suspended"];
 
 impl FlyTarget {
     pub(super) async fn serve_revision(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {
@@ -174,12 +178,37 @@ impl FlyTarget {
         .await
     }
 
-    /// Starts a machine. Whether a lost answer started it is seen by waiting for it.
+    /// Starts a machine. After a lost answer it is looked at, and started once more where it still rests: a second start of one that runs changes
+    /// nothing.
     async fn start(&self, machine: &Machine) -> Result<(), PlatformError> {
-        match self.client.start_machine(&self.settings.app, &machine.id, self.nonce(&machine.id).as_deref()).await {
-            Err(error) if error.ambiguous() => Ok(()),
-            result => result,
+        let app = &self.settings.app;
+        for tries in 1.. {
+            let error = match self.client.start_machine(app, &machine.id, self.nonce(&machine.id).as_deref()).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if !error.ambiguous() && tries == 1 {
+                return Err(error);
+            }
+            let until = Instant::now() + LOOKUP_WINDOW;
+            loop {
+                let seen = self.client.get_machine(app, &machine.id).await?;
+                if seen.is_none_or(|seen| !ASLEEP.contains(&seen.state.as_str())) {
+                    return Ok(());
+                }
+                if !error.ambiguous() {
+                    return Err(error);
+                }
+                if Instant::now() >= until {
+                    break;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+            if tries >= STARTS {
+                return Err(error);
+            }
         }
+        Ok(())
     }
 
     /// Reads again until exactly this revision is registered, beside what is somebody else's.
@@ -190,8 +219,14 @@ impl FlyTarget {
             let moves = Moves::plan(&fleet, wanted);
             let left = |wave: &Wave| wave.cordon.iter().any(Machine::host_is_well);
             let done = |wave: &Wave| wave.uncordon.is_empty() && wave.change.is_empty() && !left(wave);
-            if done(&moves.services) && done(&moves.workers) {
+            // What this release has made is all there, what does not run as well: an answer alone is no proof.
+            let whole = wanted.back || moves.gone.is_empty();
+            if whole && done(&moves.services) && done(&moves.workers) {
                 return Ok((observed(scope, &fleet), moves.foreign));
+            }
+            if Instant::now() >= until && !whole {
+                let why = format!("machine {} of this release is gone", moves.gone.join(", "));
+                return Err(self.error("confirm", PlatformErrorKind::NotFound(why)).hint("release again"));
             }
             if Instant::now() >= until {
                 return Err(self.timed_out("confirm", "the new registration being seen", CONFIRM_LIMIT));
