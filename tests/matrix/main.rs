@@ -1,6 +1,6 @@
 //! The failure matrix: everything is broken at every point, and the world ends on one side.
 //!
-//! How many cases are played is in `MATRIX_CASES` (for each of the 44 stages; 230 unless it says otherwise), `MATRIX_ONLY` names the products that are
+//! How many cases are played is in `MATRIX_CASES` (for each of the 52 stages; 230 unless it says otherwise), `MATRIX_ONLY` names the products that are
 //! played, with commas between, unless all are, and `MATRIX_SECONDS` shortens what is left
 //! when so many seconds are over, and says so; a failing case prints the one line that holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
 
@@ -182,8 +182,8 @@ fn digests_of_cases() {
 /// Returns every operation of the platforms' protocols that a release of the matrix's products can need, read from the code that sends them.
 fn operations() -> BTreeSet<String> {
     let mut operations = BTreeSet::new();
-    for platform in ["fly", "vercel"] {
-        let folder = format!("{}/src/platform/{platform}/api", env!("CARGO_MANIFEST_DIR"));
+    for (platform, api) in [("fly", "fly/api"), ("vercel", "vercel/api"), ("cloudflare", "cloudflare/pages/api")] {
+        let folder = format!("{}/src/platform/{api}", env!("CARGO_MANIFEST_DIR"));
         for file in std::fs::read_dir(folder).unwrap() {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
             let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
