@@ -55,6 +55,11 @@ impl CloudflareClient {
         self.call(operation, method, &whole, query, self.token.expose_secret().trim())
     }
 
+    /// Returns a call directly below the base, with the API token.
+    pub(super) fn with_token(&self, operation: &'static str, method: Method, path: &[&str], query: &[(&str, &str)]) -> Call {
+        self.call(operation, method, path, query, self.token.expose_secret().trim())
+    }
+
     /// Returns a call directly below the base, with a credential of its own.
     pub(super) fn call(&self, operation: &'static str, method: Method, path: &[&str], query: &[(&str, &str)], bearer: &str) -> Call {
         let mut url = self.address(path);
