@@ -289,8 +289,8 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
             let team = settings.team.clone().unwrap_or_else(|| TEAM.to_owned());
             (Artifact::Directory { path, digest }, Seed::Project { project: settings.project.clone(), team })
         }
-        TargetSettings::Pages { settings, .. } => {
-            let text = format!("{}: a Pages target is not played by the drill", settings.project);
+        TargetSettings::Pages { .. } | TargetSettings::Worker { .. } => {
+            let text = format!("{name}: a target on Cloudflare is not played by the drill");
             return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, text).into());
         }
     };

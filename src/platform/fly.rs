@@ -63,7 +63,7 @@ use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, Migration, MigrationEnd, MigrationResult, NamedSecret,
+    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, Leading, Migration, MigrationEnd, MigrationResult, NamedSecret,
     Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange,
     Settings, Snapshot, Target,
 };

@@ -2,7 +2,8 @@
 //!
 //! Sources: the published OpenAPI document, the vendor's client (its source and runs of it), the vendor's documentation, user reports.
 //! What rests on a report or a guess is a field of [`Switches`], or says so where it is written. What it does not do: build from git, run
-//! workers or functions (a site with one answers 501), DNS, purging.
+//! workers or functions (a site with one answers 501). Zones and their records are kept, and decide which custom hostnames are active; the edge
+//! caches nothing, so a purge is only noted. Workers serve static assets and nothing else.
 //!
 //! | file | concept |
 //! |---|---|
@@ -13,6 +14,8 @@
 //! | `routes` | paths, methods, operations |
 //! | `caller` | who calls |
 //! | `assets`, `projects`, `deployments` | handlers |
+//! | `domains`, `zones`, `records`, `purge`, `names` | custom hostnames, DNS, cache; handlers, and what tests see |
+//! | `workers` | workers that serve static assets |
 //! | `form` | multipart bodies |
 //! | `store` | contents on disk |
 //! | `site`, `rules`, `front` | what the public addresses answer |
@@ -20,10 +23,14 @@
 mod assets;
 mod caller;
 mod deployments;
+mod domains;
 mod form;
 mod front;
 mod life;
+mod names;
 mod projects;
+mod purge;
+mod records;
 mod refusal;
 mod routes;
 mod rules;
@@ -32,12 +39,17 @@ mod site;
 mod state;
 mod store;
 pub mod switch;
+mod workers;
+mod zones;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+pub use purge::Purge;
+pub use records::Record;
 pub use refusal::rate_limited;
 pub use seed::{ProjectSeed, Tree};
 pub use switch::{Ending, Fate, Switches};
+pub use workers::{SeenVersion, WorkerFate, WorkerSeed};
 
 use self::state::State;
 use self::store::Store;

@@ -1,5 +1,6 @@
 //! How a request to Cloudflare leaves: address, credential, rate.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -10,7 +11,7 @@ use url::Url;
 
 use super::endpoints::CloudflareEndpoints;
 use super::envelope::{self, Envelope, Refusal};
-use crate::http::{Call, Pace, Platform, Transport};
+use crate::http::{Call, Guard, Pace, Platform, Transport};
 use crate::platform::{PlatformError, PlatformErrorKind};
 
 /// What to do about a token that is not accepted.
@@ -33,6 +34,11 @@ pub(super) struct CloudflareClient {
 impl CloudflareClient {
     pub(super) fn new(endpoints: CloudflareEndpoints, token: SecretString, account: String, transport: Transport) -> Self {
         Self { endpoints, token, account, transport }
+    }
+
+    /// Returns the same, whose changes leave only where `guard` admits them.
+    pub(super) fn guarded(&self, guard: Arc<dyn Guard>) -> Self {
+        Self { transport: self.transport.guarded(guard), ..self.clone() }
     }
 
     /// Returns what is wrong with the token by its look; nothing of it is shown (cloudflare.md 1).

@@ -70,7 +70,7 @@ impl Hostnames {
     /// Returns the same, whose changes leave only where `guard` admits them.
     #[must_use]
     pub fn guarded(&self, guard: Arc<dyn Guard>) -> Self {
-        let client = self.client.clone().map(|client| CloudflareClient { transport: client.transport.guarded(guard), ..client });
+        let client = self.client.as_ref().map(|client| client.guarded(guard));
         Self { client, ..self.clone() }
     }
 

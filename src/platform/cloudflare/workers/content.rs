@@ -30,7 +30,7 @@ impl WorkerTarget {
         // Not ours: a version never changes, so its id stands for its content.
         let of_id = || RevisionDigest::of(format!("cloudflare worker version {}", version.id).as_bytes());
         Revision {
-            digest: stamp.as_ref().map(super::stamp::Stamp::revision).unwrap_or_else(of_id),
+            digest: stamp.as_ref().map_or_else(of_id, super::stamp::Stamp::revision),
             artifact: None,
             label: format!("{} {}", self.settings.worker, version.label()),
             release: stamp.map(|stamp| stamp.release),
