@@ -7,6 +7,7 @@
 pub mod cloudflare;
 mod error;
 pub mod fly;
+mod hostname;
 mod migration;
 mod revision;
 mod secret;
@@ -15,6 +16,7 @@ mod turn;
 pub mod vercel;
 
 pub use error::{PlatformError, PlatformErrorKind};
+pub use hostname::{Attached, Leading, RecordKind};
 pub use migration::{Migration, MigrationEnd, MigrationResult, Snapshot};
 pub use revision::{Content, Differences, Observed, Reach, Revision, RevisionDigest, Settings, Unfinished, Weighted};
 pub use secret::{KnownSecret, NamedSecret, SecretChange};

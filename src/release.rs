@@ -15,6 +15,7 @@ mod cut_over;
 pub mod drift;
 mod ending;
 mod finish;
+mod hostnames;
 pub mod journal;
 mod kept;
 pub mod lock;
@@ -46,6 +47,7 @@ use crate::event::{EventKind, Events, Level, Outcome, Phase};
 use crate::http::Transport;
 use crate::id::{Name, ReleaseId};
 use crate::manifest::Check;
+use crate::platform::cloudflare::dns::Hostnames;
 use crate::platform::{AnyTarget, Changes, PlatformError, PlatformErrorKind, Scope, Target};
 use crate::shutdown::{self, Shutdown};
 
@@ -76,6 +78,8 @@ pub struct Context {
     pub drift: DriftPolicy,
     /// Where changes of users' traffic are noted; every release begins with none.
     pub changes: Changes,
+    /// The hostnames of its targets whose DNS is Cloudflare's.
+    pub hostnames: Hostnames,
 }
 
 /// The named waits of a release.
@@ -223,7 +227,8 @@ impl<'a> Release<'a> {
     /// Returns a release of what was planned.
     pub fn new(context: Context, journal: &'a mut Journal, plan: Plan) -> Self {
         // What a recovery changed before is no part of this release.
-        let context = Context { changes: Changes::default(), ..context };
+        let hostnames = hostnames::guarded(&context, journal);
+        let context = Context { changes: Changes::default(), hostnames, ..context };
         let (reached, baseline) = (BTreeMap::new(), baseline::Baseline::default());
         Self { context, journal, plan, reached, baseline, skew: None, skew_calls: None }
     }
@@ -272,8 +277,11 @@ impl<'a> Release<'a> {
         self.migrate().await?;
         self.prepare_rest().await?;
         self.verify().await?;
+        self.lead_hostnames().await?;
         self.cut_over().await?;
-        self.watch().await?;
+        let purging = hostnames::purge_moved(&self.context, &self.plan);
+        let (watched, ()) = tokio::join!(self.watch(), purging);
+        watched?;
         self.commit().await
     }
 
@@ -287,7 +295,7 @@ impl<'a> Release<'a> {
             release: self.context.release.clone(),
             commit: self.context.commit.clone(),
             reason: self.context.reason.clone(),
-            targets: self.plan.targets.iter().map(Planned::record).collect(),
+            targets: self.records().await?,
             adopts,
         };
         self.append(Phase::Preflight, Entry::Begun(Box::new(begun))).await

@@ -3,6 +3,7 @@
 //! Nothing below the command line reads a flag or a variable. Every variable that cutover reads is a constant in [`variable`]. Credentials
 //! are read here, kept in a type that cannot be printed, and handed to platform clients and the masker only.
 
+pub mod hostnames;
 pub mod targets;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 mod action;
 mod census;
 mod checks;
+mod cloudflare_dns;
 mod drift;
 mod embedded_fly;
 mod embedded_github;
@@ -45,3 +46,4 @@ mod support;
 mod takeover;
 mod trigger;
 mod vercel;
+mod workers;

@@ -16,7 +16,7 @@ use crate::image::{
     BuildContext, BuildError, BuildPlan, Builder, Digest, DirectoryArtifact, ImageArchive, Login, Registry, RegistryError,
     build as build_image, choose, detect,
 };
-use crate::manifest::{PagesTarget, Target as Named, TargetPlatform, VercelSource, VercelTarget};
+use crate::manifest::{PagesTarget, Target as Named, TargetPlatform, VercelSource, VercelTarget, WorkerTarget};
 use crate::mask::Secret;
 use crate::platform::fly::FlyEndpoints;
 use crate::platform::{AnyTarget, Artifact, Target};
@@ -157,8 +157,8 @@ pub(crate) fn read_directory(stage: &Stage, name: &Name, directory: &Path) -> Re
     let whole = stage.root.join(directory);
     let output = whole.join(OUTPUT);
     // A linked project's directory is its sources; only its build output is meant to be seen by everyone.
-    let pages = matches!(stage.manifest.targets.get(name).map(|target| &target.platform), Some(TargetPlatform::Pages(_)));
-    if pages {
+    let platform = stage.manifest.targets.get(name).map(|target| &target.platform);
+    if matches!(platform, Some(TargetPlatform::Pages(_) | TargetPlatform::Worker(_))) {
         return read_whole(name, &whole);
     }
     let linked = [".vercel/project.json", ".vercel/repo.json"].iter().any(|link| whole.join(link).is_file());
@@ -206,7 +206,9 @@ pub(crate) async fn artifact_of(
                 resolve(stage, target, &reference).await
             }
         },
-        TargetPlatform::Pages(_) | TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(_), .. }) => {
+        TargetPlatform::Pages(_)
+        | TargetPlatform::Worker(_)
+        | TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(_), .. }) => {
             let directory =
                 artifacts.directories.get(name).ok_or_else(|| BuildFailure::preflight(format!("the directory of {name} was not read")))?;
             Ok(Artifact::Directory { path: directory.path.clone(), digest: directory.digest.to_string() })
@@ -284,6 +286,7 @@ pub(crate) fn foreseen(stage: &Stage, environment: &Name, target: &AnyTarget) ->
     match shipped(stage, environment, std::slice::from_ref(target.name())).into_iter().next().map(|(_, named)| named.platform) {
         Some(
             TargetPlatform::Pages(PagesTarget { directory: path, .. })
+            | TargetPlatform::Worker(WorkerTarget { directory: path, .. })
             | TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. }),
         ) => match read_directory(stage, target.name(), &path) {
             Ok(directory) => Artifact::Directory { path: directory.path.clone(), digest: directory.digest.to_string() },

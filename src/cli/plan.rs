@@ -52,7 +52,7 @@ pub(super) async fn run(base: Base, environment: Option<Name>) -> Ended {
     let mut problems = Vec::new();
     let mut moves = Vec::new();
     for target in all {
-        match target.preflight(&scope).await {
+        match super::preflight::problems(&context, &scope, &target).await {
             Ok(found) => problems.extend(found.into_iter().map(|problem| Problem {
                 target: target.name().clone(),
                 fatal: problem.fatal,

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use super::conduct::{Conclusion, short};
 use super::stage::{Stage, signing_secrets};
 use crate::event::{EventKind, Level, Outcome, Phase};
-use crate::platform::{AnyTarget, Problem, Scope, Target};
+use crate::platform::{AnyTarget, PlatformError, Problem, Scope, Target};
 use crate::release::journal::Journal;
 use crate::release::{Context, DriftPolicy, drift};
 
@@ -31,7 +31,7 @@ async fn look(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: 
         faults.push((text, vec!["add --older to release it all the same".to_owned()]));
     }
     let scope = context.scope(Phase::Preflight, &context.shutdown);
-    let answers = join_all(targets.iter().map(async |target| (target, target.preflight(&scope).await))).await;
+    let answers = join_all(targets.iter().map(async |target| (target, problems(context, &scope, target).await))).await;
     for (target, answer) in answers {
         match answer {
             Ok(problems) => {
@@ -56,6 +56,13 @@ async fn look(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: 
     }
     let (texts, hints): (Vec<_>, Vec<_>) = faults.into_iter().unzip();
     Err(Conclusion::refused(texts.join("\n"), hints.into_iter().flatten().collect()))
+}
+
+/// Returns what is wrong with a target and with the hostnames that are to lead to it.
+pub(super) async fn problems(context: &Context, scope: &Scope, target: &AnyTarget) -> Result<Vec<Problem>, PlatformError> {
+    let mut problems = target.preflight(scope).await?;
+    problems.extend(context.hostnames.problems(scope, target).await?);
+    Ok(problems)
 }
 
 /// Returns what somebody else changed since the last release: the release itself would refuse it, but only after the gates' minutes.

@@ -143,6 +143,12 @@ fn break_target(embedded: &Embedded, root: &Path, view: &Manifest, name: &Name, 
             };
             embedded.break_next_pages(&pages.project, production, fate, first);
         }
+        TargetPlatform::Worker(worker) => match phase {
+            Phase::Prepare => embedded.refuse_worker("create_version", &worker.name),
+            Phase::Verify => embedded.cloudflare.next_version(&worker.name, cloudflare::WorkerFate::AnswersBadly),
+            Phase::CutOver => embedded.refuse_worker("deploy_version", &worker.name),
+            _ => embedded.cloudflare.next_version(&worker.name, cloudflare::WorkerFate::AnswersUsersBadly),
+        },
         TargetPlatform::Render(_) => {}
     }
     Ok(())

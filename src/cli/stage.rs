@@ -134,6 +134,7 @@ impl Means {
             secrets: BTreeMap::new(),
             drift: DriftPolicy::default(),
             changes: crate::platform::Changes::default(),
+            hostnames: crate::settings::hostnames::hostnames(&self.settings, &self.transport),
         }
     }
 }
@@ -144,7 +145,11 @@ impl Stage {
         let settings = &self.manifest.environments[environment];
         let timing = Timing { watch: settings.watch, max_skew: settings.max_skew, ..Timing::default() };
         let context = self.means.context(&self.manifest.product, environment, reason, &timing);
-        Context { secrets: self.check_secrets(environment), ..context }
+        let hostnames = match self.manifest.in_environment(environment) {
+            Some(view) => crate::settings::hostnames::of_manifest(context.hostnames.clone(), &view),
+            None => context.hostnames.clone(),
+        };
+        Context { secrets: self.check_secrets(environment), hostnames, ..context }
     }
 
     /// Returns the secrets that the checks of an environment sign with, by variable; those that are not set are left out.

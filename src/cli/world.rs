@@ -16,6 +16,7 @@ use crate::embedded::world::{Addresses, World};
 use crate::id::{Chance, Name};
 use crate::manifest::{
     Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, PagesTarget, Target, TargetPlatform, VercelSource, VercelTarget,
+    WorkerTarget,
 };
 use crate::platform::fly::machine_config;
 use crate::platform::fly::toml::FlyConfig;
@@ -147,10 +148,12 @@ impl Embedded {
             for (name, target) in &view.targets {
                 match &target.platform {
                     TargetPlatform::Fly(fly) => self.seed_fly(root, manifest, name, target, fly, registry, earlier, &mut seen).await?,
-                    TargetPlatform::Vercel(vercel) => self.seed_vercel(name, vercel, earlier, &mut seen)?,
+                    TargetPlatform::Vercel(vercel) => self.seed_vercel(name, target, vercel, earlier, &mut seen)?,
                     TargetPlatform::Pages(pages) => self.seed_pages(target, pages, earlier, &mut seen)?,
+                    TargetPlatform::Worker(worker) => self.seed_worker(target, worker, earlier, &mut seen)?,
                     TargetPlatform::Render(_) => {}
                 }
+                self.seed_names(root, name, target);
             }
         }
         // What checks sign with is what the machines were given.
@@ -218,7 +221,14 @@ impl Embedded {
         self.fly.seed_database(database, ORGANISATION, REGIONS[0]);
     }
 
-    fn seed_vercel(&mut self, name: &Name, vercel: &VercelTarget, earlier: bool, seen: &mut BTreeSet<String>) -> Result<(), Failure> {
+    fn seed_vercel(
+        &mut self,
+        name: &Name,
+        target: &Target,
+        vercel: &VercelTarget,
+        earlier: bool,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<(), Failure> {
         if !seen.insert(format!("vercel/{}", vercel.project)) {
             return Ok(());
         }
@@ -226,6 +236,7 @@ impl Embedded {
         let id =
             if vercel.project.starts_with("prj_") { vercel.project.clone() } else { format!("prj_{}", vercel.project.replace('-', "")) };
         let mut seed = ProjectSeed::new(&vercel.project, &id, &team);
+        seed.domains = target.dns.iter().flat_map(|dns| dns.hosts.iter().cloned()).collect();
         let connected = !matches!(vercel.source, VercelSource::Directory(_));
         if connected {
             seed.repository = Some((format!("{}/{}", REPOSITORY.0, REPOSITORY.1), "main".to_owned()));
@@ -257,7 +268,9 @@ impl Embedded {
         let account = pages.account.as_deref().unwrap_or(ACCOUNT);
         self.cloudflare.seed_token(CLOUDFLARE_TOKEN, &[account]);
         let host = target.url.as_deref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.host_str().map(str::to_owned));
-        let domains = host.filter(|host| !host.ends_with(".pages.dev")).into_iter().collect();
+        let named = target.dns.iter().flat_map(|dns| dns.hosts.iter().cloned());
+        let domains: BTreeSet<String> = host.filter(|host| !host.ends_with(".pages.dev")).into_iter().chain(named).collect();
+        let domains = domains.into_iter().collect();
         self.cloudflare.seed_project(cloudflare::ProjectSeed { domains, ..cloudflare::ProjectSeed::new(account, &pages.project) });
         if earlier {
             let page = "<!doctype html><title>earlier</title><p>The release before this one.\n";
@@ -266,6 +279,46 @@ impl Embedded {
             self.cloudflare.seed_earlier_deployment(&pages.project, &tree).map_err(full)?;
         }
         Ok(())
+    }
+
+    fn seed_worker(&self, target: &Target, worker: &WorkerTarget, earlier: bool, seen: &mut BTreeSet<String>) -> Result<(), Failure> {
+        if !seen.insert(format!("worker/{}", worker.name)) {
+            return Ok(());
+        }
+        let account = worker.account.as_deref().unwrap_or(ACCOUNT);
+        self.cloudflare.seed_token(CLOUDFLARE_TOKEN, &[account]);
+        let host = target.url.as_deref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.host_str().map(str::to_owned));
+        let named = target.dns.iter().flat_map(|dns| dns.hosts.iter().cloned());
+        let domains: BTreeSet<String> = host.filter(|host| !host.ends_with(".workers.dev")).into_iter().chain(named).collect();
+        let domains = domains.into_iter().collect();
+        self.cloudflare.seed_worker(cloudflare::WorkerSeed { domains, ..cloudflare::WorkerSeed::new(account, &worker.name) });
+        if earlier {
+            let page = "<!doctype html><title>earlier</title><p>The release before this one.\n";
+            let tree = cloudflare::Tree::from([("index.html".to_owned(), page.as_bytes().to_vec())]);
+            let full = |error: std::io::Error| Failure::preflight(format!("the embedded Cloudflare cannot keep files: {error}"));
+            self.cloudflare.seed_earlier_version(&worker.name, &tree).map_err(full)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the hostnames of a target exist as they must be, each in a zone of its last two labels.
+    fn seed_names(&self, root: &Path, name: &Name, target: &Target) {
+        for host in target.dns.iter().flat_map(|dns| &dns.hosts) {
+            let labels: Vec<&str> = host.split('.').collect();
+            let zone = labels[labels.len().saturating_sub(2)..].join(".");
+            self.cloudflare.seed_zone(ACCOUNT, &zone);
+            match &target.platform {
+                TargetPlatform::Pages(pages) => self.cloudflare.point(host, "CNAME", &format!("{}.pages.dev", pages.project), true),
+                TargetPlatform::Worker(_) => self.cloudflare.point(host, "AAAA", "100::", true),
+                TargetPlatform::Vercel(_) => self.cloudflare.point(host, "CNAME", "cname.vercel-dns.com", false),
+                TargetPlatform::Fly(fly) => {
+                    let named = || targets::fly_config(root, name, fly).ok().and_then(|config| config.app);
+                    let app = fly.app.clone().or_else(named).unwrap_or_default();
+                    self.cloudflare.point(host, "CNAME", &format!("{app}.fly.dev"), false);
+                }
+                TargetPlatform::Render(_) => {}
+            }
+        }
     }
 
     fn seed_accounts(&self, registry: &Registry, open: bool) {
@@ -342,6 +395,15 @@ impl Embedded {
             self.cloudflare.next(project, production, cloudflare::Fate::default());
         }
         self.cloudflare.next(project, production, fate);
+    }
+
+    /// Makes the embedded Cloudflare refuse what a worker is asked for by `operation` from now on.
+    pub(super) fn refuse_worker(&self, operation: &str, worker: &str) {
+        let body = r#"{"success":false,"errors":[{"code":10021,"message":"refused, as the rehearsal asked for"}],"messages":[],"result":null}"#;
+        let answer = Answer::Status { code: 400, body: body.to_owned(), headers: Vec::new() };
+        if let Some(rule) = Rule::at(&format!("cloudflare.{operation}[{worker}]"), Effect::None, answer) {
+            self.world.ground().faults.set(rule.times(Times::Forever));
+        }
     }
 
     /// Sets the fate of the deployment that a release of `project` makes; on a first release a placeholder is made before it.

@@ -310,6 +310,10 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
             let digest = Digest::of(format!("the new files of {name}").as_bytes()).to_string();
             (Artifact::Directory { path, digest }, Seed::Site { project: settings.project.clone(), account: settings.account.clone() })
         }
+        TargetSettings::Worker { settings, .. } => {
+            let text = format!("{}: a worker target is not played by the drill", settings.worker);
+            return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, text).into());
+        }
     };
     Ok(Part { name: name.clone(), settings, after: target.after.clone(), checks: target.verify.clone(), artifact, seed })
 }

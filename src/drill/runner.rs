@@ -87,6 +87,7 @@ impl Runner {
             secrets: blueprint.secrets.clone(),
             drift: DriftPolicy::Refuse,
             changes: crate::platform::Changes::default(),
+            hostnames: crate::platform::cloudflare::dns::Hostnames::default(),
         };
         director.knows(&life);
         let runner = Self { arena: arena.clone(), director: director.clone(), life, ledger: ledger.clone(), keeping, context };

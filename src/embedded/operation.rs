@@ -124,6 +124,12 @@ pub fn subject(subject: Subject, asked: &Asked<'_>) -> Option<String> {
     }
 }
 
+/// Returns the value of a member of a query, decoded.
+pub(super) fn query_value(query: Option<&str>, name: &str) -> Option<String> {
+    let mut members = url::form_urlencoded::parse(query?.as_bytes());
+    members.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
 /// Returns the segment of `path` that stands where `{name}` stands in `template`.
 fn segment(template: &str, path: &str, name: &str) -> Option<String> {
     template

@@ -96,19 +96,21 @@ pub(super) const IMAGE: Section = Section {
 /// A target.
 pub(super) const TARGET: Section = Section {
     what: "a target",
-    doc: "One thing on one platform: exactly one of `fly`, `vercel`, `pages` and `render`.",
+    doc: "One thing on one platform: exactly one of `fly`, `vercel`, `pages`, `worker` and `render`.",
     keys: &[
         key("fly", "fly", "An app on Fly.io: the path of its fly.toml."),
         key("vercel", "vercel", "A project on Vercel: its name or id, or the path of a linked directory."),
         key("pages", "pages", "A project on Cloudflare Pages: its name."),
+        key("worker", "worker", "A worker on Cloudflare that serves static assets: its name."),
         key("render", "render", "A service on Render: its id."),
         key("image", "name", "The image that it runs."),
         key(
             "dir",
             "path",
-            "The directory that a Vercel or Pages target ships: one with `.vercel/output` (Vercel only), or a plain static site.",
+            "The directory that a Vercel, Pages or worker target ships: one with `.vercel/output` (Vercel only), or a plain static site.",
         ),
         key("url", "url", "Its public address, where the platform's word is not the one that users know."),
+        key("dns", "dns", "Its hostnames that have Cloudflare as their DNS: each is verified before a release."),
         key("after", "names", "Targets that serve before this one does."),
         key("needs", "names", "Gates whose proofs it needs; default: every gate."),
         key("secrets", "secrets", "Secrets that must exist on the platform or in cutover's environment, from which a release sets them."),
@@ -200,6 +202,39 @@ pub(super) const PAGES: Section = Section {
         key("dotfiles", "globs", "Names with a dot that are published all the same, such as `.htaccess`; `.well-known` always is."),
     ],
     required: &["project"],
+};
+
+/// What a worker target says of its worker.
+pub(super) const WORKER: Section = Section {
+    what: "a worker",
+    doc: "A worker on Cloudflare that serves static assets and nothing else.",
+    keys: &[
+        key("name", "text", "Its name."),
+        key("account", "text", "The account's id, 32 hex digits; default: what CLOUDFLARE_ACCOUNT_ID says."),
+        key("dotfiles", "globs", "Names with a dot that are published all the same, such as `.htaccess`; `.well-known` always is."),
+        key(
+            "not_found",
+            "not_found",
+            "What a path gets that no file has: `none` (an empty 404), `404-page` (the nearest `404.html`), `single-page-application` (`index.html`); default: `none`.",
+        ),
+    ],
+    required: &["name"],
+};
+
+/// What a target says of its hostnames.
+pub(super) const DNS: Section = Section {
+    what: "a target's hostnames",
+    doc: "Hostnames that lead to a target and have Cloudflare as their DNS.",
+    keys: &[
+        key("hosts", "hostnames", "The hostnames: each must have the record by which it leads to the target."),
+        key(
+            "manage",
+            "flag",
+            "Whether a release makes records that are missing and changes a CNAME that leads elsewhere; default: no. Address records are never removed.",
+        ),
+        key("purge", "flag", "Whether Cloudflare's cache of these hostnames is purged after cutting over and after rolling back; default: yes."),
+    ],
+    required: &["hosts"],
 };
 
 /// What a Render target says of its service.

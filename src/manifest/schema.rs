@@ -102,8 +102,10 @@ fn scalars() -> Map<String, Value> {
         ("url_path", pattern("^/[^ #]*$")),
         ("json_pointer", pattern("^/")),
         ("variable_name", pattern("^[A-Za-z_][A-Za-z0-9_]*$")),
+        ("hostname", pattern(r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$")),
         ("branch", pattern(r"^(?!refs/heads/)[^ ~^:?*\[\\]+$")),
         ("strategy", json!({ "enum": super::shape::FlyStrategy::ALL.map(super::shape::FlyStrategy::as_str) })),
+        ("not_found", json!({ "enum": super::shape::NotFound::ALL.map(super::shape::NotFound::as_str) })),
         ("turn", json!({ "enum": ["first", "last"] })),
         ("scheme", json!({ "enum": ["stripe"] })),
         ("status", any_of(&[json!({ "type": "integer", "minimum": 100, "maximum": 599 }), pattern("^[1-5]([0-9]{2}|xx)$")])),
@@ -126,6 +128,10 @@ fn lists() -> Map<String, Value> {
         ),
         ("globs", one_or_many("glob")),
         ("texts", one_or_many("text")),
+        (
+            "hostnames",
+            any_of(&[reference("hostname"), json!({ "type": "array", "items": reference("hostname"), "uniqueItems": true, "minItems": 1 })]),
+        ),
         ("variable_names", one_or_many("variable_name")),
         ("secrets", any_of(&[reference("variable_name"), json!({ "type": "array", "items": reference("secret"), "uniqueItems": true })])),
         ("branches", one_or_many("branch")),
@@ -136,8 +142,8 @@ fn lists() -> Map<String, Value> {
 fn short_forms() -> Map<String, Value> {
     let words = json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] }, "minItems": 1 });
     let scalar = json!({ "type": ["string", "number", "boolean"] });
-    let of_platforms = json!({ "dependentSchemas": { "image": without(&["vercel", "pages"]), "dir": without(&["fly", "render"]) } });
-    let target = with(one_of(&keys::TARGET, &["fly", "vercel", "pages", "render"]), of_platforms);
+    let of_platforms = json!({ "dependentSchemas": { "image": without(&["vercel", "pages", "worker"]), "dir": without(&["fly", "render"]) } });
+    let target = with(one_of(&keys::TARGET, &["fly", "vercel", "pages", "worker", "render"]), of_platforms);
     let of_requests = json!({
         "dependentRequired": { "body": ["post"], "sign": ["post"] },
         "dependentSchemas": { "websocket": without(&["json", "equals", "contains", "location"]) },
@@ -154,6 +160,8 @@ fn short_forms() -> Map<String, Value> {
         ("fly", any_of(&[reference("path"), section(&keys::FLY)])),
         ("vercel", any_of(&[reference("text"), vercel])),
         ("pages", any_of(&[reference("text"), section(&keys::PAGES)])),
+        ("worker", any_of(&[reference("text"), section(&keys::WORKER)])),
+        ("dns", any_of(&[reference("hostnames"), section(&keys::DNS)])),
         ("render", any_of(&[reference("text"), section(&keys::RENDER)])),
         ("migration", any_of(&[reference("text"), section(&keys::MIGRATION)])),
         ("check", any_of(&[reference("url_path"), check])),

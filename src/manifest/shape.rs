@@ -19,6 +19,8 @@
 //! | a target's `vercel`, a path (`.`, or with `/`) | `vercel: ./web` | `vercel: { link: ./web }` |
 //! | a Vercel target's `git` | `git: true` | `git:` the branch that is released |
 //! | a target's `pages` | `pages: site` | `pages: { project: site }` |
+//! | a target's `worker` | `worker: site` | `worker: { name: site }` |
+//! | a target's `dns` | `dns: www.example.com` | `dns: { hosts: [www.example.com] }` |
 //! | a target's `render` | `render: srv-1` | `render: { service: srv-1 }` |
 //! | `verify` | `verify: /health` | `verify: [{ get: /health }]` |
 //! | one of `verify` | `- /health` | `- { get: /health }` |
@@ -39,7 +41,10 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 pub use check::{Check, CheckRequest, Equals, Expect, ExpectedStatus, Signature};
-pub use target::{FlyStrategy, FlyTarget, Migration, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget};
+pub use target::{
+    Dns, FlyStrategy, FlyTarget, Migration, NotFound, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget,
+    WorkerTarget,
+};
 
 use crate::id::Name;
 

@@ -19,6 +19,7 @@ mod feasible;
 mod fleet;
 mod health;
 mod hints;
+mod hostnames;
 pub mod inspect;
 mod keeping;
 mod leasing;
@@ -62,7 +63,7 @@ use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, Migration, MigrationEnd, MigrationResult, NamedSecret,
+    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, Leading, Migration, MigrationEnd, MigrationResult, NamedSecret,
     Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange,
     Settings, Snapshot, Target,
 };
@@ -370,7 +371,13 @@ impl Target for FlyTarget {
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
         let keep_ms = self.settings.keep_previous.and_then(|keep| u64::try_from(keep.as_millis()).ok());
-        Reach { account: None, url: self.public_url(), builds: false, drain_ms, keep_ms, workers_first: self.settings.workers_first }
+        Reach {
+            url: self.public_url(),
+            drain_ms,
+            keep_ms,
+            workers_first: self.settings.workers_first,
+            ..Reach::default()
+        }
     }
 
     fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {
@@ -413,6 +420,10 @@ impl Target for FlyTarget {
 
     async fn landed_secrets(&self, changes: &[SecretChange]) -> Result<Vec<String>, PlatformError> {
         self.secrets_that_landed(changes).await
+    }
+
+    async fn leading(&self, host: &str) -> Result<Option<Leading>, PlatformError> {
+        self.leads(host).await.map(Some)
     }
 
     async fn release_holds(&self, scope: &Scope) {

@@ -136,6 +136,12 @@ pub struct Reach {
     /// How long what served before stays alive after a release, in milliseconds, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_ms: Option<u64>,
+    /// Which of its platform's products it is, where the platform has several and it is not the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// The hostnames whose cache is purged after every change of what serves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub purged: Vec<String>,
 }
 
 /// What a target serves, as far as the platform says.

@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cloudflare::pages::PagesTarget;
+use super::cloudflare::workers::WorkerTarget;
 pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
 use super::{
-    Changes, Differences, KnownSecret, Migration, MigrationEnd, MigrationResult, NamedSecret, Observed, PlatformError, PlatformErrorKind,
+    Changes, Differences, KnownSecret, Leading, Migration, MigrationEnd, MigrationResult, NamedSecret, Observed, PlatformError, PlatformErrorKind,
     Reach, Revision, SecretChange, Settings, Snapshot, Turn,
 };
 use crate::event::{EventKind, Events, Phase};
@@ -270,6 +271,22 @@ pub trait Target {
         Ok(Vec::new())
     }
 
+    /// Returns by which DNS records a hostname leads here, and whether the platform answers for it; `None` where the platform does not say.
+    async fn leading(&self, _host: &str) -> Result<Option<Leading>, PlatformError> {
+        Ok(None)
+    }
+
+    /// Returns whether [`Target::attach`] can do anything here.
+    fn attaches(&self) -> bool {
+        false
+    }
+
+    /// Makes the platform answer for a hostname; attached already is done. Its record may be made only afterwards.
+    async fn attach(&self, _scope: &Scope, host: &str) -> Result<(), PlatformError> {
+        let none = PlatformErrorKind::Impossible(format!("{host} is attached by a person on this platform"));
+        Err(PlatformError::new(self.platform(), "attach", self.thing(), none))
+    }
+
     /// Ends what belongs to one release on this target whatever phase it was in (leases, keep-alives); never fails the release.
     async fn release_holds(&self, scope: &Scope);
 }
@@ -283,6 +300,8 @@ pub enum AnyTarget {
     Vercel(Box<VercelTarget>),
     /// A project on Cloudflare Pages.
     Pages(Box<PagesTarget>),
+    /// A worker on Cloudflare that serves static assets.
+    Worker(Box<WorkerTarget>),
 }
 
 /// Calls the same method on whichever target it is.
@@ -292,6 +311,7 @@ macro_rules! each {
             AnyTarget::Fly($target) => $body,
             AnyTarget::Vercel($target) => $body,
             AnyTarget::Pages($target) => $body,
+            AnyTarget::Worker($target) => $body,
         }
     };
 }
@@ -377,6 +397,15 @@ impl Target for AnyTarget {
     }
     async fn landed_secrets(&self, changes: &[SecretChange]) -> Result<Vec<String>, PlatformError> {
         each!(self, target => target.landed_secrets(changes).await)
+    }
+    async fn leading(&self, host: &str) -> Result<Option<Leading>, PlatformError> {
+        each!(self, target => target.leading(host).await)
+    }
+    fn attaches(&self) -> bool {
+        each!(self, target => target.attaches())
+    }
+    async fn attach(&self, scope: &Scope, host: &str) -> Result<(), PlatformError> {
+        each!(self, target => target.attach(scope, host).await)
     }
     async fn release_holds(&self, scope: &Scope) {
         each!(self, target => target.release_holds(scope).await);

@@ -10,6 +10,7 @@
 //! | [`endpoints`], `scope`, `client`, `wire`, `api` | where, in whose name, how a call leaves, what is said, which calls |
 //! | [`files`] | what is uploaded |
 //! | `stamp`, `hints`, `content` | what marks a deployment as ours, how it is found again, its identity by content |
+//! | `hostnames` | by which DNS records a hostname leads here |
 //! | `observing`, `preflight`, `preparing`, `creating`, `hooking`, `following`, `serving`, `job`, `restoring`, `pruning` | the verbs |
 //!
 //! Deployments that had production traffic are never removed when a release finishes: they are what the vendor can roll back to. Source of
@@ -23,6 +24,7 @@ pub mod endpoints;
 pub mod files;
 mod following;
 mod hints;
+mod hostnames;
 mod hooking;
 mod job;
 mod observing;
@@ -46,7 +48,7 @@ pub use self::endpoints::VercelEndpoints;
 use self::hints::Hints;
 use self::wire::{Domain, Project};
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
+    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
     Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::http::{Platform, Transport};
@@ -307,6 +309,10 @@ impl Target for VercelTarget {
         let builds = !matches!(self.settings.source, VercelSource::Directory);
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
         Reach { account: self.settings.team.clone(), url: self.settings.url.clone(), builds, drain_ms, ..Reach::default() }
+    }
+
+    async fn leading(&self, host: &str) -> Result<Option<Leading>, PlatformError> {
+        self.leads(host).await.map(Some)
     }
 
     async fn release_holds(&self, _: &Scope) {}

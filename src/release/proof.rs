@@ -37,6 +37,7 @@ impl Release<'_> {
         let (Some(url), Some(revision)) = (planned.target.public_url(), &planned.after) else {
             return Ok(Proof { target, url: None, from_outside: false });
         };
+        self.purge_before_proof(planned).await;
         let from_outside = match showing(planned) {
             Some(check) => self.confirm(planned, &check, &url, revision).await?,
             None => false,

@@ -87,6 +87,9 @@ async fn back_and_close(
     }
     if failures.is_empty() {
         failures = way.all().await;
+        if open.cut {
+            super::hostnames::purge_back(context, journal, &open, &urgent.shutdown).await;
+        }
         if failures.is_empty() {
             failures = way.second_look(quarantine).await;
         }

@@ -9,10 +9,11 @@ use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::manifest::{
     FlyStrategy, FlyTarget as FlyManifest, Migration, PagesTarget as PagesManifest, Target as Named, TargetPlatform,
-    VercelSource as ManifestSource, VercelTarget as VercelManifest,
+    VercelSource as ManifestSource, VercelTarget as VercelManifest, WorkerTarget as WorkerManifest,
 };
 use crate::platform::cloudflare::CloudflareEndpoints;
 use crate::platform::cloudflare::pages::{PagesSettings, PagesTarget};
+use crate::platform::cloudflare::workers::{WorkerSettings, WorkerTarget};
 use crate::platform::fly::toml::{FlyConfig, Form, Strategy};
 use crate::platform::fly::{FlyDatabase, FlyEndpoints, FlySettings, FlyTarget};
 use crate::platform::vercel::{VercelEndpoints, VercelSettings, VercelSource, VercelTarget};
@@ -61,6 +62,15 @@ pub enum TargetSettings {
         /// The credential.
         token: SecretString,
     },
+    /// A worker on Cloudflare that serves static assets.
+    Worker {
+        /// Its settings.
+        settings: Box<WorkerSettings>,
+        /// Where the platform is asked.
+        endpoints: CloudflareEndpoints,
+        /// The credential.
+        token: SecretString,
+    },
 }
 
 /// Why a target of the manifest cannot be used.
@@ -96,6 +106,7 @@ impl TargetSettings {
             TargetPlatform::Fly(fly) => fly_settings(means, name, target, fly),
             TargetPlatform::Vercel(vercel) => vercel_settings(means, name, target, vercel),
             TargetPlatform::Pages(pages) => pages_settings(means, name, target, pages),
+            TargetPlatform::Worker(of) => worker_settings(means, name, target, of),
             TargetPlatform::Render(render) => {
                 Err(Unusable::new(name, format!("this version cannot release to Render ({})", render.service))
                     .hint("leave the target out of the environment's list, or use --only with the others"))
@@ -117,6 +128,10 @@ impl TargetSettings {
                 let drain_margin = settings.drain_margin.or(Some(means.settings.drain_margin));
                 vercel(means, VercelSettings { drain_margin, ..settings })
             }
+            Platform::Cloudflare if reach.product.as_deref() == Some(WorkerSettings::PRODUCT) => {
+                let account = account(means, name, reach.account.as_deref())?;
+                worker(means, WorkerSettings::recorded(name.clone(), thing, account, reach))
+            }
             Platform::Cloudflare => {
                 let account = account(means, name, reach.account.as_deref())?;
                 let settings = PagesSettings::recorded(name.clone(), thing, account, reach);
@@ -135,7 +150,7 @@ impl TargetSettings {
                 let told = settings.config.warnings.iter();
                 told.map(|warning| format!("{}: {}: {}", file.display(), warning.path, warning.message)).collect()
             }
-            Self::Vercel { .. } | Self::Pages { .. } => Vec::new(),
+            Self::Vercel { .. } | Self::Pages { .. } | Self::Worker { .. } => Vec::new(),
         }
     }
 
@@ -158,6 +173,10 @@ impl TargetSettings {
             Self::Pages { settings, endpoints, token } => {
                 let target = PagesTarget::new((**settings).clone(), endpoints.clone(), token.clone(), transport);
                 Ok(AnyTarget::Pages(Box::new(target)))
+            }
+            Self::Worker { settings, endpoints, token } => {
+                let target = WorkerTarget::new((**settings).clone(), endpoints.clone(), token.clone(), transport);
+                Ok(AnyTarget::Worker(Box::new(target)))
             }
         }
     }
@@ -278,6 +297,26 @@ fn pages(means: &Means<'_>, settings: PagesSettings) -> Result<TargetSettings, U
     let settings = PagesSettings { access: means.settings.cloudflare_access.clone(), ..settings };
     let endpoints = CloudflareEndpoints { api: means.settings.cloudflare_api.clone() };
     Ok(TargetSettings::Pages { settings: Box::new(settings), endpoints, token })
+}
+
+fn worker_settings(means: &Means<'_>, name: &Name, target: &Named, of: &WorkerManifest) -> Result<TargetSettings, Unusable> {
+    let account = account(means, name, of.account.as_deref())?;
+    let settings = WorkerSettings {
+        url: target.url.clone(),
+        dotfiles: of.dotfiles.clone(),
+        not_found: of.not_found.as_str().to_owned(),
+        ..WorkerSettings::new(name.clone(), of.name.clone(), account)
+    };
+    worker(means, settings)
+}
+
+/// Adds what the environment says to a worker's settings.
+fn worker(means: &Means<'_>, settings: WorkerSettings) -> Result<TargetSettings, Unusable> {
+    let made = "https://dash.cloudflare.com/profile/api-tokens, Account › Workers Scripts › Edit";
+    let token = token(&settings.target, means.settings.cloudflare_token.as_ref(), variable::CLOUDFLARE_API_TOKEN, made)?;
+    let settings = WorkerSettings { access: means.settings.cloudflare_access.clone(), ..settings };
+    let endpoints = CloudflareEndpoints { api: means.settings.cloudflare_api.clone() };
+    Ok(TargetSettings::Worker { settings: Box::new(settings), endpoints, token })
 }
 
 /// Returns Cloudflare's account: the one that is named, else the environment's. Guessing one by the token would ask for more rights than it needs.

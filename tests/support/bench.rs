@@ -303,6 +303,7 @@ impl Runner {
             secrets: BTreeMap::new(),
             drift: cutover::release::DriftPolicy::default(),
             changes: cutover::platform::Changes::default(),
+            hostnames: cutover::platform::cloudflare::dns::Hostnames::default(),
         };
         Self { context, heard }
     }

@@ -113,6 +113,7 @@ impl FlyApp {
             secrets: BTreeMap::new(),
             drift: cutover::release::DriftPolicy::default(),
             changes: cutover::platform::Changes::default(),
+            hostnames: cutover::platform::cloudflare::dns::Hostnames::default(),
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
 fn has_gap(part: &Part) -> bool {
     match &part.settings {
         TargetSettings::Fly { settings, .. } => settings.strategy() != Strategy::Bluegreen,
-        TargetSettings::Vercel { .. } | TargetSettings::Pages { .. } => false,
+        TargetSettings::Vercel { .. } | TargetSettings::Pages { .. } | TargetSettings::Worker { .. } => false,
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
 pub(super) fn migrates(part: &Part) -> bool {
     match &part.settings {
         TargetSettings::Fly { settings, .. } => settings.config.deploy.release_command.is_some(),
-        TargetSettings::Vercel { .. } | TargetSettings::Pages { .. } => false,
+        TargetSettings::Vercel { .. } | TargetSettings::Pages { .. } | TargetSettings::Worker { .. } => false,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Who calls: the account in the path and the API token, or an upload token.
 
+use std::collections::BTreeSet;
+
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -17,6 +19,8 @@ const ACCOUNTS: &str = "accounts";
 pub(super) struct Caller {
     /// The account; empty for paths that name none.
     pub(super) account: String,
+    /// Every account that the token reaches.
+    pub(super) reaches: BTreeSet<String>,
 }
 
 impl FromRequestParts<Cloudflare> for Caller {
@@ -33,7 +37,7 @@ impl FromRequestParts<Cloudflare> for Caller {
         }
         let state = cloudflare.state();
         let reaches = state.tokens.get(&token).ok_or_else(Refusal::unauthorized)?;
-        if account.is_empty() || reaches.contains(&account) { Ok(Self { account }) } else { Err(Refusal::unauthorized()) }
+        if account.is_empty() || reaches.contains(&account) { Ok(Self { account, reaches: reaches.clone() }) } else { Err(Refusal::unauthorized()) }
     }
 }
 
@@ -71,6 +75,6 @@ fn ticket<'a>(state: &'a State, headers: &HeaderMap) -> Option<&'a Ticket> {
     state.tickets.get(bearer(headers)?)
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").filter(|token| !token.is_empty())
 }

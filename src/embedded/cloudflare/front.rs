@@ -64,7 +64,7 @@ impl Front {
 }
 
 /// Answers with a file: the vendor's own headers first, then the site's.
-fn file(cloudflare: &Cloudflare, site: &Site, status: u16, key: &str, host: &str, request: &Request<Body>) -> Response<Body> {
+pub(super) fn file(cloudflare: &Cloudflare, site: &Site, status: u16, key: &str, host: &str, request: &Request<Body>) -> Response<Body> {
     let tag = format!("\"{key}\"");
     let known = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let mut response = if known == Some(tag.as_str()) && status == 200 {
@@ -106,14 +106,14 @@ impl Backend for Front {
     }
 }
 
-fn text(status: StatusCode, body: &str) -> Response<Body> {
+pub(super) fn text(status: StatusCode, body: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(body.to_owned()));
     *response.status_mut() = status;
     set(&mut response, CONTENT_TYPE.as_str(), "text/plain; charset=utf-8");
     response
 }
 
-fn set(response: &mut Response<Body>, name: &str, value: &str) {
+pub(super) fn set(response: &mut Response<Body>, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
         response.headers_mut().insert(name, value);
     }

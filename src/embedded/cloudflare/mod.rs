@@ -1,8 +1,9 @@
 //! The embedded Cloudflare: Pages' API and its edge, as far as a direct upload, a deployment, a rollback and their clean-up need them.
 //!
 //! Sources: the published OpenAPI document, the vendor's client (its source and runs of it), the vendor's documentation, user reports.
-//! What rests on a report or a guess is a field of [`Switches`], or says so where it is written. What a build makes of a commit is seeded. What it does not do: run
-//! workers or functions (a site with one answers 501), DNS, purging.
+//! What rests on a report or a guess is a field of [`Switches`], or says so where it is written. What a build makes of a commit is seeded. What it
+//! does not do: run workers or functions (a site with one answers 501). Zones and their records are kept, and decide which custom hostnames are
+//! active; the edge caches nothing, so a purge is only noted. Workers serve static assets and nothing else.
 //!
 //! | file | concept |
 //! |---|---|
@@ -14,6 +15,8 @@
 //! | `routes` | paths, methods, operations |
 //! | `caller` | who calls |
 //! | `assets`, `projects`, `deployments` | handlers |
+//! | `domains`, `zones`, `records`, `purge`, `names` | custom hostnames, DNS, cache; handlers, and what tests see |
+//! | `workers` | workers that serve static assets |
 //! | `form` | multipart bodies |
 //! | `wire` | projects and deployments as answers show them |
 //! | `store` | contents on disk |
@@ -22,11 +25,15 @@
 mod assets;
 mod caller;
 mod deployments;
+mod domains;
 mod form;
 mod front;
 mod life;
+mod names;
 mod person;
 mod projects;
+mod purge;
+mod records;
 mod refusal;
 mod routes;
 mod rules;
@@ -36,12 +43,17 @@ mod state;
 mod store;
 pub mod switch;
 mod wire;
+mod workers;
+mod zones;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+pub use purge::Purge;
+pub use records::Record;
 pub use refusal::rate_limited;
 pub use seed::{ProjectSeed, Tree};
 pub use switch::{Ending, Fate, Switches};
+pub use workers::{SeenVersion, WorkerFate, WorkerSeed};
 
 use self::state::State;
 use self::store::Store;

@@ -34,6 +34,15 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, 8_000_009, "The deployment ID you have specified does not exist.")
     }
 
+    pub(super) fn no_zone() -> Self {
+        Self::new(StatusCode::NOT_FOUND, 7_003, "Could not route to /zones/…, perhaps your object identifier is invalid?")
+    }
+
+    /// A user report.
+    pub(super) fn no_worker() -> Self {
+        Self::new(StatusCode::NOT_FOUND, 10_007, "This Worker does not exist on your account.")
+    }
+
     pub(super) fn unauthorized() -> Self {
         Self::new(StatusCode::FORBIDDEN, 10_000, "Authentication error")
     }

@@ -4,10 +4,10 @@
 const MOST: (usize, usize, usize) = (100, 2_000, 100);
 
 /// What `_headers` says.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Headers(Vec<HeaderRule>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct HeaderRule {
     /// Hostname, where the rule is for one only.
     host: Option<String>,
@@ -66,7 +66,7 @@ impl Headers {
 }
 
 /// What `_redirects` says.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Redirects {
     plain: Vec<(String, String, u16)>,
     dynamic: Vec<(String, String, u16)>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::rules::{Headers, Redirects};
 
 /// A deployment's files and rules.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Site {
     /// Keys by path.
     pub(super) manifest: BTreeMap<String, String>,

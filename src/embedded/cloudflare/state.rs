@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::purge::Purge;
 use super::site::Site;
 use super::switch::{Fate, Switches};
+use super::workers::state::{Upload, Worker};
+use super::zones::Zone;
 use crate::embedded::traffic::Backend;
 
 /// Everything one embedded Cloudflare remembers.
@@ -24,6 +27,24 @@ pub(super) struct State {
     pub(super) checked: BTreeSet<(String, String)>,
     /// The time last given out by [`State::stamp`].
     pub(super) last_stamp: i64,
+    /// Zones by id.
+    pub(super) zones: BTreeMap<String, Zone>,
+    /// Every purge that was granted.
+    pub(super) purges: Vec<Purge>,
+    /// What each account may still purge.
+    pub(super) allowances: BTreeMap<String, Allowance>,
+    /// Workers by account and name.
+    pub(super) workers: BTreeMap<(String, String), Worker>,
+    /// Uploads of workers' files, by token: those under way and those that are complete.
+    pub(super) uploads: BTreeMap<String, Upload>,
+}
+
+/// How much of something an account may still do, and since when that counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowance {
+    pub(super) left: u32,
+    /// In milliseconds since 1970.
+    pub(super) since: i64,
 }
 
 /// An upload token.

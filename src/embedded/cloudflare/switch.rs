@@ -23,6 +23,14 @@ pub struct Switches {
     pub checks_keys: bool,
     /// Whether a project without git is refused a rollback by call (not documented).
     pub refuses_rollback: bool,
+    /// How long a custom hostname takes from being attached to being looked at; it is active once its record leads there (reports: minutes).
+    pub domain_time: Duration,
+    /// How many purges an account may make at once that are not by address (vendor's documentation: 25 on the smallest plan).
+    pub purges: u32,
+    /// After how long it may make one more (vendor's documentation: five a minute on the smallest plan).
+    pub purge_refill: Duration,
+    /// Whether versions of workers have addresses of their own (a setting of each worker).
+    pub worker_previews: bool,
     /// Any token opens everything, and a project exists once it is asked for: a sandbox without a product.
     pub open_to_anyone: bool,
 }
@@ -39,6 +47,10 @@ impl Default for Switches {
             shares_contents: false,
             checks_keys: true,
             refuses_rollback: false,
+            domain_time: Duration::from_millis(400),
+            purges: 25,
+            purge_refill: Duration::from_secs(12),
+            worker_previews: true,
             open_to_anyone: false,
         }
     }

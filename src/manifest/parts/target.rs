@@ -11,7 +11,8 @@ use crate::manifest::keys;
 use crate::manifest::reader::{Fields, From, PathUse, Pointed, Reader, closest};
 use crate::manifest::scalar;
 use crate::manifest::shape::{
-    FlyStrategy, FlyTarget, Migration, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget,
+    Dns, FlyStrategy, FlyTarget, Migration, NotFound, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget,
+    WorkerTarget,
 };
 use crate::manifest::tree::{Key, Kind, Node};
 
@@ -37,9 +38,10 @@ pub(in crate::manifest) fn target(reader: &mut Reader, around: &Around<'_>, name
     let (secrets, compatible_secrets) = secrets(reader, fields.get("secrets"));
     let verify = check::checks(reader, fields.get("verify"));
     let url = fields.get("url").and_then(|node| reader.parsed(node, "a public address", scalar::address));
+    let dns = fields.get("dns").and_then(|node| dns(reader, &fields, node));
     let migration = fields.get("migration").and_then(|node| migration(reader, &fields, node));
     let needs = needs.unwrap_or_else(|| around.gates.to_vec());
-    Some(Target { platform: platform?, after, needs, secrets, compatible_secrets, verify, migration, url })
+    Some(Target { platform: platform?, after, needs, secrets, compatible_secrets, verify, migration, url, dns })
 }
 
 /// How old a newest snapshot may be at most: a year.
@@ -71,6 +73,22 @@ fn migration(reader: &mut Reader, target: &Fields<'_>, node: &Node) -> Option<Mi
     Some(Migration { database, volumes, rpo, breaking })
 }
 
+/// Returns the hostnames of a target, and what may be done about them.
+fn dns(reader: &mut Reader, target: &Fields<'_>, node: &Node) -> Option<Dns> {
+    let node = platform_as_map("dns", node);
+    let fields = reader.fields(&node, &target.at, &keys::DNS)?;
+    let hosts = fields.get("hosts").map_or_else(Vec::new, |node| {
+        reader.list(node, "a hostname", |reader, item| reader.parsed(item, "a hostname", scalar::hostname))
+    });
+    if let Some((own, _)) = fields.entry("hosts").filter(|(_, node)| matches!(&node.kind, Kind::List(items) if items.is_empty())) {
+        let fault = Fault::new(Code::BadValue, &own.span, "no hostname is named");
+        reader.fault(fault.suggest("name one, or take `dns` out"));
+    }
+    let flag = |reader: &mut Reader, key: &str, usual: bool| fields.get(key).and_then(|node| reader.flag(node)).unwrap_or(usual);
+    let (manage, purge) = (flag(reader, "manage", false), flag(reader, "purge", true));
+    (!hosts.is_empty()).then_some(Dns { hosts, manage, purge })
+}
+
 /// Returns the names of secrets, and those of them that are called compatible.
 fn secrets(reader: &mut Reader, node: Option<&Node>) -> (Vec<String>, Vec<String>) {
     let one = |reader: &mut Reader, node: &Node| {
@@ -92,7 +110,7 @@ pub(in crate::manifest) fn overridden(base: &Node, override_node: &Node) -> Node
 }
 
 fn merged(base: &Node, over: &Node, key: &str) -> Node {
-    let short = ["fly", "vercel", "pages", "render", "migration"].contains(&key);
+    let short = ["fly", "vercel", "pages", "worker", "render", "migration", "dns"].contains(&key);
     let long = |node: &Node| if short { platform_as_map(key, node) } else { node.clone() };
     let (base, over) = (long(base), long(over));
     let (Kind::Map(old), Kind::Map(new)) = (&base.kind, &over.kind) else { return over };
@@ -108,8 +126,15 @@ fn merged(base: &Node, over: &Node, key: &str) -> Node {
 
 /// Returns the long form of what a target says of its platform.
 fn platform_as_map(platform: &str, node: &Node) -> Node {
-    let Kind::Text { text, .. } = &node.kind else { return node.clone() };
+    let text = match &node.kind {
+        Kind::Text { text, .. } => text,
+        // Only hostnames have a list as their short form.
+        Kind::List(_) if platform == "dns" => "",
+        _ => return node.clone(),
+    };
     let key = match platform {
+        "dns" => "hosts",
+        "worker" => "name",
         "fly" => "config",
         "migration" => "database",
         "vercel" if is_directory(text) => "link",
@@ -126,9 +151,9 @@ fn is_directory(text: &str) -> bool {
 }
 
 fn platform(reader: &mut Reader, around: &Around<'_>, fields: &Fields<'_>, image: Option<Name>) -> Option<TargetPlatform> {
-    let (kind, node) = exactly_one(reader, fields, keys::TARGET.what, &["fly", "vercel", "pages", "render"])?;
+    let (kind, node) = exactly_one(reader, fields, keys::TARGET.what, &["fly", "vercel", "pages", "worker", "render"])?;
     let node = platform_as_map(kind, node);
-    let ships_files = kind == "vercel" || kind == "pages";
+    let ships_files = ["vercel", "pages", "worker"].contains(&kind);
     let foreign: &[&str] = if ships_files { &["image"] } else { &["dir"] };
     for key in foreign {
         if let (Some((own, _)), Some((ours, _))) = (fields.entry(key), fields.entry(kind)) {
@@ -136,7 +161,8 @@ fn platform(reader: &mut Reader, around: &Around<'_>, fields: &Fields<'_>, image
             let hint = match kind {
                 "vercel" => "a Vercel target ships a directory, `dir`",
                 "pages" => "a Pages target ships a directory, `dir`",
-                _ => "only a Vercel or Pages target ships a directory",
+                "worker" => "a worker target ships a directory, `dir`",
+                _ => "only a Vercel, Pages or worker target ships a directory",
             };
             reader.fault(fault.related(&ours.span, "because of this").suggest(hint));
         }
@@ -148,6 +174,7 @@ fn platform(reader: &mut Reader, around: &Around<'_>, fields: &Fields<'_>, image
         }
         "vercel" => vercel(reader, around, &node, fields).map(TargetPlatform::Vercel),
         "pages" => pages(reader, &node, fields).map(TargetPlatform::Pages),
+        "worker" => worker(reader, &node, fields).map(TargetPlatform::Worker),
         _ => {
             let own = reader.fields(&node, &fields.at, &keys::RENDER)?;
             let service = own.get("service").and_then(|node| reader.text(node, "the id of a service"))?;
@@ -266,6 +293,33 @@ fn pages(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<PagesT
     let project = fields.get("project").and_then(|node| reader.text(node, "the name of a project"));
     let account = fields.get("account").and_then(|node| reader.text(node, "the id of an account"));
     let dotfiles = reader.globs(fields.get("dotfiles"));
+    let directory = published(reader, target)?;
+    Some(PagesTarget { project: project?, account, directory, dotfiles })
+}
+
+fn worker(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<WorkerTarget> {
+    let fields = reader.fields(node, &target.at, &keys::WORKER)?;
+    let name = fields.get("name").and_then(|node| reader.text(node, "the name of a worker"));
+    let account = fields.get("account").and_then(|node| reader.text(node, "the id of an account"));
+    let dotfiles = reader.globs(fields.get("dotfiles"));
+    let not_found = fields.get("not_found").and_then(|node| not_found(reader, node)).unwrap_or_default();
+    let directory = published(reader, target)?;
+    Some(WorkerTarget { name: name?, account, directory, dotfiles, not_found })
+}
+
+fn not_found(reader: &mut Reader, node: &Node) -> Option<NotFound> {
+    let text = reader.text(node, "what a path gets that no file has")?;
+    let known = NotFound::ALL.into_iter().find(|way| way.as_str() == text);
+    if known.is_none() {
+        let words = NotFound::ALL.map(NotFound::as_str);
+        let fault = Fault::new(Code::BadValue, &node.span, format!("`{}` is no answer for a path without a file", scalar::shown(&text)));
+        reader.fault(fault.suggest(closest(&text, words.into_iter()).unwrap_or_else(|| format!("write one of {}", words.join(", ")))));
+    }
+    known
+}
+
+/// Returns the directory that a target publishes.
+fn published(reader: &mut Reader, target: &Fields<'_>) -> Option<PathBuf> {
     let Some(node) = target.get("dir") else {
         let fault = Fault::new(Code::MissingKey, &target.at, "the target does not say what it deploys");
         reader.fault(fault.suggest("add `dir: PATH`, the directory that is published"));
@@ -275,7 +329,7 @@ fn pages(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<PagesT
     let suggestion = Some("add it, or name it among the `outputs` of the gate that makes it".to_owned());
     let what = "the directory to ship,".to_owned();
     reader.paths.push(PathUse { path: path.clone(), directory: true, span: node.span.clone(), what, suggestion });
-    Some(PagesTarget { project: project?, account, directory: PathBuf::from(path), dotfiles })
+    Some(PathBuf::from(path))
 }
 
 /// Returns what the target deploys: one of `dir`, `git` and `hook`, or the linked directory.

@@ -25,6 +25,19 @@ pub struct Target {
     pub migration: Option<Migration>,
     /// Its public address, `https://host[/path]`, where the platform's own word is not the one that users know.
     pub url: Option<String>,
+    /// Its hostnames that have Cloudflare as their DNS, where it names any.
+    pub dns: Option<Dns>,
+}
+
+/// Hostnames that lead to a target, and what may be done about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// The hostnames, lower case, in Punycode; at least one.
+    pub hosts: Vec<String>,
+    /// Whether missing records are made, and CNAME records that lead elsewhere changed.
+    pub manage: bool,
+    /// Whether Cloudflare's cache of the hostnames is purged after every change of what serves.
+    pub purge: bool,
 }
 
 impl Target {
@@ -33,7 +46,7 @@ impl Target {
         match &self.platform {
             TargetPlatform::Fly(fly) => fly.image.as_ref(),
             TargetPlatform::Render(render) => render.image.as_ref(),
-            TargetPlatform::Vercel(_) | TargetPlatform::Pages(_) => None,
+            TargetPlatform::Vercel(_) | TargetPlatform::Pages(_) | TargetPlatform::Worker(_) => None,
         }
     }
 
@@ -42,6 +55,7 @@ impl Target {
         match &self.platform {
             TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. }) => Some(path),
             TargetPlatform::Pages(pages) => Some(&pages.directory),
+            TargetPlatform::Worker(worker) => Some(&worker.directory),
             _ => None,
         }
     }
@@ -69,6 +83,8 @@ pub enum TargetPlatform {
     Vercel(VercelTarget),
     /// A project on Cloudflare Pages.
     Pages(PagesTarget),
+    /// A worker on Cloudflare that serves static assets.
+    Worker(WorkerTarget),
     /// A service on Render.
     Render(RenderTarget),
 }
@@ -164,6 +180,47 @@ pub struct PagesTarget {
     pub directory: PathBuf,
     /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.
     pub dotfiles: Vec<String>,
+}
+
+/// A worker on Cloudflare that serves static assets and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerTarget {
+    /// The worker's name.
+    pub name: String,
+    /// The account's id, 32 hex digits; what `CLOUDFLARE_ACCOUNT_ID` says when `None`.
+    pub account: Option<String>,
+    /// The directory that is published, below the repository's root.
+    pub directory: PathBuf,
+    /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.
+    pub dotfiles: Vec<String>,
+    /// What a path gets that no file has.
+    pub not_found: NotFound,
+}
+
+/// What a path gets that no file has; the words of the vendor's `assets.not_found_handling`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NotFound {
+    /// An empty 404.
+    #[default]
+    Nothing,
+    /// The nearest `404.html`.
+    Page,
+    /// `index.html`, with 200.
+    SinglePage,
+}
+
+impl NotFound {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Nothing, Self::Page, Self::SinglePage];
+
+    /// Returns the vendor's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Page => "404-page",
+            Self::SinglePage => "single-page-application",
+        }
+    }
 }
 
 /// A service on Render.

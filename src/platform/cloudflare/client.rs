@@ -1,5 +1,6 @@
 //! How a request to Cloudflare leaves: address, credential, rate.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -10,7 +11,7 @@ use url::Url;
 
 use super::endpoints::CloudflareEndpoints;
 use super::envelope::{self, Envelope, Refusal};
-use crate::http::{Call, Pace, Platform, Transport};
+use crate::http::{Call, Guard, Pace, Platform, Transport};
 use crate::platform::{PlatformError, PlatformErrorKind};
 
 /// What to do about a token that is not accepted.
@@ -35,6 +36,11 @@ impl CloudflareClient {
         Self { endpoints, token, account, transport }
     }
 
+    /// Returns the same, whose changes leave only where `guard` admits them.
+    pub(super) fn guarded(&self, guard: Arc<dyn Guard>) -> Self {
+        Self { transport: self.transport.guarded(guard), ..self.clone() }
+    }
+
     /// Returns what is wrong with the token by its look; nothing of it is shown (cloudflare.md 1).
     pub(super) fn token_problem(&self) -> Option<&'static str> {
         let token = self.token.expose_secret().trim();
@@ -53,6 +59,11 @@ impl CloudflareClient {
     pub(super) fn in_account(&self, operation: &'static str, method: Method, path: &[&str], query: &[(&str, &str)]) -> Call {
         let whole: Vec<&str> = ["accounts", &self.account].into_iter().chain(path.iter().copied()).collect();
         self.call(operation, method, &whole, query, self.token.expose_secret().trim())
+    }
+
+    /// Returns a call directly below the base, with the API token.
+    pub(super) fn with_token(&self, operation: &'static str, method: Method, path: &[&str], query: &[(&str, &str)]) -> Call {
+        self.call(operation, method, path, query, self.token.expose_secret().trim())
     }
 
     /// Returns a call directly below the base, with a credential of its own.

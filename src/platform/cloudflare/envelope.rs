@@ -19,6 +19,8 @@ pub(super) mod code {
     pub(in crate::platform::cloudflare) const UNKNOWN: u64 = 8_000_000;
     /// Pages: no such project.
     pub(in crate::platform::cloudflare) const NO_PROJECT: u64 = 8_000_007;
+    /// DNS: a record stands there already, the same or another (cloudflare.md 2).
+    pub(in crate::platform::cloudflare) const RECORD_EXISTS: [u64; 4] = [81_053, 81_054, 81_057, 81_058];
     /// Pages: the upload token is refused or has expired.
     pub(in crate::platform::cloudflare) const STALE_TICKET: u64 = 8_000_013;
 }

@@ -13,14 +13,16 @@
 //! | [`files`] | what is uploaded |
 //! | `stamp`, `hints`, `content`, `record` | what marks a deployment as ours, how it is found again, its identity, what it was made of |
 //! | `building` | a project that Cloudflare builds from its repository |
+//! | `hostnames` | how a hostname leads here, and how it is attached |
 //! | `observing`, `preflight`, `preparing`, `uploading`, `creating`, `serving`, `pruning` | the verbs |
 
-mod api;
+pub(super) mod api;
 mod building;
 mod content;
 mod creating;
 pub mod files;
 mod hints;
+mod hostnames;
 mod observing;
 mod preflight;
 mod preparing;
@@ -46,7 +48,7 @@ use super::endpoints::CloudflareEndpoints;
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::platform::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
+    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
     Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::shutdown::Level;
@@ -279,6 +281,18 @@ impl Target for PagesTarget {
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
         Reach { account: Some(self.settings.account.clone()), url: self.settings.url.clone(), drain_ms, ..Reach::default() }
+    }
+
+    async fn leading(&self, host: &str) -> Result<Option<Leading>, PlatformError> {
+        self.leads(host).await.map(Some)
+    }
+
+    fn attaches(&self) -> bool {
+        true
+    }
+
+    async fn attach(&self, scope: &Scope, host: &str) -> Result<(), PlatformError> {
+        self.attach_domain(scope, host).await
     }
 
     async fn release_holds(&self, _: &Scope) {}

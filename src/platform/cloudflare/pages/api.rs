@@ -4,4 +4,4 @@ mod assets;
 mod deployments;
 mod projects;
 
-pub(super) use deployments::Form;
+pub(in crate::platform::cloudflare) use deployments::Form;

@@ -5,7 +5,7 @@
 //! `/.well-known/cutover.json`, by which a public address shows its revision.
 
 mod buckets;
-mod hash;
+pub(in crate::platform::cloudflare) mod hash;
 mod rules;
 mod types;
 mod walk;
@@ -175,7 +175,7 @@ pub enum FilesError {
 }
 
 impl FilesError {
-    fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(in crate::platform::cloudflare) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Unreadable { path, source }
     }
@@ -267,7 +267,7 @@ pub(super) async fn spool(bucket: Vec<Asset>) -> Result<(TempPath, u64), FilesEr
 }
 
 /// Runs work that waits for the disk on a thread of its own.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, FilesError> + Send + 'static) -> Result<T, FilesError> {
+pub(in crate::platform::cloudflare) async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, FilesError> + Send + 'static) -> Result<T, FilesError> {
     // A runtime of one thread is a simulation's: another thread would answer when it likes, and no case would be played twice alike.
     if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
         return work();

@@ -37,4 +37,10 @@ impl VercelClient {
         let alias = answer.as_array().and_then(|list| list.first()).unwrap_or(&answer);
         Ok(alias.get("deploymentId").and_then(Value::as_str).map(str::to_owned))
     }
+
+    /// Returns what the platform recommends for the DNS of a hostname.
+    pub(in crate::platform::vercel) async fn domain_config(&self, host: &str) -> Result<Value, PlatformError> {
+        let call = self.call("get_domain_config", Method::GET, &["v6", "domains", host, "config"], &[]);
+        self.read(call, &format!("domain {host}")).await
+    }
 }

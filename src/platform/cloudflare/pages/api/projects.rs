@@ -20,4 +20,12 @@ impl CloudflareClient {
         let domains: Option<Vec<Domain>> = self.read(call, &format!("domains of {project}")).await.map_err(Refusal::plain)?;
         Ok(domains.unwrap_or_default())
     }
+
+    /// Attaches a custom hostname to a project. Never repeated by the transport: the list tells after a lost answer.
+    pub(in crate::platform::cloudflare) async fn add_domain(&self, project: &str, host: &str) -> Result<(), PlatformError> {
+        let call = self
+            .in_account("add_domain", Method::POST, &["pages", "projects", project, "domains"], &[])
+            .json(&serde_json::json!({ "name": host }));
+        self.ask(call, &format!("domain {host}")).await.map(drop).map_err(Refusal::plain)
+    }
 }

@@ -41,25 +41,25 @@ pub(super) fn of_file(path: &Path, name: &str) -> io::Result<(String, u64)> {
 }
 
 /// A key that is worked out while its content passes.
-pub(super) struct Passing(blake3::Hasher);
+pub(in crate::platform::cloudflare) struct Passing(blake3::Hasher);
 
 impl Passing {
-    pub(super) fn new() -> Self {
+    pub(in crate::platform::cloudflare) fn new() -> Self {
         Self(blake3::Hasher::new())
     }
 
     /// Adds a piece of the base64 text.
-    pub(super) fn add(&mut self, text: &[u8]) {
+    pub(in crate::platform::cloudflare) fn add(&mut self, text: &[u8]) {
         self.0.update(text);
     }
 
-    pub(super) fn key(mut self, name: &str) -> String {
+    pub(in crate::platform::cloudflare) fn key(mut self, name: &str) -> String {
         finished(&mut self.0, name)
     }
 }
 
 /// Gives the base64 of all that `reader` has to `sink`, piece by piece; returns how many bytes were read.
-pub(super) fn encode(reader: &mut dyn Read, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
+pub(in crate::platform::cloudflare) fn encode(reader: &mut dyn Read, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
     let mut piece = vec![0; PIECE];
     let mut text = vec![0; PIECE / 3 * 4];
     let mut size = 0;

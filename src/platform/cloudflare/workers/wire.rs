@@ -1,0 +1,133 @@
+//! What is said; decoded leniently (API description, SDK 5.2).
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::stamp::Stamp;
+
+/// The answer to an opened upload session. Without a bucket everything is stored, and the token completes the upload already (vendor's
+/// documentation of direct uploads).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Session {
+    pub(super) jwt: Option<String>,
+    /// The hashes of each bucket.
+    pub(super) buckets: Option<Vec<Vec<String>>>,
+}
+
+/// The answer to an uploaded bucket: the last one carries the token that completes the upload.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Uploaded {
+    pub(super) jwt: Option<String>,
+}
+
+/// A version. Lists show its annotations too, although the API description does not say so (vendor's client).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Version {
+    pub(super) id: String,
+    pub(super) number: Option<u64>,
+    pub(super) annotations: Option<BTreeMap<String, Value>>,
+    pub(super) resources: Option<Resources>,
+}
+
+/// What a version is made of.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Resources {
+    pub(super) bindings: Option<Vec<Value>>,
+    pub(super) script: Option<Script>,
+}
+
+/// A version's script.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Script {
+    /// The events that it handles; none for static assets alone [?].
+    pub(super) handlers: Option<Vec<String>>,
+}
+
+impl Version {
+    /// Returns the mark that a release of ours has left.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        let annotations = self.annotations.as_ref()?;
+        let text = |name: &str| annotations.get(name).and_then(Value::as_str);
+        Stamp::parse(text("workers/message")?, text("workers/tag").unwrap_or_default())
+    }
+
+    /// Returns what people call it.
+    pub(super) fn label(&self) -> String {
+        let short = self.id.split('-').next().unwrap_or(&self.id);
+        self.number.map_or_else(|| format!("version {short}"), |number| format!("version {number} ({short})"))
+    }
+}
+
+/// A list of versions: below `items`, newest first.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Versions {
+    pub(super) items: Option<Vec<Version>>,
+}
+
+/// A deployment: which users get which version.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Deployment {
+    pub(super) id: String,
+    pub(super) versions: Vec<Share>,
+}
+
+/// A version's share of the users, in percent.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct Share {
+    pub(super) version_id: String,
+    pub(super) percentage: f64,
+}
+
+impl Deployment {
+    /// Returns the versions that users get.
+    pub(super) fn serving(&self) -> impl Iterator<Item = &Share> {
+        self.versions.iter().filter(|share| share.percentage > 0.0)
+    }
+
+    /// Returns the one version that every user gets, if it is one.
+    pub(super) fn single(&self) -> Option<&str> {
+        let mut serving = self.serving();
+        let first = serving.next()?;
+        serving.next().is_none().then_some(first.version_id.as_str())
+    }
+}
+
+/// A list of deployments: the first is in force (API description).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Deployments {
+    pub(super) deployments: Option<Vec<Deployment>>,
+}
+
+/// Whether a worker answers below the account's name on workers.dev, and whether its versions have addresses there.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OnWorkersDev {
+    pub(super) enabled: bool,
+    pub(super) previews_enabled: bool,
+}
+
+/// The account's name on workers.dev.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AccountSubdomain {
+    pub(super) subdomain: Option<String>,
+}
+
+/// A custom hostname of a worker.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CustomDomain {
+    pub(super) hostname: String,
+    pub(super) service: Option<String>,
+}
