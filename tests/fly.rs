@@ -20,12 +20,10 @@ use cutover::shutdown::{Level, Shutdown};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::support::bench::{APP, NEW, OLD};
 use crate::support::openapi::Document;
 use crate::support::wire::InProcess;
 
-const APP: &str = "api";
-const OLD: &str = "registry.fly.io/api:old@sha256:1111111111111111111111111111111111111111111111111111111111111111";
-const NEW: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
 const TOML: &str = r#"
 app = "api"
 primary_region = "iad"

@@ -20,11 +20,9 @@ use cutover::platform::fly::{FlyEndpoints, FlySettings, FlyTarget};
 use cutover::platform::{Artifact, Health, Observed, PlatformError, PlatformErrorKind, Revision, Scope, Target};
 use cutover::shutdown::Shutdown;
 
+use crate::support::bench::{APP, NEW, OLD};
 use crate::support::wire::InProcess;
 
-const APP: &str = "api";
-const OLD: &str = "registry.fly.io/api:old@sha256:1111111111111111111111111111111111111111111111111111111111111111";
-const NEW: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
 const WEB: &str = r#"
 app = "api"
 primary_region = "iad"

@@ -1,6 +1,9 @@
 //! Cloudflare Pages as a target, against the embedded Cloudflare called in process: upload, stage, serve, go back, and what can go wrong.
 
 mod files;
+mod messages;
+mod site;
+mod vendor;
 
 use std::sync::Arc;
 

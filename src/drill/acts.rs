@@ -35,6 +35,10 @@ impl Platforms {
                 let made = self.vercel.person_deploys(project, &tree).ok().flatten();
                 made.is_some()
             }
+            Seed::Site { project, .. } => {
+                let tree: Tree = [("index.html".to_owned(), b"by hand".to_vec())].into();
+                self.cloudflare.person_deploys(project, &tree).ok().flatten().is_some()
+            }
         };
         done.then(|| (part.name.clone(), self.world.ground().clock.elapsed()))
     }
@@ -43,6 +47,6 @@ impl Platforms {
 fn app(part: &Part) -> Option<&str> {
     match &part.seed {
         Seed::App { app, .. } => Some(app),
-        Seed::Project { .. } => None,
+        Seed::Project { .. } | Seed::Site { .. } => None,
     }
 }

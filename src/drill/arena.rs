@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::blueprint::{Blueprint, FLY_TOKEN, GITHUB_TOKEN, Part, Seed, SeededGroup, TEAM, VERCEL_TOKEN};
+use super::blueprint::{ACCOUNT, Blueprint, CLOUDFLARE_TOKEN, FLY_TOKEN, GITHUB_TOKEN, Part, Seed, SeededGroup, TEAM, VERCEL_TOKEN};
 use super::schedule::{Beginning, Keeping, Schedule};
 use super::truth::{FOREIGN, Platforms, STRANGER, Truth};
 use crate::clock::Clock;
+use crate::embedded::cloudflare::{self, Cloudflare};
 use crate::embedded::fly::{Earlier, Fleet, Fly, Group, Mount, Scope, Scripted, Switches};
 use crate::embedded::github::{CommitSeed, GitHub, JobSeed, Level, RepositorySeed, RunSeed, Token};
 use crate::embedded::registry::Registry;
@@ -56,16 +57,24 @@ impl Arena {
         fly.seed_token(FLY_TOKEN, &Scope::Org(ORGANISATION.to_owned()), "deployer");
         let github = GitHub::new(world.ground());
         github.add_to(&world);
-        let platforms = Platforms { world, fly, vercel, github };
+        let cloudflare = Cloudflare::new(world.ground());
+        cloudflare.add_to(&world);
+        let platforms = Platforms { world, fly, vercel, cloudflare, github };
         let teams = blueprint.parts.iter().filter_map(|part| match &part.seed {
             Seed::Project { team, .. } => Some(team.as_str()),
-            Seed::App { .. } => None,
+            Seed::App { .. } | Seed::Site { .. } => None,
         });
         let teams: Vec<&str> = std::iter::once(TEAM).chain(teams).collect();
         for team in &teams {
             platforms.vercel.seed_team(team, team.trim_start_matches("team_"));
         }
         platforms.vercel.seed_token(VERCEL_TOKEN, "usr_drill", &teams, None);
+        let accounts = blueprint.parts.iter().filter_map(|part| match &part.seed {
+            Seed::Site { account, .. } => Some(account.as_str()),
+            Seed::App { .. } | Seed::Project { .. } => None,
+        });
+        let accounts: Vec<&str> = std::iter::once(ACCOUNT).chain(accounts).collect();
+        platforms.cloudflare.seed_token(CLOUDFLARE_TOKEN, &accounts);
         for part in &blueprint.parts {
             platforms.seed(part, &registry, schedule.beginning)?;
         }
@@ -129,6 +138,14 @@ impl Platforms {
                     self.vercel.seed_earlier_deployment(project, &tree, BTreeMap::new())?;
                 }
             }
+            Seed::Site { project, account } => {
+                self.cloudflare.seed_project(cloudflare::ProjectSeed::new(account, project));
+                if beginning == Beginning::Earlier {
+                    let page = format!("<!doctype html><p>earlier {project}\n");
+                    let tree: cloudflare::Tree = [("index.html".to_owned(), page.into_bytes())].into();
+                    self.cloudflare.seed_earlier_deployment(project, &tree)?;
+                }
+            }
         }
         Ok(())
     }
@@ -176,7 +193,7 @@ impl Platforms {
         self.github.end_job(REPOSITORY, job_of(runner), "failure");
     }
 
-    /// An app and a project that are somebody else's, within reach of the same tokens.
+    /// An app and two projects that are somebody else's, within reach of the same tokens.
     async fn seed_strangers(&self, registry: &Registry) -> std::io::Result<()> {
         self.fly.seed_app(STRANGER, ORGANISATION, &[]);
         let digest = format!("sha256:{}", "5".repeat(64));
@@ -188,6 +205,8 @@ impl Platforms {
         let tree: Tree = [("index.html".to_owned(), b"theirs".to_vec())].into();
         let made_by = BTreeMap::from([(FOREIGN.to_owned(), "somebody".to_owned())]);
         self.vercel.seed_earlier_deployment(STRANGER, &tree, made_by)?;
+        self.cloudflare.seed_project(cloudflare::ProjectSeed::new(ACCOUNT, STRANGER));
+        self.cloudflare.seed_earlier_deployment(STRANGER, &tree)?;
         Ok(())
     }
 }

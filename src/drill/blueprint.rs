@@ -26,6 +26,10 @@ pub const FLY_TOKEN: &str = "fm2_drillCanary0FlyToken0opensNothing";
 pub const VERCEL_TOKEN: &str = "drillCanaryVercelTokenOpensNothing";
 /// GitHub's.
 pub const GITHUB_TOKEN: &str = "ghs_drillCanaryGitHubTokenOpensNothing";
+/// Cloudflare's.
+pub const CLOUDFLARE_TOKEN: &str = "drillCanaryCloudflareTokenOpensNothing";
+/// The account that every site belongs to, unless the manifest names another.
+pub const ACCOUNT: &str = "0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d";
 /// The team that every project belongs to, unless the manifest names another.
 pub const TEAM: &str = "team_drill";
 /// Where machines stand after the first, when an app keeps several running.
@@ -102,6 +106,13 @@ pub enum Seed {
         project: String,
         /// Its team.
         team: String,
+    },
+    /// A project on Cloudflare Pages.
+    Site {
+        /// Its name.
+        project: String,
+        /// Its account.
+        account: String,
     },
 }
 
@@ -232,10 +243,10 @@ impl Blueprint {
 
     /// Returns every value that must appear nowhere but in a header.
     pub fn canaries(&self) -> Vec<String> {
-        let tokens = [FLY_TOKEN, VERCEL_TOKEN, GITHUB_TOKEN].map(str::to_owned);
+        let tokens = [FLY_TOKEN, VERCEL_TOKEN, CLOUDFLARE_TOKEN, GITHUB_TOKEN].map(str::to_owned);
         let secrets = self.parts.iter().flat_map(|part| match &part.seed {
             Seed::App { secrets, changed, .. } => secrets.iter().map(|(_, value)| value).chain(changed.values()).cloned().collect(),
-            Seed::Project { .. } => Vec::<String>::new(),
+            Seed::Project { .. } | Seed::Site { .. } => Vec::<String>::new(),
         });
         tokens.into_iter().chain(secrets).collect()
     }
@@ -246,7 +257,7 @@ impl Part {
     pub fn thing(&self) -> &str {
         match &self.seed {
             Seed::App { app, .. } => app,
-            Seed::Project { project, .. } => project,
+            Seed::Project { project, .. } | Seed::Site { project, .. } => project,
         }
     }
 
@@ -255,6 +266,7 @@ impl Part {
         match &self.seed {
             Seed::App { app, .. } => format!("{app}.fly.dev"),
             Seed::Project { project, .. } => format!("{project}.vercel.app"),
+            Seed::Site { project, .. } => format!("{project}.pages.dev"),
         }
     }
 }
@@ -284,37 +296,38 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
             (Artifact::Image { reference, digest: new, stand_in: true }, seed)
         }
         TargetSettings::Vercel { settings, .. } => {
-            let path = page(folder, name, &target.verify)?;
+            let path = folder.join(name.as_str());
+            page(&path.join(".vercel/output/static"), name, &target.verify)?;
+            // Which of two equal files is uploaded would be a matter of chance.
+            let config = format!("{{\"version\":3}}{}", " ".repeat(name.as_str().len()));
+            std::fs::write(path.join(".vercel/output/config.json"), config)?;
             let digest = Digest::of(format!("the new files of {name}").as_bytes()).to_string();
             let team = settings.team.clone().unwrap_or_else(|| TEAM.to_owned());
             (Artifact::Directory { path, digest }, Seed::Project { project: settings.project.clone(), team })
         }
         TargetSettings::Pages { settings, .. } => {
-            let text = format!("{}: a Pages target is not played by the drill", settings.project);
-            return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, text).into());
+            let path = page(&folder.join(name.as_str()), name, &target.verify)?;
+            let digest = Digest::of(format!("the new files of {name}").as_bytes()).to_string();
+            (Artifact::Directory { path, digest }, Seed::Site { project: settings.project.clone(), account: settings.account.clone() })
         }
     };
     Ok(Part { name: name.clone(), settings, after: target.after.clone(), checks: target.verify.clone(), artifact, seed })
 }
 
-/// Writes a directory that answers as the checks of its target expect, and differs from every other target's.
-fn page(folder: &Path, name: &Name, checks: &[Check]) -> std::io::Result<PathBuf> {
-    let root = folder.join(name.as_str());
-    let site = root.join(".vercel/output/static");
-    std::fs::create_dir_all(&site)?;
-    // Which of two equal files is uploaded would be a matter of chance.
-    std::fs::write(root.join(".vercel/output/config.json"), format!("{{\"version\":3}}{}", " ".repeat(name.as_str().len())))?;
+/// Writes a site that answers as the checks of its target expect, and differs from every other target's; returns where it is.
+fn page(site: &Path, name: &Name, checks: &[Check]) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(site)?;
     std::fs::write(site.join("index.html"), format!("<!doctype html><p>new {name}\n"))?;
     for check in checks {
         let path = check.request.path().split('?').next().unwrap_or_default().trim_matches('/');
         if !path.is_empty() && !path.starts_with('.') {
             let file = if path.contains('.') { site.join(path) } else { site.join(path).join("index.html") };
-            std::fs::create_dir_all(file.parent().unwrap_or(&site))?;
+            std::fs::create_dir_all(file.parent().unwrap_or(site))?;
             let wanted = check.expect.contains.as_deref().unwrap_or_default();
             std::fs::write(file, format!("new {name} {path} {wanted}\n"))?;
         }
     }
-    Ok(root)
+    Ok(site.to_owned())
 }
 
 /// Returns what a simulated machine must answer at a check's path, where that is not its usual 200.
@@ -339,6 +352,8 @@ fn variables(manifest: &Manifest) -> BTreeMap<String, String> {
         (variable::FLY_API_TOKEN, FLY_TOKEN.to_owned()),
         (variable::VERCEL_TOKEN, VERCEL_TOKEN.to_owned()),
         (variable::VERCEL_ORG_ID, TEAM.to_owned()),
+        (variable::CLOUDFLARE_API_TOKEN, CLOUDFLARE_TOKEN.to_owned()),
+        (variable::CLOUDFLARE_ACCOUNT_ID, ACCOUNT.to_owned()),
         (variable::GITHUB_TOKEN, GITHUB_TOKEN.to_owned()),
     ];
     let mut variables: BTreeMap<String, String> = known.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

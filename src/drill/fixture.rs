@@ -16,6 +16,8 @@ pub struct Fixture {
     apps: &'static [App],
     /// Its projects, each with the target that must serve before it.
     projects: &'static [(&'static str, Option<&'static str>)],
+    /// Its projects on Cloudflare Pages, likewise.
+    sites: &'static [(&'static str, Option<&'static str>)],
     /// What its apps' targets say besides.
     more: &'static str,
 }
@@ -52,18 +54,26 @@ const fn web(name: &'static str, strategy: &'static str) -> App {
 }
 
 /// Every product of the matrix.
-pub const FIXTURES: [Fixture; 11] = [
-    Fixture { name: "pair", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], more: "" },
-    Fixture { name: "rolling", apps: &[web("api", "rolling")], projects: &[("web", Some("api"))], more: "" },
-    Fixture { name: "trio", apps: &[web("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], more: "" },
-    Fixture { name: "apps", apps: &[web("api", "bluegreen"), web("jobs", "rolling")], projects: &[], more: "" },
-    Fixture { name: "kept", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], more: ", keep_previous: 30m" },
-    Fixture { name: "migrating", apps: &[app("api", "bluegreen", Kind::Migrating)], projects: &[("web", Some("api"))], more: "" },
-    Fixture { name: "canary", apps: &[web("api", "canary")], projects: &[], more: "" },
-    Fixture { name: "immediate", apps: &[web("api", "immediate")], projects: &[], more: "" },
-    Fixture { name: "groups", apps: &[app("api", "bluegreen", Kind::Workers)], projects: &[], more: "" },
-    Fixture { name: "volume", apps: &[app("api", "rolling", Kind::Volume)], projects: &[], more: "" },
-    Fixture { name: "sleeping", apps: &[app("api", "bluegreen", Kind::Sleeping)], projects: &[], more: "" },
+pub const FIXTURES: [Fixture; 13] = [
+    Fixture { name: "pair", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], sites: &[], more: "" },
+    Fixture { name: "rolling", apps: &[web("api", "rolling")], projects: &[("web", Some("api"))], sites: &[], more: "" },
+    Fixture { name: "trio", apps: &[web("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], sites: &[], more: "" },
+    Fixture { name: "apps", apps: &[web("api", "bluegreen"), web("jobs", "rolling")], projects: &[], sites: &[], more: "" },
+    Fixture { name: "kept", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], sites: &[], more: ", keep_previous: 30m" },
+    Fixture {
+        name: "migrating",
+        apps: &[app("api", "bluegreen", Kind::Migrating)],
+        projects: &[("web", Some("api"))],
+        sites: &[],
+        more: "",
+    },
+    Fixture { name: "canary", apps: &[web("api", "canary")], projects: &[], sites: &[], more: "" },
+    Fixture { name: "immediate", apps: &[web("api", "immediate")], projects: &[], sites: &[], more: "" },
+    Fixture { name: "groups", apps: &[app("api", "bluegreen", Kind::Workers)], projects: &[], sites: &[], more: "" },
+    Fixture { name: "volume", apps: &[app("api", "rolling", Kind::Volume)], projects: &[], sites: &[], more: "" },
+    Fixture { name: "sleeping", apps: &[app("api", "bluegreen", Kind::Sleeping)], projects: &[], sites: &[], more: "" },
+    Fixture { name: "site", apps: &[], projects: &[], sites: &[("site", None)], more: "" },
+    Fixture { name: "all", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], sites: &[("docs", Some("web"))], more: "" },
 ];
 
 /// Why a fixture is not there; a fault of this program, not of whoever uses it.
@@ -101,7 +111,7 @@ impl Fixture {
             std::fs::write(folder.join(app.name).join("fly.toml"), app.toml())?;
             std::fs::write(folder.join(app.name).join("Dockerfile"), "FROM scratch\n")?;
         }
-        for (project, _) in self.projects {
+        for (project, _) in self.projects.iter().chain(self.sites) {
             std::fs::create_dir_all(folder.join(project))?;
             std::fs::write(folder.join(project).join("index.html"), "<!doctype html>\n")?;
         }
@@ -115,7 +125,10 @@ impl Fixture {
     }
 
     fn manifest(&self) -> String {
-        let mut text = format!("version: 1\nproduct: {}\nimages:\n", self.name);
+        let mut text = format!("version: 1\nproduct: {}\n", self.name);
+        if !self.apps.is_empty() {
+            text.push_str("images:\n");
+        }
         // Writing to a string cannot fail.
         for App { name: app, .. } in self.apps {
             let _ = writeln!(text, "  {app}: {app}");
@@ -134,9 +147,10 @@ impl Fixture {
                 "  {app}: {{ fly: {{ config: {app}/fly.toml{more} }}, image: {app}, secrets: [{secrets}]{migration}, verify: {checks} }}"
             );
         }
-        for (project, after) in self.projects {
+        let sites = self.sites.iter().map(|site| ("pages", site));
+        for (platform, (project, after)) in self.projects.iter().map(|project| ("vercel", project)).chain(sites) {
             let after = after.map(|after| format!(", after: {after}")).unwrap_or_default();
-            let _ = writeln!(text, "  {project}: {{ vercel: {}-{project}, dir: {project}{after}, verify: [{{ get: / }}] }}", self.name);
+            let _ = writeln!(text, "  {project}: {{ {platform}: {}-{project}, dir: {project}{after}, verify: [{{ get: / }}] }}", self.name);
         }
         text.push_str("environments:\n  production: { branch: main, watch: 1s }\n");
         text

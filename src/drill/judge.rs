@@ -169,7 +169,9 @@ fn promised_by_nobody(blueprint: &Blueprint, case: &Case, finding: &Finding) -> 
     // Before the look by which the plan is made, a target's second after preflight's, what a person did is what the release finds, adopts and tells.
     let things: Vec<&str> = case.touched.iter().filter_map(|(name, _)| Some(blueprint.part(name)?.thing())).collect();
     let looked = |boundary: &str, thing: &str| {
-        ["fly.list_machines", "vercel.get_project"].iter().any(|look| boundary.starts_with(&format!("{look}[{thing}]")))
+        ["fly.list_machines", "vercel.get_project", "cloudflare.get_project"]
+            .iter()
+            .any(|look| boundary.starts_with(&format!("{look}[{thing}]")))
     };
     let before_the_plan = |boundary: &str| {
         let before: Vec<_> = case.met.iter().take_while(|met| met.boundary != boundary).collect();

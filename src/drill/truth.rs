@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::blueprint::{Blueprint, Part, Seed};
+use crate::embedded::cloudflare::Cloudflare;
 use crate::embedded::fly::{Fly, JobView, MachineState, MachineView};
 use crate::embedded::github::GitHub;
 use crate::embedded::vercel::Vercel;
@@ -61,6 +62,8 @@ pub struct Platforms {
     pub fly: Fly,
     /// Vercel.
     pub vercel: Vercel,
+    /// Cloudflare.
+    pub cloudflare: Cloudflare,
     /// GitHub.
     pub github: GitHub,
 }
@@ -79,6 +82,7 @@ impl Platforms {
             let seen = match &part.seed {
                 Seed::App { app, database, .. } => self.app(app, database.as_deref(), &mut truth.foreign),
                 Seed::Project { project, .. } => self.project(project, &part.host(), &mut truth.foreign),
+                Seed::Site { project, .. } => self.site(project, &part.host()),
             };
             truth.targets.insert(part.name.clone(), seen);
         }
@@ -157,6 +161,24 @@ impl Platforms {
         seen
     }
 
+    fn site(&self, project: &str, host: &str) -> Seen {
+        let mut seen = Seen::default();
+        let (production, leads_to) = (self.cloudflare.production(project), self.cloudflare.leads_to(host));
+        let mut serving: BTreeSet<String> = [production, leads_to].into_iter().flatten().collect();
+        for deployment in self.cloudflare.deployments(project) {
+            let serves = serving.remove(&deployment.id);
+            if serves {
+                seen.serves.push(deployment.content.clone());
+            }
+            let thing = Thing { content: deployment.content, stamp: stamped(&deployment.message), serves, registered: serves };
+            seen.things.insert(deployment.id, thing);
+        }
+        seen.serves.extend(serving.into_iter().map(|id| format!("nobody knows: {id}")));
+        seen.serves.sort();
+        seen.places.clone_from(&seen.serves);
+        seen
+    }
+
     /// What lives beside the product and is nobody's business.
     fn strangers(&self, foreign: &mut BTreeMap<String, String>) {
         for machine in self.fly.machines(STRANGER) {
@@ -165,6 +187,8 @@ impl Platforms {
         let project =
             format!("production {:?}, automatic domains {:?}", self.vercel.production(STRANGER), self.vercel.auto_assigns(STRANGER));
         foreign.insert(format!("project {STRANGER}"), project);
+        let sites: Vec<String> = self.cloudflare.deployments(STRANGER).into_iter().map(|one| one.content).collect();
+        foreign.insert(format!("site {STRANGER}"), format!("production {:?} of {sites:?}", self.cloudflare.production(STRANGER)));
     }
 }
 
@@ -174,7 +198,14 @@ fn in_place(machine: &MachineView) -> bool {
     machine.routable || machine.asleep || (!machine.offers && machine.state == MachineState::Started) || waits
 }
 
-/// The name of the app and of the project that belong to somebody else.
+/// Returns the release that a commit message is marked with: Pages lets nothing else be written to a deployment.
+fn stamped(message: &str) -> Option<String> {
+    let (_, mark) = message.split_once("cutover {")?;
+    let mark: serde_json::Value = serde_json::from_str(&format!("{{{mark}")).ok()?;
+    mark.get("r")?.as_str().map(str::to_owned)
+}
+
+/// The name of the app and of the projects that belong to somebody else.
 pub const STRANGER: &str = "somebody-elses";
 
 /// The metadata by which a deployment of somebody else is told.

@@ -151,6 +151,13 @@ impl Traffic {
         lock(&self.table).answers(host, backends)
     }
 
+    /// Returns the names of the backends that answer for `host` now.
+    pub fn answering(&self, host: &str) -> Vec<String> {
+        let table = lock(&self.table);
+        let newest = table.hosts.get(host).and_then(|history| history.last());
+        newest.map(|(_, backends)| backends.iter().map(|backend| backend.name()).collect()).unwrap_or_default()
+    }
+
     /// Forgets `host` at once on every edge.
     pub fn remove(&self, host: &str) {
         let at = self.clock.elapsed();

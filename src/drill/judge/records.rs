@@ -14,12 +14,25 @@ use crate::drill::keeper::JOURNAL;
 use crate::drill::runner::Errand;
 use crate::drill::schedule::{Beginning, Schedule};
 use crate::embedded::fault::{Answer, Effect, Times};
+use crate::embedded::tape::{self, Recorded};
 use crate::event::{Outcome, Serving};
 use crate::release::journal::Stage;
 use crate::release::ownership::Terms;
 
 /// Operations that change what users get.
-pub(super) const VISIBLE: [&str; 5] = ["uncordon_machine", "cordon_machine", "update_machine", "promote", "roll_back"];
+const VISIBLE: [&str; 5] = ["uncordon_machine", "cordon_machine", "update_machine", "promote", "roll_back"];
+/// Of those, the ones that put a placeholder where nothing serves.
+const PLACES: [&str; 3] = ["promote", "roll_back", "create_deployment"];
+
+/// Returns whether a request changes what users get. On Pages a deployment does as soon as it is one of production.
+pub(super) fn is_visible(entry: &tape::Entry) -> bool {
+    let production = || match &entry.response {
+        Recorded::Json(answer) => answer.pointer("/result/environment").is_some_and(|environment| environment == "production"),
+        _ => false,
+    };
+    VISIBLE.contains(&entry.operation.as_str())
+        || (entry.platform == "cloudflare" && entry.operation == "create_deployment" && production())
+}
 
 pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, findings: &mut Findings) {
     intent_first(case, findings);
@@ -33,13 +46,13 @@ pub(super) fn judge(blueprint: &Blueprint, reference: &Reference, case: &Case, f
 }
 
 fn intent_first(case: &Case, findings: &mut Findings) {
-    for entry in case.tape.iter().filter(|entry| VISIBLE.contains(&entry.operation.as_str())) {
+    for entry in case.tape.iter().filter(|entry| is_visible(entry)) {
         let known = case.ledger.iter().rev().find(|record| record.tape < entry.sequence);
         let announced = known
             .is_some_and(|record| matches!(record.stage, Some(Stage::Cutting | Stage::RollingBack | Stage::Committed | Stage::Finishing)));
         // Where nothing serves, nobody sees a placeholder take its place.
         let placeholder = case.schedule.beginning == Beginning::First
-            && ["promote", "roll_back"].contains(&entry.operation.as_str())
+            && PLACES.contains(&entry.operation.as_str())
             && known.is_some_and(|record| record.stage == Some(Stage::Begun));
         findings.expect(announced || placeholder, Invariant::IntentFirst, || {
             format!("{} came after {:?}", entry.boundary, known.map(|record| (record.entry, record.stage)))
@@ -51,7 +64,7 @@ fn intent_first(case: &Case, findings: &mut Findings) {
 fn fencing(case: &Case, findings: &mut Findings) {
     for taken in case.ledger.iter().filter(|record| record.entry == "taken_over") {
         let until = taken.at + Terms::default().term;
-        let own = |boundary: &str| boundary.starts_with("fly.") || boundary.starts_with("vercel.");
+        let own = |boundary: &str| ["fly.", "vercel.", "cloudflare."].iter().any(|platform| boundary.starts_with(platform));
         let late = case
             .met
             .iter()

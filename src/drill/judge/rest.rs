@@ -93,8 +93,7 @@ fn could_be_seen(blueprint: &Blueprint, case: &Case, name: &Name, acted: Duratio
     let thing = blueprint.parts.iter().find(|part| part.name == *name).map(Part::thing);
     let acted = u64::try_from(acted.as_millis()).unwrap_or(u64::MAX);
     let after = case.tape.iter().filter(|entry| entry.target.as_deref() == thing && entry.at_ms >= acted);
-    let moves = |operation: &str| super::records::VISIBLE.contains(&operation);
-    after.take_while(|entry| !moves(&entry.operation)).any(|entry| entry.at_ms > acted && is_read(&entry.boundary))
+    after.take_while(|entry| !super::records::is_visible(entry)).any(|entry| entry.at_ms > acted && is_read(&entry.boundary))
 }
 
 /// What carries the stamp of a release that does not serve must be gone, and so must what served before a committed one where it cannot be

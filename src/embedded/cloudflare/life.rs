@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::Cloudflare;
-use super::state::{Project, Stage, State};
+use super::state::{Deployment, Project, Stage, State};
 use super::switch::Ending;
-use crate::embedded::traffic::Backend;
 
 impl Cloudflare {
     /// Begins a deployment, which goes on in a task of its own.
@@ -50,11 +49,11 @@ impl Cloudflare {
         let Some(project) = state.project(&deployment.account, &deployment.project).cloned() else { return };
         self.ground().traffic.lives(id, true);
         let own = format!("{}.{}", deployment.short(), project.subdomain);
-        self.lead(&own, &deployment.backend, id);
+        self.lead(&own, &deployment);
         if deployment.production {
             self.make_production(state, id);
         } else {
-            self.lead(&format!("{}.{}", deployment.alias(), project.subdomain), &deployment.backend, id);
+            self.lead(&format!("{}.{}", deployment.alias(), project.subdomain), &deployment);
         }
     }
 
@@ -64,12 +63,12 @@ impl Cloudflare {
         let Some(project) = state.project_mut(&deployment.account, &deployment.project) else { return };
         project.canonical = Some(id.to_owned());
         for host in production_hosts(project) {
-            self.lead(&host, &deployment.backend, id);
+            self.lead(&host, &deployment);
         }
     }
 
-    fn lead(&self, host: &str, backend: &Arc<dyn Backend>, id: &str) {
-        self.ground().traffic.set_showing(host, vec![Arc::clone(backend)], vec![id.to_owned()]);
+    fn lead(&self, host: &str, deployment: &Deployment) {
+        self.ground().traffic.set_showing(host, vec![Arc::clone(&deployment.backend)], vec![deployment.site.content()]);
     }
 
     /// Forgets a deployment; its hostnames are nobody's, or the branch's earlier deployment's.
@@ -85,7 +84,7 @@ impl Cloudflare {
         let listed = state.deployments_of(&deployment.account, &deployment.project);
         let heir = listed.into_iter().find(|one| !one.production && one.stage == Stage::Success && one.alias() == deployment.alias());
         match heir {
-            Some(heir) => self.lead(&host, &heir.backend, &heir.id),
+            Some(heir) => self.lead(&host, heir),
             None => self.ground().traffic.remove(&host),
         }
     }

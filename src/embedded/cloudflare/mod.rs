@@ -9,6 +9,7 @@
 //! | `state` | projects, deployments, contents, upload tokens |
 //! | [`switch`] | guesses, speeds, fates |
 //! | [`seed`] | what is there before the first request |
+//! | `person` | what people do beside us |
 //! | `life` | what happens by itself: a deployment goes through its stages, hostnames move |
 //! | `routes` | paths, methods, operations |
 //! | `caller` | who calls |
@@ -23,6 +24,7 @@ mod deployments;
 mod form;
 mod front;
 mod life;
+mod person;
 mod projects;
 mod refusal;
 mod routes;
@@ -82,6 +84,8 @@ pub struct Seen {
     pub stage: (&'static str, &'static str),
     /// Keys by path.
     pub manifest: std::collections::BTreeMap<String, String>,
+    /// What users get of it, as a short text: equal files and rules, equal text.
+    pub content: String,
 }
 
 impl Cloudflare {
@@ -121,6 +125,11 @@ impl Cloudflare {
         self.state().named(project)?.canonical.clone()
     }
 
+    /// Returns the deployment that a public hostname leads to.
+    pub fn leads_to(&self, host: &str) -> Option<String> {
+        self.ground().traffic.answering(host).pop()
+    }
+
     /// Returns the deployments of `project`, oldest first.
     pub fn deployments(&self, project: &str) -> Vec<Seen> {
         let state = self.state();
@@ -134,6 +143,7 @@ impl Cloudflare {
             message: one.message.clone(),
             stage: one.stage.words(),
             manifest: one.site.manifest.clone(),
+            content: one.site.content(),
         };
         newest_first.iter().rev().map(seen).collect()
     }

@@ -12,7 +12,7 @@ use super::front::Front;
 use super::life::production_hosts;
 use super::rules::{Headers, Redirects};
 use super::site::Site;
-use super::state::{Deployment, Project, Stage};
+use super::state::{Deployment, Project, Stage, State};
 use super::store::extension;
 use super::switch::Fate;
 
@@ -91,24 +91,7 @@ impl Cloudflare {
         let now = self.now();
         let mut state = self.state();
         let found = state.named(project).cloned().ok_or(io::ErrorKind::NotFound)?;
-        let owner = state.owner(&found.account, &found.name);
-        let mut site = Site::default();
-        for (path, content) in tree {
-            let text = || String::from_utf8_lossy(content);
-            match path.as_str() {
-                "_headers" => site.headers = Headers::parse(&text()),
-                "_redirects" => site.redirects = Redirects::parse(&text()),
-                _ => {
-                    let encoded = STANDARD.encode(content) + extension(path);
-                    let key = blake3::hash(encoded.as_bytes()).to_hex()[..32].to_owned();
-                    self.store().put(&key, content)?;
-                    let kind = if extension(path) == "html" { "text/html" } else { "application/octet-stream" };
-                    state.contents.insert((owner.clone(), key.clone()), kind.to_owned());
-                    site.types.insert(key.clone(), kind.to_owned());
-                    site.manifest.insert(format!("/{path}"), key);
-                }
-            }
-        }
+        let site = self.site_of(&mut state, &found, tree)?;
         // Earlier is before everything that this world will do.
         let created = state.stamp(now - 3_600_000);
         state.last_stamp = created;
@@ -132,5 +115,28 @@ impl Cloudflare {
         drop(state);
         self.finish(&id);
         Ok(id)
+    }
+
+    /// Stores a tree's contents for a project and returns it as a site.
+    pub(super) fn site_of(&self, state: &mut State, project: &Project, tree: &Tree) -> io::Result<Site> {
+        let owner = state.owner(&project.account, &project.name);
+        let mut site = Site::default();
+        for (path, content) in tree {
+            let text = || String::from_utf8_lossy(content);
+            match path.as_str() {
+                "_headers" => site.headers = Headers::parse(&text()),
+                "_redirects" => site.redirects = Redirects::parse(&text()),
+                _ => {
+                    let encoded = STANDARD.encode(content) + extension(path);
+                    let key = blake3::hash(encoded.as_bytes()).to_hex()[..32].to_owned();
+                    self.store().put(&key, content)?;
+                    let kind = if extension(path) == "html" { "text/html" } else { "application/octet-stream" };
+                    state.contents.insert((owner.clone(), key.clone()), kind.to_owned());
+                    site.types.insert(key.clone(), kind.to_owned());
+                    site.manifest.insert(format!("/{path}"), key);
+                }
+            }
+        }
+        Ok(site)
     }
 }

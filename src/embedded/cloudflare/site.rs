@@ -29,6 +29,12 @@ pub(super) enum Outcome {
 }
 
 impl Site {
+    /// Returns what users get, as a short text: equal files and rules, equal text, whatever deployment has them.
+    pub(super) fn content(&self) -> String {
+        let said = format!("{:?} {:?} {:?} {}", self.manifest, self.headers, self.redirects, self.worker);
+        blake3::hash(said.as_bytes()).to_hex()[..16].to_owned()
+    }
+
     /// Returns what is answered for a path, as it was asked for; `query` is carried on to another address.
     pub(super) fn answer(&self, raw: &str, query: Option<&str>) -> Outcome {
         let carried = |to: String| match query {
