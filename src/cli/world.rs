@@ -147,7 +147,7 @@ impl Embedded {
             for (name, target) in &view.targets {
                 match &target.platform {
                     TargetPlatform::Fly(fly) => self.seed_fly(root, manifest, name, target, fly, registry, earlier, &mut seen).await?,
-                    TargetPlatform::Vercel(vercel) => self.seed_vercel(name, vercel, earlier, &mut seen)?,
+                    TargetPlatform::Vercel(vercel) => self.seed_vercel(name, target, vercel, earlier, &mut seen)?,
                     TargetPlatform::Pages(pages) => self.seed_pages(target, pages, earlier, &mut seen)?,
                     TargetPlatform::Render(_) => {}
                 }
@@ -218,7 +218,14 @@ impl Embedded {
         self.fly.seed_database(database, ORGANISATION, REGIONS[0]);
     }
 
-    fn seed_vercel(&mut self, name: &Name, vercel: &VercelTarget, earlier: bool, seen: &mut BTreeSet<String>) -> Result<(), Failure> {
+    fn seed_vercel(
+        &mut self,
+        name: &Name,
+        target: &Target,
+        vercel: &VercelTarget,
+        earlier: bool,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<(), Failure> {
         if !seen.insert(format!("vercel/{}", vercel.project)) {
             return Ok(());
         }
@@ -233,6 +240,9 @@ impl Embedded {
         self.vercel.seed_team(&team, &team.replace("team_", ""));
         self.vercel.seed_token(VERCEL_TOKEN, "usr_rehearsal", &[&team, TEAM], None);
         self.vercel.seed_project(seed);
+        for secret in &target.secrets {
+            self.vercel.person_sets_variable(&vercel.project, secret, &rehearsed_secret(secret));
+        }
         let full = |error: std::io::Error| Failure::preflight(format!("the embedded Vercel cannot keep files: {error}"));
         if earlier {
             let page = |text: &str| text.as_bytes().to_vec();

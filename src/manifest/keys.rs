@@ -186,6 +186,7 @@ pub(super) const VERCEL: Section = Section {
         key("link", "path", "The directory with `.vercel/project.json`; default: the repository's root."),
         key("git", "git", "Vercel builds it from git: the branch, or `true` for the branch that is released."),
         key("hook", "variable_name", "A deploy hook starts it: the environment variable that holds the hook's URL."),
+        key("archive_above", "entries", "Above how many files one archive is sent instead of each by itself; default: 500, at most 15000."),
     ],
     required: &[],
 };

@@ -94,6 +94,7 @@ fn scalars() -> Map<String, Value> {
         ("duration", pattern("^[0-9].*[a-z]$")),
         ("size", pattern("^[0-9.]+ ?(B|kB|KB|MB|GB|KiB|MiB|GiB)$")),
         ("retries", json!({ "type": "integer", "minimum": 0, "maximum": 10 })),
+        ("entries", json!({ "type": "integer", "minimum": 0, "maximum": super::shape::VercelTarget::MOST_ENTRIES })),
         ("askings", json!({ "type": "integer", "minimum": 1, "maximum": 20 })),
         ("port", json!({ "type": "integer", "minimum": 1, "maximum": 65535 })),
         ("path", pattern(r"^(?![/~])(?!(.*[/\\])?\.\.([/\\]|$)).+$")),

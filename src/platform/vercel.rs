@@ -35,6 +35,7 @@ mod serving;
 mod stamp;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ pub struct VercelSettings {
     pub url: Option<String>,
     /// What opens Deployment Protection: the project's "Protection Bypass for Automation".
     pub bypass: Option<SecretString>,
+    /// The `vercel.json` above a shipped plain site, for one that has none of its own.
+    pub rules: Option<PathBuf>,
     /// Environment variables that production deployments must have, by name.
     pub variables: Vec<String>,
     /// Whether `vercel.json` says `git.deploymentEnabled: false`, so that a push deploys nothing by itself. The API does not show this.
@@ -134,6 +137,7 @@ impl VercelSettings {
             source,
             url: None,
             bypass: None,
+            rules: None,
             variables: Vec::new(),
             git_deployments_disabled: false,
             ready_deadline: Self::READY_DEADLINE,

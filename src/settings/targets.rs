@@ -244,6 +244,9 @@ fn vercel_settings(means: &Means<'_>, name: &Name, target: &Named, of: &VercelMa
     };
     let settings = VercelSettings {
         url: target.url.clone(),
+        variables: target.secrets.clone(),
+        rules: target.directory().and_then(|directory| rules_above(means.root, directory)),
+        archive_above: of.archive_above.map_or(VercelSettings::ARCHIVE_ABOVE, |files| files as usize),
         drain_margin: Some(means.settings.drain_margin),
         git_deployments_disabled: matches!(&of.source, ManifestSource::Directory(path) if pushes_deploy_nothing(means.root, path)),
         ..VercelSettings::new(name.clone(), of.project.clone(), team, source)
@@ -286,6 +289,21 @@ fn account(means: &Means<'_>, name: &Name, named: Option<&str>) -> Result<String
         Unusable::new(name, "nobody says in which Cloudflare account the project is")
             .hint("write `pages: { project: NAME, account: ID }`, or set CLOUDFLARE_ACCOUNT_ID (32 hex digits, in the dashboard's address)")
     })
+}
+
+/// Returns the nearest `vercel.json` above a shipped directory: what the vendor's client reads where a build writes into a directory of its project.
+/// A directory with a `package.json` or a link file is a project of its own, and nothing above it is asked.
+fn rules_above(root: &Path, directory: &Path) -> Option<PathBuf> {
+    for folder in directory.ancestors().skip(1).map(|folder| root.join(folder)) {
+        let path = folder.join("vercel.json");
+        if path.is_file() {
+            return Some(path);
+        }
+        if folder.join("package.json").is_file() || folder.join(".vercel/project.json").is_file() {
+            return None;
+        }
+    }
+    None
 }
 
 /// Returns whether the nearest `vercel.json`, from the shipped directory up to the repository's root, turns deployments by git off.

@@ -258,7 +258,8 @@ fn vercel(reader: &mut Reader, around: &Around<'_>, node: &Node, target: &Fields
             None
         }
     };
-    Some(VercelTarget { project: project?, team: team.or_else(|| found.and_then(|link| link.team)), source: source? })
+    let archive_above = fields.get("archive_above").and_then(|node| reader.number(node, 0..=VercelTarget::MOST_ENTRIES));
+    Some(VercelTarget { project: project?, team: team.or_else(|| found.and_then(|link| link.team)), source: source?, archive_above })
 }
 
 fn pages(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<PagesTarget> {

@@ -133,6 +133,13 @@ pub struct VercelTarget {
     pub team: Option<String>,
     /// What is deployed.
     pub source: VercelSource,
+    /// Above how many files one archive is sent, where it is not the usual number.
+    pub archive_above: Option<u32>,
+}
+
+impl VercelTarget {
+    /// The most files that can be sent each by itself: what one call lists at most.
+    pub const MOST_ENTRIES: u32 = 15_000;
 }
 
 /// What a Vercel target deploys.

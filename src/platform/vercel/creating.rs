@@ -51,6 +51,7 @@ impl VercelTarget {
             root: project.root().map(str::to_owned),
             revision: revision.clone(),
             archive_above: self.settings.archive_above,
+            rules: self.settings.rules.clone(),
         };
         let upload = Upload::read(wanted).await.map_err(|error| self.unusable(&error))?;
         for note in &upload.notes {
@@ -188,7 +189,7 @@ impl VercelTarget {
         if ends { Err(self.error("prepare", PlatformErrorKind::Cancelled)) } else { Ok(()) }
     }
 
-    fn unusable(&self, error: &FilesError) -> PlatformError {
+    pub(super) fn unusable(&self, error: &FilesError) -> PlatformError {
         self.error("read_files", PlatformErrorKind::Impossible(error.to_string()))
     }
 }
