@@ -1,11 +1,11 @@
 //! Vercel as a target, against the embedded Vercel called in process: deploy, promote, go back, and what can go wrong on the way.
 
-mod bytes;
 mod files;
 mod preflight;
 mod projects;
 mod resuming;
 mod rules;
+mod same_bytes;
 mod trouble;
 
 use std::collections::BTreeMap;

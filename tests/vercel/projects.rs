@@ -42,7 +42,7 @@ const FRONT_ENDS: [&str; 9] =
 fn three_projects_of_one_repository_are_served_together_and_unchanged_ones_are_carried_without_a_request_that_changes_anything() {
     let mut sandbox = Sandbox::of(flowhub());
     let receipts = tempfile::tempdir().unwrap();
-    let mut run = |name: &str| {
+    let run = |name: &str| {
         let path = receipts.path().join(name);
         let mut command = sandbox.command(&FRONT_ENDS);
         command.arg("--receipt").arg(&path).arg("--override");
