@@ -60,6 +60,20 @@ fn tinybug_has_a_group_that_answers_and_one_that_works_and_a_migration_without_a
 }
 
 #[test]
+fn tinybug_has_an_application_for_every_tenant_and_a_site_of_markdown() {
+    let manifest = fixture("tinybug");
+    let targets: Vec<&str> = manifest.targets.keys().map(Name::as_str).collect();
+    assert_eq!(targets, ["api", "app", "site"]);
+    let app = &manifest.targets[&name("app")];
+    assert!(matches!(&app.platform, TargetPlatform::Vercel(vercel) if vercel.project == "tinybug-app"));
+    assert_eq!(app.after, [name("api")]);
+    let asked: Vec<&str> = app.verify.iter().map(|check| check.request.path()).collect();
+    assert_eq!(asked, ["/robinhood", "/coinbase/bugs/1", "/nobody", "/env.js"]);
+    assert!(matches!(&manifest.targets[&name("site")].platform, TargetPlatform::Pages(pages) if pages.project == "tinybug"));
+    assert_eq!(manifest.gates[&name("site")].needs, [name("site-test")]);
+}
+
+#[test]
 fn dailyreps_has_one_small_machine_three_secrets_and_a_database_of_which_a_snapshot_is_taken() {
     let manifest = fixture("dailyreps");
     let api = &manifest.targets[&name("api")];

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::blueprint::{Blueprint, Part, Seed};
-use crate::embedded::cloudflare::Cloudflare;
+use crate::embedded::cloudflare::{self, Cloudflare};
 use crate::embedded::fly::{Fly, JobView, MachineState, MachineView};
 use crate::embedded::github::GitHub;
 use crate::embedded::vercel::Vercel;
@@ -165,13 +165,18 @@ impl Platforms {
         let mut seen = Seen::default();
         let (production, leads_to) = (self.cloudflare.production(project), self.cloudflare.leads_to(host));
         let mut serving: BTreeSet<String> = [production, leads_to].into_iter().flatten().collect();
-        for deployment in self.cloudflare.deployments(project) {
+        let made = self.cloudflare.deployments(project);
+        for deployment in &made {
             let serves = serving.remove(&deployment.id);
             if serves {
                 seen.serves.push(deployment.content.clone());
             }
-            let thing = Thing { content: deployment.content, stamp: stamped(&deployment.message), serves, registered: serves };
-            seen.things.insert(deployment.id, thing);
+            // What was staged has one file more than what production is made of: the record of its files.
+            let plain =
+                |one: &&cloudflare::Seen| one.manifest.iter().eq(deployment.manifest.iter().filter(|(path, _)| !path.starts_with(RECORDS)));
+            let content = made.iter().find(plain).map_or(&deployment.content, |one| &one.content).clone();
+            let thing = Thing { content, stamp: stamped(&deployment.message), serves, registered: serves };
+            seen.things.insert(deployment.id.clone(), thing);
         }
         seen.serves.extend(serving.into_iter().map(|id| format!("nobody knows: {id}")));
         seen.serves.sort();
@@ -204,6 +209,9 @@ fn stamped(message: &str) -> Option<String> {
     let mark: serde_json::Value = serde_json::from_str(&format!("{{{mark}")).ok()?;
     mark.get("r")?.as_str().map(str::to_owned)
 }
+
+/// What the path of a record begins with.
+const RECORDS: &str = "/.well-known/cutover-";
 
 /// The name of the app and of the projects that belong to somebody else.
 pub const STRANGER: &str = "somebody-elses";

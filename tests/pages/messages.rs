@@ -2,6 +2,7 @@
 
 use cutover::embedded::cloudflare::{Fate, ProjectSeed};
 use cutover::event::Phase;
+use cutover::platform::Target;
 
 use super::{ACCOUNT, Scene, scene_of, site};
 use crate::support::openapi::Document;
