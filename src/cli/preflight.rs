@@ -40,7 +40,11 @@ pub(crate) fn gates_have_their_variables(stage: &Stage, environment: &Name) -> R
         return Ok(());
     }
     let said = missing.iter().map(|(variable, gates)| format!("{variable}, which the gate {} is to get, is not set", gates.join(", ")));
-    let hint = format!("write it under `environments: {{ {environment}: {{ variables: … }} }}`, or set it where cutover runs");
+    let hint = format!("write it under `environments: {{ {environment}: {{ variables: … }} }}`");
+    let hint = match &here.restricted_by {
+        Some(credential) => format!("{hint}; what is set here is kept from gates, because {credential} is set as well"),
+        None => format!("{hint}, or set it where cutover runs"),
+    };
     Err(Conclusion::refused(said.collect::<Vec<_>>().join("\n"), vec![hint]))
 }
 

@@ -82,7 +82,18 @@ fn what_a_plain_site_cannot_have_is_refused_by_name_and_what_says_nothing_is_pas
         "{",
     ]
     .map(told);
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    [SITE]/vercel.json: a plain site cannot have `functions`: build it with `vercel build`, and ship `.vercel/output`
+    [SITE]/vercel.json: a plain site cannot have `builds`: build it with `vercel build`, and ship `.vercel/output`
+    [SITE]/vercel.json: `outputDirectory` is "public": ship that directory (`dir`), or build with `vercel build` and ship `.vercel/output`
+    []
+    [SITE]/vercel.json: `rewrites`: invalid type: map, expected a string
+    [SITE]/vercel.json: redirects[0]: a colon has no name behind it
+    [SITE]/vercel.json: headers[0]: a brace is not closed
+    [SITE]/vercel.json: redirects[0]: a group in a pattern must not capture: write `(?:` after `(`
+    ["[SITE]/vercel.json says what is not known here and not applied: somethingNew."]
+    [SITE]/vercel.json: EOF while parsing an object at line 1 column 1
+    "#);
 }
 
 #[tokio::test(start_paused = true)]

@@ -213,7 +213,7 @@ impl Reader<'_> {
                     continue;
                 }
                 '(' if self.letters.peek() != Some(&'?') => {
-                    return Err(format!("a group in a pattern must not capture: write `(?:` after `{pattern}`"));
+                    return Err(format!("a group in a pattern must not capture: write `(?:` after `({pattern}`"));
                 }
                 '(' => depth += 1,
                 ')' => depth -= 1,

@@ -228,6 +228,8 @@ fn header(one: Headers) -> Result<Value, String> {
 fn whole(destination: &str, known: &[(&str, String)]) -> Result<(String, bool), String> {
     let (rest, hash) = destination.split_once('#').map_or((destination, None), |(rest, hash)| (rest, Some(hash)));
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    // What ends in an optional name has no query behind its question mark.
+    let query = query.filter(|query| !query.is_empty());
     let parts = [Some(path), query, hash].map(|part| part.map(|part| expand(part, known)));
     if let Some(name) = parts.iter().flatten().find_map(|part| part.unknown.as_ref()) {
         return Err(format!("`:{name}` is in the destination and not in the source"));
