@@ -100,6 +100,7 @@ fn a_built_output_is_sent_as_it_is_below_the_projects_root() {
         ],
     );
     write(folder.path(), &[("node_modules/lib/index.js", "library")]);
+    write(&ui, &[(".vercel/routes.json", "[]"), (".vercel/project.json", "{}")]);
     symlink("api.func", ui.join(".vercel/output/functions/also.func")).unwrap();
     let upload = read(&ui, Some("ui/v1")).unwrap();
     assert_eq!(upload.form, Form::Prebuilt);
@@ -114,9 +115,14 @@ fn a_built_output_is_sent_as_it_is_below_the_projects_root() {
     100644 ui/v1/.vercel/output/functions/page.prerender-fallback.html 8 5d288ad
     100644 ui/v1/.vercel/output/static/.well-known/cutover.json 25 3581ea9 = {"revision":"sha256:abc"}
     100644 ui/v1/.vercel/output/static/index.html 5 aaf4c61
+    100644 ui/v1/.vercel/routes.json 2 97d170e
     "#);
     let inside = read(&ui.join(".vercel/output"), Some("ui/v1")).unwrap();
     assert_eq!(lines(&inside), lines(&upload));
+    write(folder.path(), &[(".vercelignore", "node_modules/lib")]);
+    let without = read(&ui, Some("ui/v1")).unwrap();
+    assert!(!lines(&without).contains("node_modules") && without.notes[0].contains("which .vercelignore leaves out"), "{:?}", without.notes);
+    std::fs::remove_file(folder.path().join(".vercelignore")).unwrap();
     std::fs::remove_dir_all(folder.path().join("node_modules")).unwrap();
     let missing = read(&ui, Some("ui/v1")).unwrap_err();
     assert!(matches!(&missing, FilesError::MissingFile { file, .. } if file == "node_modules/lib/index.js"), "{missing}");

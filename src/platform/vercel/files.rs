@@ -255,7 +255,8 @@ fn list(layout: &Layout, wanted: &ReadDirectory, notes: &mut Vec<String>) -> Res
 fn prebuilt(layout: &Layout, notes: &mut Vec<String>) -> Result<Vec<Found>, FilesError> {
     layout::check_builds(&layout.files)?;
     let mut found = walk::output(&layout.files, &layout.prefix)?;
-    functions::add_mapped(&mut found, layout)?;
+    functions::add_mapped(&mut found, layout, notes)?;
+    functions::add_routes(&mut found, layout);
     let name = format!("{}config.json", layout.prefix);
     let path = layout.files.join("config.json");
     let text = std::fs::read(&path).map_err(FilesError::unreadable(&path))?;
