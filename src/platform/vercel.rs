@@ -174,6 +174,12 @@ struct Memory {
     disturbed: restoring::Disturbed,
     /// When a deployment was last made.
     made: Option<Instant>,
+    /// What was seen when the project was last observed.
+    looked: Option<observing::Looked>,
+    /// The deployment that was last seen to be ready, and when.
+    ready: Option<(String, Instant)>,
+    /// The deployment of ours that was last seen to be ready without ever having served; none once its promotion was asked for.
+    staged: Option<String>,
 }
 
 impl VercelTarget {

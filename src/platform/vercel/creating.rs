@@ -42,10 +42,12 @@ impl VercelTarget {
         path: &Path,
         artifact: &str,
     ) -> Result<Deployment, PlatformError> {
-        if let Some(made) = self.find_made(scope, project, revision.as_str()).await? {
+        let found = if self.has_made_nothing(scope) { None } else { self.find_made(scope, project, revision.as_str()).await? };
+        if let Some(made) = found {
             scope.step(&self.settings.target, format!("found its deployment {}", made.id()));
             return Ok(made);
         }
+        self.has_made();
         let wanted = ReadDirectory {
             directory: path.to_owned(),
             root: project.root().map(str::to_owned),
