@@ -138,7 +138,7 @@ fn images_and_fly_targets_are_settled() {
 fn vercel_targets_find_their_project_and_source() {
     let manifest = good("vercel.yml");
     let vercel = |target: &str| match &manifest.targets[target].platform {
-        TargetPlatform::Vercel(VercelTarget { project, team, source }) => (project.as_str(), team.as_deref(), source.clone()),
+        TargetPlatform::Vercel(VercelTarget { project, team, source, .. }) => (project.as_str(), team.as_deref(), source.clone()),
         other => panic!("{other:?}"),
     };
     let dir = |path: &str| VercelSource::Directory(path.into());

@@ -2,6 +2,10 @@
 
 mod files;
 mod preflight;
+mod projects;
+mod resuming;
+mod rules;
+mod same_bytes;
 mod trouble;
 
 use std::collections::BTreeMap;

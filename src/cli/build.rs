@@ -16,7 +16,7 @@ use crate::image::{
     BuildContext, BuildError, BuildPlan, Builder, Digest, DirectoryArtifact, ImageArchive, Login, Registry, RegistryError,
     build as build_image, choose, detect,
 };
-use crate::manifest::{PagesTarget, Target as Named, TargetPlatform, VercelSource, VercelTarget, WorkerTarget};
+use crate::manifest::{PagesSource, PagesTarget, Target as Named, TargetPlatform, VercelSource, VercelTarget, WorkerTarget};
 use crate::mask::Secret;
 use crate::platform::fly::FlyEndpoints;
 use crate::platform::{AnyTarget, Artifact, Target};
@@ -206,14 +206,14 @@ pub(crate) async fn artifact_of(
                 resolve(stage, target, &reference).await
             }
         },
-        TargetPlatform::Pages(_)
+        TargetPlatform::Pages(PagesTarget { source: PagesSource::Directory(_), .. })
         | TargetPlatform::Worker(_)
         | TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(_), .. }) => {
             let directory =
                 artifacts.directories.get(name).ok_or_else(|| BuildFailure::preflight(format!("the directory of {name} was not read")))?;
             Ok(Artifact::Directory { path: directory.path.clone(), digest: directory.digest.to_string() })
         }
-        TargetPlatform::Vercel(_) => Ok(commit(stage)),
+        TargetPlatform::Vercel(_) | TargetPlatform::Pages(_) => Ok(commit(stage)),
         TargetPlatform::Render(_) => Err(BuildFailure::preflight(format!("{name}: this version cannot release to Render"))),
     }
 }
@@ -285,14 +285,14 @@ pub(crate) fn foreseen(stage: &Stage, environment: &Name, target: &AnyTarget) ->
     let unbuilt = |what: &str| what.to_owned();
     match shipped(stage, environment, std::slice::from_ref(target.name())).into_iter().next().map(|(_, named)| named.platform) {
         Some(
-            TargetPlatform::Pages(PagesTarget { directory: path, .. })
+            TargetPlatform::Pages(PagesTarget { source: PagesSource::Directory(path), .. })
             | TargetPlatform::Worker(WorkerTarget { directory: path, .. })
             | TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. }),
         ) => match read_directory(stage, target.name(), &path) {
             Ok(directory) => Artifact::Directory { path: directory.path.clone(), digest: directory.digest.to_string() },
             Err(_) => Artifact::Directory { path, digest: unbuilt("what a gate makes") },
         },
-        Some(TargetPlatform::Vercel(_)) => commit(stage),
+        Some(TargetPlatform::Vercel(_) | TargetPlatform::Pages(_)) => commit(stage),
         _ => Artifact::Image { reference: unbuilt("what is built"), digest: unbuilt("what is built"), stand_in: false },
     }
 }

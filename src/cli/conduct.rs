@@ -163,6 +163,9 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
             other => drop(other?),
         }
     }
+    if !options.skip_gates && options.artifacts.is_none() {
+        preflight::gates_have_their_variables(stage, environment)?;
+    }
     // Only what is released is asked for credentials.
     let all = targets::through(stage, &recover::guarded(stage, &opened.journal), environment, &options.only).map_err(unusable)?;
     preflight::run(stage, &context, &all, &opened.journal, options.forward.older).await?;
@@ -362,6 +365,7 @@ pub(crate) async fn build_only(stage: &Stage, environment: &Name, out: &Path, sk
     });
     let work = async {
         if !skip_gates {
+            preflight::gates_have_their_variables(stage, environment)?;
             gates::run(stage, Some(environment), &[]).await.map_err(Conclusion::untouched)?;
         }
         let artifacts = build::build(stage, environment, &[]).await.map_err(failed_build)?;

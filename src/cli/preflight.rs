@@ -1,10 +1,13 @@
 //! Preflight: everything that would stop a release is found before a gate's minutes are spent, and told at once.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 
 use super::conduct::{Conclusion, short};
 use super::stage::{Stage, signing_secrets};
 use crate::event::{EventKind, Level, Outcome, Phase};
+use crate::id::Name;
 use crate::platform::{AnyTarget, PlatformError, Problem, Scope, Target};
 use crate::release::journal::Journal;
 use crate::release::{Context, DriftPolicy, drift};
@@ -17,6 +20,32 @@ pub(crate) async fn run(stage: &Stage, context: &Context, targets: &[AnyTarget],
     let failure = result.as_ref().err().and_then(|conclusion| conclusion.failure.clone());
     context.events.emit(EventKind::PhaseFinished { phase: Phase::Preflight, duration: began.elapsed(), failure });
     result
+}
+
+/// Makes sure that every variable which a gate names is set, by the environment or on this machine, before any gate's minutes are spent: what is
+/// built without one would be another artifact. Values are not looked at.
+pub(crate) fn gates_have_their_variables(stage: &Stage, environment: &Name) -> Result<(), Conclusion> {
+    let declared = stage.manifest.environments.get(environment).map(|settings| &settings.variables);
+    let here = super::gates::inherited(stage);
+    let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, gate) in &stage.manifest.gates {
+        let set = |variable: &str| {
+            declared.is_some_and(|all| all.contains_key(variable)) || here.get(variable).is_some() || gate.env.contains_key(variable)
+        };
+        for variable in gate.variables.iter().filter(|variable| !set(variable)) {
+            missing.entry(variable).or_default().push(name.as_str());
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let said = missing.iter().map(|(variable, gates)| format!("{variable}, which the gate {} is to get, is not set", gates.join(", ")));
+    let hint = format!("write it under `environments: {{ {environment}: {{ variables: … }} }}`");
+    let hint = match &here.restricted_by {
+        Some(credential) => format!("{hint}; what is set here is kept from gates, because {credential} is set as well"),
+        None => format!("{hint}, or set it where cutover runs"),
+    };
+    Err(Conclusion::refused(said.collect::<Vec<_>>().join("\n"), vec![hint]))
 }
 
 async fn look(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: &Journal, older: bool) -> Result<(), Conclusion> {

@@ -211,9 +211,10 @@ pub(crate) fn masker(settings: &Settings, manifest: Option<&Manifest>) -> (Maske
 }
 
 fn hook_secret(target: &crate::manifest::Target) -> Option<&str> {
-    use crate::manifest::{TargetPlatform, VercelSource, VercelTarget};
+    use crate::manifest::{PagesSource, PagesTarget, TargetPlatform, VercelSource, VercelTarget};
     match &target.platform {
-        TargetPlatform::Vercel(VercelTarget { source: VercelSource::Hook { secret_name }, .. }) => Some(secret_name),
+        TargetPlatform::Vercel(VercelTarget { source: VercelSource::Hook { secret_name }, .. })
+        | TargetPlatform::Pages(PagesTarget { source: PagesSource::Hook { secret_name }, .. }) => Some(secret_name),
         _ => None,
     }
 }

@@ -15,8 +15,8 @@ use crate::embedded::vercel::{self, Fate, ProjectSeed, Tree, Vercel};
 use crate::embedded::world::{Addresses, World};
 use crate::id::{Chance, Name};
 use crate::manifest::{
-    Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, PagesTarget, Target, TargetPlatform, VercelSource, VercelTarget,
-    WorkerTarget,
+    Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, PagesSource, PagesTarget, Target, TargetPlatform, VercelSource,
+    VercelTarget, WorkerTarget,
 };
 use crate::platform::fly::machine_config;
 use crate::platform::fly::toml::FlyConfig;
@@ -149,7 +149,7 @@ impl Embedded {
                 match &target.platform {
                     TargetPlatform::Fly(fly) => self.seed_fly(root, manifest, name, target, fly, registry, earlier, &mut seen).await?,
                     TargetPlatform::Vercel(vercel) => self.seed_vercel(name, target, vercel, earlier, &mut seen)?,
-                    TargetPlatform::Pages(pages) => self.seed_pages(target, pages, earlier, &mut seen)?,
+                    TargetPlatform::Pages(pages) => self.seed_pages(name, target, pages, earlier, &mut seen)?,
                     TargetPlatform::Worker(worker) => self.seed_worker(target, worker, earlier, &mut seen)?,
                     TargetPlatform::Render(_) => {}
                 }
@@ -244,6 +244,9 @@ impl Embedded {
         self.vercel.seed_team(&team, &team.replace("team_", ""));
         self.vercel.seed_token(VERCEL_TOKEN, "usr_rehearsal", &[&team, TEAM], None);
         self.vercel.seed_project(seed);
+        for secret in &target.secrets {
+            self.vercel.person_sets_variable(&vercel.project, secret, &rehearsed_secret(secret));
+        }
         let full = |error: std::io::Error| Failure::preflight(format!("the embedded Vercel cannot keep files: {error}"));
         if earlier {
             let page = |text: &str| text.as_bytes().to_vec();
@@ -261,7 +264,14 @@ impl Embedded {
         Ok(())
     }
 
-    fn seed_pages(&self, target: &Target, pages: &PagesTarget, earlier: bool, seen: &mut BTreeSet<String>) -> Result<(), Failure> {
+    fn seed_pages(
+        &mut self,
+        name: &Name,
+        target: &Target,
+        pages: &PagesTarget,
+        earlier: bool,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<(), Failure> {
         if !seen.insert(format!("pages/{}", pages.project)) {
             return Ok(());
         }
@@ -271,7 +281,16 @@ impl Embedded {
         let named = target.dns.iter().flat_map(|dns| dns.hosts.iter().cloned());
         let domains: BTreeSet<String> = host.filter(|host| !host.ends_with(".pages.dev")).into_iter().chain(named).collect();
         let domains = domains.into_iter().collect();
-        self.cloudflare.seed_project(cloudflare::ProjectSeed { domains, ..cloudflare::ProjectSeed::new(account, &pages.project) });
+        // Pushes build nothing: a release asks for what is built.
+        let connected = !matches!(pages.source, PagesSource::Directory(_));
+        let repository = connected.then(|| (format!("{}/{}", REPOSITORY.0, REPOSITORY.1), false));
+        let seed = cloudflare::ProjectSeed { domains, repository, ..cloudflare::ProjectSeed::new(account, &pages.project) };
+        self.cloudflare.seed_project(seed);
+        if let PagesSource::Hook { secret_name } = &pages.source {
+            let hook = self.cloudflare.seed_hook(&pages.project, &format!("hook-{name}"), "main");
+            let base = self.variables.get(variable::CLOUDFLARE_API_BASE_URL).cloned().unwrap_or_default();
+            self.variables.insert(secret_name.clone(), format!("{base}{}", hook.unwrap_or_default()));
+        }
         if earlier {
             let page = "<!doctype html><title>earlier</title><p>The release before this one.\n";
             let tree = cloudflare::Tree::from([("index.html".to_owned(), page.as_bytes().to_vec())]);
@@ -399,7 +418,8 @@ impl Embedded {
 
     /// Makes the embedded Cloudflare refuse what a worker is asked for by `operation` from now on.
     pub(super) fn refuse_worker(&self, operation: &str, worker: &str) {
-        let body = r#"{"success":false,"errors":[{"code":10021,"message":"refused, as the rehearsal asked for"}],"messages":[],"result":null}"#;
+        let body =
+            r#"{"success":false,"errors":[{"code":10021,"message":"refused, as the rehearsal asked for"}],"messages":[],"result":null}"#;
         let answer = Answer::Status { code: 400, body: body.to_owned(), headers: Vec::new() };
         if let Some(rule) = Rule::at(&format!("cloudflare.{operation}[{worker}]"), Effect::None, answer) {
             self.world.ground().faults.set(rule.times(Times::Forever));
@@ -421,13 +441,14 @@ impl Embedded {
         for environment in manifest.environments.keys() {
             let view = manifest.in_environment(environment);
             for target in view.iter().flat_map(|view| view.targets.values()) {
-                if let TargetPlatform::Vercel(VercelTarget {
-                    project, source: VercelSource::Git { .. } | VercelSource::Hook { .. }, ..
-                }) = &target.platform
-                {
-                    // A full disk shows itself when the deployment is built.
-                    let _ = self.vercel.seed_commit(project, branch, sha, &tree);
-                }
+                // A full disk shows itself when the deployment is built.
+                let _ = match &target.platform {
+                    TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(_), .. }) => Ok(()),
+                    TargetPlatform::Vercel(vercel) => self.vercel.seed_commit(&vercel.project, branch, sha, &tree),
+                    TargetPlatform::Pages(PagesTarget { source: PagesSource::Directory(_), .. }) => Ok(()),
+                    TargetPlatform::Pages(pages) => self.cloudflare.seed_commit(&pages.project, branch, sha, &tree),
+                    _ => Ok(()),
+                };
             }
         }
     }

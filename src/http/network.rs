@@ -1,13 +1,15 @@
 //! The wire over real sockets.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use futures_util::StreamExt;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
+use futures_util::{Stream, StreamExt};
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, USER_AGENT};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::{Answer, Body, Call, MAX_ANSWER_BYTES, Via, Wire, WireError};
 
@@ -59,17 +61,18 @@ impl Network {
             Body::Empty => request,
             Body::Bytes(bytes) => request.body(bytes.clone()),
             Body::File { path, offset, length } => {
-                let unreadable = |error: std::io::Error| WireError::Unbuildable(format!("{}: {error}", path.display()));
-                let mut file = tokio::fs::File::open(path).await.map_err(unreadable)?;
-                file.seek(std::io::SeekFrom::Start(*offset)).await.map_err(unreadable)?;
-                let stream = tokio_util::io::ReaderStream::with_capacity(file.take(*length), 64 * 1024);
-                request.header(CONTENT_LENGTH, *length).body(reqwest::Body::wrap_stream(stream))
+                let unreadable = |error: io::Error| WireError::Unbuildable(format!("{}: {error}", path.display()));
+                let (place, at, wanted) = (path.clone(), *offset, *length);
+                let (file, first) = aside(move || piece(opened(&place, at)?, wanted)).await.map_err(unreadable)?;
+                let left = length - first.len() as u64;
+                let body = if left == 0 { first.into() } else { reqwest::Body::wrap_stream(pieces(file, first, left)) };
+                request.header(CONTENT_LENGTH, *length).body(body)
             }
         };
         let response = request.send().await.map_err(|error| classify(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         if status == http::StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Answer { status, headers, body: bytes::Bytes::new() });
+            return Ok(Answer { status, headers, body: Bytes::new() });
         }
         if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) && call.method != http::Method::HEAD {
             return Err(WireError::TooLarge);
@@ -91,6 +94,40 @@ impl Wire for Network {
     fn send<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Answer, WireError>> {
         Box::pin(self.attempt(call))
     }
+}
+
+/// How much of a file is in memory for each request that is under way.
+const PIECE: u64 = 256 * 1024;
+
+/// Returns what is left of a file behind its first piece, in pieces.
+fn pieces(file: File, first: Bytes, left: u64) -> impl Stream<Item = io::Result<Bytes>> {
+    let rest = futures_util::stream::try_unfold((file, left), |(file, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let (file, next) = aside(move || piece(file, left)).await?;
+        let left = left - next.len() as u64;
+        Ok(Some((next, (file, left))))
+    });
+    futures_util::stream::once(async { Ok(first) }).chain(rest)
+}
+
+/// Reads the next piece. Errors: the file is shorter than it was.
+fn piece(mut file: File, left: u64) -> io::Result<(File, Bytes)> {
+    let mut piece = vec![0; usize::try_from(left.min(PIECE)).unwrap_or_default()];
+    file.read_exact(&mut piece)?;
+    Ok((file, Bytes::from(piece)))
+}
+
+fn opened(path: &Path, offset: u64) -> io::Result<File> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    Ok(file)
+}
+
+/// Runs what may wait for the disk on a thread of its own.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 fn classify(error: &reqwest::Error) -> WireError {

@@ -188,6 +188,7 @@ pub(super) const VERCEL: Section = Section {
         key("link", "path", "The directory with `.vercel/project.json`; default: the repository's root."),
         key("git", "git", "Vercel builds it from git: the branch, or `true` for the branch that is released."),
         key("hook", "variable_name", "A deploy hook starts it: the environment variable that holds the hook's URL."),
+        key("archive_above", "entries", "Above how many files one archive is sent instead of each by itself; default: 500, at most 15000."),
     ],
     required: &[],
 };
@@ -199,6 +200,8 @@ pub(super) const PAGES: Section = Section {
     keys: &[
         key("project", "text", "Its name."),
         key("account", "text", "The account's id, 32 hex digits; default: what CLOUDFLARE_ACCOUNT_ID says."),
+        key("git", "flag", "Cloudflare builds it from the repository that the project is connected to; default: no."),
+        key("hook", "variable_name", "A deploy hook has it built: the environment variable that holds the hook's URL."),
         key("dotfiles", "globs", "Names with a dot that are published all the same, such as `.htaccess`; `.well-known` always is."),
     ],
     required: &["project"],
@@ -232,7 +235,11 @@ pub(super) const DNS: Section = Section {
             "flag",
             "Whether a release makes records that are missing and changes a CNAME that leads elsewhere; default: no. Address records are never removed.",
         ),
-        key("purge", "flag", "Whether Cloudflare's cache of these hostnames is purged after cutting over and after rolling back; default: yes."),
+        key(
+            "purge",
+            "flag",
+            "Whether Cloudflare's cache of these hostnames is purged after cutting over and after rolling back; default: yes.",
+        ),
     ],
     required: &["hosts"],
 };

@@ -42,8 +42,8 @@ use indexmap::IndexMap;
 
 pub use check::{Check, CheckRequest, Equals, Expect, ExpectedStatus, Signature};
 pub use target::{
-    Dns, FlyStrategy, FlyTarget, Migration, NotFound, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget,
-    WorkerTarget,
+    Dns, FlyStrategy, FlyTarget, Migration, NotFound, PagesSource, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource,
+    VercelTarget, WorkerTarget,
 };
 
 use crate::id::Name;

@@ -24,8 +24,8 @@ pub mod endpoints;
 pub mod files;
 mod following;
 mod hints;
-mod hostnames;
 mod hooking;
+mod hostnames;
 mod job;
 mod observing;
 mod preflight;
@@ -37,6 +37,7 @@ mod serving;
 mod stamp;
 mod wire;
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,8 +49,8 @@ pub use self::endpoints::VercelEndpoints;
 use self::hints::Hints;
 use self::wire::{Domain, Project};
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
-    Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem,
+    Reach, Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -90,6 +91,8 @@ pub struct VercelSettings {
     pub url: Option<String>,
     /// What opens Deployment Protection: the project's "Protection Bypass for Automation".
     pub bypass: Option<SecretString>,
+    /// The `vercel.json` above a shipped plain site, for one that has none of its own.
+    pub rules: Option<PathBuf>,
     /// Environment variables that production deployments must have, by name.
     pub variables: Vec<String>,
     /// Whether `vercel.json` says `git.deploymentEnabled: false`, so that a push deploys nothing by itself. The API does not show this.
@@ -136,6 +139,7 @@ impl VercelSettings {
             source,
             url: None,
             bypass: None,
+            rules: None,
             variables: Vec::new(),
             git_deployments_disabled: false,
             ready_deadline: Self::READY_DEADLINE,
@@ -172,6 +176,12 @@ struct Memory {
     disturbed: restoring::Disturbed,
     /// When a deployment was last made.
     made: Option<Instant>,
+    /// What was seen when the project was last observed.
+    looked: Option<observing::Looked>,
+    /// The deployment that was last seen to be ready, and when.
+    ready: Option<(String, Instant)>,
+    /// The deployment of ours that was last seen to be ready without ever having served; none once its promotion was asked for.
+    staged: Option<String>,
 }
 
 impl VercelTarget {

@@ -63,7 +63,8 @@ impl Release<'_> {
         if hosts.is_empty() {
             return;
         }
-        let quiet = Scope { events: crate::event::Events::channel(self.context.transport.clock()).0, ..scope(&self.context, Phase::CutOver) };
+        let quiet =
+            Scope { events: crate::event::Events::channel(self.context.transport.clock()).0, ..scope(&self.context, Phase::CutOver) };
         // Without an answer in this time the proof asks all the same.
         let _ = tokio::time::timeout(BEFORE_PROOF, self.context.hostnames.purge(&quiet, &hosts)).await;
     }

@@ -8,11 +8,11 @@ use super::{Settings, variable};
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::manifest::{
-    FlyStrategy, FlyTarget as FlyManifest, Migration, PagesTarget as PagesManifest, Target as Named, TargetPlatform,
-    VercelSource as ManifestSource, VercelTarget as VercelManifest, WorkerTarget as WorkerManifest,
+    FlyStrategy, FlyTarget as FlyManifest, Migration, PagesSource as PagesManifestSource, PagesTarget as PagesManifest, Target as Named,
+    TargetPlatform, VercelSource as ManifestSource, VercelTarget as VercelManifest, WorkerTarget as WorkerManifest,
 };
 use crate::platform::cloudflare::CloudflareEndpoints;
-use crate::platform::cloudflare::pages::{PagesSettings, PagesTarget};
+use crate::platform::cloudflare::pages::{PagesSettings, PagesSource, PagesTarget};
 use crate::platform::cloudflare::workers::{WorkerSettings, WorkerTarget};
 use crate::platform::fly::toml::{FlyConfig, Form, Strategy};
 use crate::platform::fly::{FlyDatabase, FlyEndpoints, FlySettings, FlyTarget};
@@ -254,15 +254,13 @@ fn vercel_settings(means: &Means<'_>, name: &Name, target: &Named, of: &VercelMa
     let source = match &of.source {
         ManifestSource::Directory(_) => VercelSource::Directory,
         ManifestSource::Git { branch } => VercelSource::Git { branch: branch.clone() },
-        ManifestSource::Hook { secret_name } => {
-            let url = means.settings.secret(secret_name).ok_or_else(|| {
-                Unusable::new(name, format!("the environment variable {secret_name}, which holds the deploy hook's address, is not set"))
-            })?;
-            VercelSource::Hook { url }
-        }
+        ManifestSource::Hook { secret_name } => VercelSource::Hook { url: hook(means, name, secret_name)? },
     };
     let settings = VercelSettings {
         url: target.url.clone(),
+        variables: target.secrets.clone(),
+        rules: target.directory().and_then(|directory| rules_above(means.root, directory)),
+        archive_above: of.archive_above.map_or(VercelSettings::ARCHIVE_ABOVE, |files| files as usize),
         drain_margin: Some(means.settings.drain_margin),
         git_deployments_disabled: matches!(&of.source, ManifestSource::Directory(path) if pushes_deploy_nothing(means.root, path)),
         ..VercelSettings::new(name.clone(), of.project.clone(), team, source)
@@ -279,9 +277,22 @@ fn vercel(means: &Means<'_>, settings: VercelSettings) -> Result<TargetSettings,
     Ok(TargetSettings::Vercel { settings: Box::new(settings), endpoints, token })
 }
 
+/// Returns the address of a deploy hook, which is its secret.
+fn hook(means: &Means<'_>, name: &Name, secret_name: &str) -> Result<SecretString, Unusable> {
+    means.settings.secret(secret_name).ok_or_else(|| {
+        Unusable::new(name, format!("the environment variable {secret_name}, which holds the deploy hook's address, is not set"))
+    })
+}
+
 fn pages_settings(means: &Means<'_>, name: &Name, target: &Named, of: &PagesManifest) -> Result<TargetSettings, Unusable> {
     let account = account(means, name, of.account.as_deref())?;
+    let source = match &of.source {
+        PagesManifestSource::Directory(_) => PagesSource::Directory,
+        PagesManifestSource::Git => PagesSource::Git,
+        PagesManifestSource::Hook { secret_name } => PagesSource::Hook { url: hook(means, name, secret_name)? },
+    };
     let settings = PagesSettings {
+        source,
         url: target.url.clone(),
         dotfiles: of.dotfiles.clone(),
         drain_margin: Some(means.settings.drain_margin),
@@ -325,6 +336,21 @@ fn account(means: &Means<'_>, name: &Name, named: Option<&str>) -> Result<String
         Unusable::new(name, "nobody says in which Cloudflare account the project is")
             .hint("write `pages: { project: NAME, account: ID }`, or set CLOUDFLARE_ACCOUNT_ID (32 hex digits, in the dashboard's address)")
     })
+}
+
+/// Returns the nearest `vercel.json` above a shipped directory: what the vendor's client reads where a build writes into a directory of its project.
+/// A directory with a `package.json` or a link file is a project of its own, and nothing above it is asked.
+fn rules_above(root: &Path, directory: &Path) -> Option<PathBuf> {
+    for folder in directory.ancestors().skip(1).map(|folder| root.join(folder)) {
+        let path = folder.join("vercel.json");
+        if path.is_file() {
+            return Some(path);
+        }
+        if folder.join("package.json").is_file() || folder.join(".vercel/project.json").is_file() {
+            return None;
+        }
+    }
+    None
 }
 
 /// Returns whether the nearest `vercel.json`, from the shipped directory up to the repository's root, turns deployments by git off.

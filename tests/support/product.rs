@@ -60,6 +60,14 @@ impl Product {
         Self { _folder: folder, path }
     }
 
+    /// Returns a copy of a fixture, without what its gates have left there.
+    pub(crate) fn of_fixture(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name), &path);
+        Self { _folder: folder, path }
+    }
+
     /// Returns its folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -71,5 +79,18 @@ impl Product {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(old), "{file} holds no {old}");
         std::fs::write(path, text.replace(old, new)).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        let left = ["node_modules", "target", "out", "reports", ".vercel"].iter().any(|left| name == *left);
+        if path.is_dir() && !left {
+            copy(&path, &to.join(name));
+        } else if path.is_file() {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
     }
 }

@@ -13,6 +13,7 @@ fn read(directory: &Path, root: Option<&str>) -> Result<Upload, FilesError> {
         root: root.map(str::to_owned),
         revision: RevisionDigest::from_text("sha256:abc"),
         archive_above: 500,
+        rules: None,
     })
 }
 
@@ -50,7 +51,7 @@ fn a_plain_site_is_wrapped_ignored_files_stay_out_and_links_are_followed() {
             (".well-known/cutover.json", "theirs"),
             (".well-known/security.txt", "Contact: us"),
             ("run.sh", "#!"),
-            ("vercel.json", r#"{"git": {"deploymentEnabled": false}, "rewrites": []}"#),
+            ("vercel.json", r#"{"git": {"deploymentEnabled": false}, "rewrites": [], "newWord": 1}"#),
         ],
     );
     std::fs::set_permissions(root.join("run.sh"), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -70,8 +71,8 @@ fn a_plain_site_is_wrapped_ignored_files_stay_out_and_links_are_followed() {
     100644 .vercel/output/static/index.html 5 aaf4c61
     100755 .vercel/output/static/run.sh 2 2d46bc4
     "#);
-    insta::assert_snapshot!(upload.notes.join("\n"), @"
-    vercel.json of a plain site is not applied (rewrites): build it with `vercel build`, and ship `.vercel/output`.
+    insta::assert_snapshot!(upload.notes.join("\n").replace(root.to_str().unwrap(), "[SITE]"), @"
+    [SITE]/vercel.json says what is not known here and not applied: newWord.
     The site's own /.well-known/cutover.json is replaced: it shows the revision.
     ");
 }
@@ -93,10 +94,13 @@ fn a_built_output_is_sent_as_it_is_below_the_projects_root() {
             (".vercel/output/static/index.html", "hello"),
             (".vercel/output/functions/api.func/.vc-config.json", r#"{"filePathMap": {"lib.js": "node_modules/lib/index.js"}}"#),
             (".vercel/output/functions/api.func/index.js", "code"),
+            (".vercel/output/functions/page.prerender-config.json", r#"{"expiration": 60, "fallback": "page.prerender-fallback.html"}"#),
+            (".vercel/output/functions/page.prerender-fallback.html", "fallback"),
             ("source.ts", "never sent"),
         ],
     );
     write(folder.path(), &[("node_modules/lib/index.js", "library")]);
+    write(&ui, &[(".vercel/routes.json", "[]"), (".vercel/project.json", "{}")]);
     symlink("api.func", ui.join(".vercel/output/functions/also.func")).unwrap();
     let upload = read(&ui, Some("ui/v1")).unwrap();
     assert_eq!(upload.form, Form::Prebuilt);
@@ -107,11 +111,22 @@ fn a_built_output_is_sent_as_it_is_below_the_projects_root() {
     120777 ui/v1/.vercel/output/functions/also.func 8 c9fc342 = api.func
     100644 ui/v1/.vercel/output/functions/api.func/.vc-config.json 56 3c70ef9
     100644 ui/v1/.vercel/output/functions/api.func/index.js 4 e6fb062
+    100644 ui/v1/.vercel/output/functions/page.prerender-config.json 62 ee7abf7
+    100644 ui/v1/.vercel/output/functions/page.prerender-fallback.html 8 5d288ad
     100644 ui/v1/.vercel/output/static/.well-known/cutover.json 25 3581ea9 = {"revision":"sha256:abc"}
     100644 ui/v1/.vercel/output/static/index.html 5 aaf4c61
+    100644 ui/v1/.vercel/routes.json 2 97d170e
     "#);
     let inside = read(&ui.join(".vercel/output"), Some("ui/v1")).unwrap();
     assert_eq!(lines(&inside), lines(&upload));
+    write(folder.path(), &[(".vercelignore", "node_modules/lib")]);
+    let without = read(&ui, Some("ui/v1")).unwrap();
+    assert!(
+        !lines(&without).contains("node_modules") && without.notes[0].contains("which .vercelignore leaves out"),
+        "{:?}",
+        without.notes
+    );
+    std::fs::remove_file(folder.path().join(".vercelignore")).unwrap();
     std::fs::remove_dir_all(folder.path().join("node_modules")).unwrap();
     let missing = read(&ui, Some("ui/v1")).unwrap_err();
     assert!(matches!(&missing, FilesError::MissingFile { file, .. } if file == "node_modules/lib/index.js"), "{missing}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cutover::embedded::fault::{Answer, Effect, Rule};
-use cutover::embedded::vercel::{BuildFate, Fate, JobFate, rate_limited};
+use cutover::embedded::vercel::{BuildFate, Fate, JobFate, Plan, rate_limited};
 use cutover::event::Phase;
 use cutover::platform::{Artifact, PlatformErrorKind, Target};
 use cutover::shutdown::Level;
@@ -129,6 +129,40 @@ async fn a_failed_promotion_is_told_and_taken_back() {
     );
     scene.target.serve(&scene.scope(Phase::RollBack), before.single().unwrap()).await.unwrap();
     assert_eq!(scene.count("roll_back"), 0, "no hostname had moved");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promotion_that_was_accepted_and_moves_nothing_is_no_promotion() {
+    let scene = wanted().scene();
+    scene.vercel.next_job("front", JobFate::Skipped);
+    let (_folder, artifact) = site(&[("index.html", "new")]);
+    let after = scene.prepared(&artifact).await;
+    let error = scene.target.serve(&scene.scope(Phase::CutOver), &after).await.unwrap_err();
+    assert!(error.to_string().contains("was skipped, and production is another deployment"), "{error}");
+    assert_eq!(scene.vercel.production("front").unwrap(), scene.earlier);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_small_plan_does_not_roll_back_to_is_promoted_again_and_told() {
+    let mut scene = wanted().scene();
+    scene.vercel.switch(|switches| switches.plan = Plan::Hobby);
+    let oldest = scene.observe().await;
+    for (release, text) in [("r-20260102-030405-aaaaaa", "one"), ("r-20260102-040506-bbbbbb", "two")] {
+        let (_folder, artifact) = site(&[("index.html", text)]);
+        let scope = scene.scope_of(release, Phase::Prepare);
+        let after = scene.target.prepare(&scope, &artifact, &scene.observe().await, &[]).await.unwrap();
+        scene.target.serve(&scene.scope_of(release, Phase::CutOver), &after).await.unwrap();
+    }
+    scene.told();
+    let back = scene.scope_of("r-20260102-050607-cccccc", Phase::CutOver);
+    scene.target.serve(&back, oldest.single().unwrap()).await.unwrap();
+    assert_eq!(scene.get("example.com", "/").await.1, "old");
+    let told = scene.told();
+    assert!(
+        told.iter().any(|line| line.contains("asking for the promotion") && line.contains("previous production deployment")),
+        "{told:?}"
+    );
+    assert_eq!((scene.count("roll_back"), scene.count("promote")), (1, 3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -121,13 +121,17 @@ impl Cloudflare {
         Ok(id)
     }
 
-    /// Adds a commit at the head of `branch` of the connected repository of `project`, with what a build of it makes. Errors: the store's disk; no
-    /// such project.
+    /// Adds a commit at the head of `branch` of the connected repository of `project`, with what a build of it makes; a branch that is the first of
+    /// its project becomes the production branch. Errors: the store's disk; no such project.
     pub fn seed_commit(&self, project: &str, branch: &str, sha: &str, tree: &Tree) -> io::Result<()> {
         let mut state = self.state();
         let found = state.named(project).cloned().ok_or(io::ErrorKind::NotFound)?;
         let site = Arc::new(self.site_of(&mut state, &found, tree)?);
         let project = state.project_mut(&found.account, &found.name).ok_or(io::ErrorKind::NotFound)?;
+        if project.heads.is_empty() {
+            branch.clone_into(&mut project.production_branch);
+            project.hooks.values_mut().for_each(|hooked| branch.clone_into(hooked));
+        }
         project.heads.insert(branch.to_owned(), (sha.to_owned(), site));
         Ok(())
     }

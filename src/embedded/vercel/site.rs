@@ -206,7 +206,7 @@ impl Site {
     }
 
     fn find(&self, walk: &mut Walk<'_>) -> Option<Outcome> {
-        let path = walk.path.split('?').next().unwrap_or_default().trim_start_matches('/').to_owned();
+        let path = walk.path.trim_start_matches('/').to_owned();
         let trimmed = path.trim_end_matches('/').to_owned();
         let below = |name: &str| if trimmed.is_empty() { name.to_owned() } else { format!("{trimmed}/{name}") };
         let candidates = [path.clone(), trimmed.clone(), below("index.html"), below("index")];
@@ -280,7 +280,8 @@ impl Route {
             return Step::Ends(status);
         }
         let Some(dest) = &self.dest else { return Step::GoesOn };
-        walk.path = captures.expand(dest);
+        // The query is not what is looked for; a name of a file may hold a question mark all the same.
+        walk.path = captures.expand(dest.split('?').next().unwrap_or_default());
         if !walk.path.starts_with('/') {
             walk.path.insert(0, '/');
         }

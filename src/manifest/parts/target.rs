@@ -11,8 +11,8 @@ use crate::manifest::keys;
 use crate::manifest::reader::{Fields, From, PathUse, Pointed, Reader, closest};
 use crate::manifest::scalar;
 use crate::manifest::shape::{
-    Dns, FlyStrategy, FlyTarget, Migration, NotFound, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource, VercelTarget,
-    WorkerTarget,
+    Dns, FlyStrategy, FlyTarget, Migration, NotFound, PagesSource, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource,
+    VercelTarget, WorkerTarget,
 };
 use crate::manifest::tree::{Key, Kind, Node};
 
@@ -77,9 +77,9 @@ fn migration(reader: &mut Reader, target: &Fields<'_>, node: &Node) -> Option<Mi
 fn dns(reader: &mut Reader, target: &Fields<'_>, node: &Node) -> Option<Dns> {
     let node = platform_as_map("dns", node);
     let fields = reader.fields(&node, &target.at, &keys::DNS)?;
-    let hosts = fields.get("hosts").map_or_else(Vec::new, |node| {
-        reader.list(node, "a hostname", |reader, item| reader.parsed(item, "a hostname", scalar::hostname))
-    });
+    let hosts = fields
+        .get("hosts")
+        .map_or_else(Vec::new, |node| reader.list(node, "a hostname", |reader, item| reader.parsed(item, "a hostname", scalar::hostname)));
     if let Some((own, _)) = fields.entry("hosts").filter(|(_, node)| matches!(&node.kind, Kind::List(items) if items.is_empty())) {
         let fault = Fault::new(Code::BadValue, &own.span, "no hostname is named");
         reader.fault(fault.suggest("name one, or take `dns` out"));
@@ -285,7 +285,8 @@ fn vercel(reader: &mut Reader, around: &Around<'_>, node: &Node, target: &Fields
             None
         }
     };
-    Some(VercelTarget { project: project?, team: team.or_else(|| found.and_then(|link| link.team)), source: source? })
+    let archive_above = fields.get("archive_above").and_then(|node| reader.number(node, 0..=VercelTarget::MOST_ENTRIES));
+    Some(VercelTarget { project: project?, team: team.or_else(|| found.and_then(|link| link.team)), source: source?, archive_above })
 }
 
 fn pages(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<PagesTarget> {
@@ -293,8 +294,30 @@ fn pages(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<PagesT
     let project = fields.get("project").and_then(|node| reader.text(node, "the name of a project"));
     let account = fields.get("account").and_then(|node| reader.text(node, "the id of an account"));
     let dotfiles = reader.globs(fields.get("dotfiles"));
-    let directory = published(reader, target)?;
-    Some(PagesTarget { project: project?, account, directory, dotfiles })
+    let source = pages_source(reader, &fields, target)?;
+    Some(PagesTarget { project: project?, account, source, dotfiles })
+}
+
+/// Returns what the target publishes: one of `dir`, `git` and `hook`.
+fn pages_source(reader: &mut Reader, fields: &Fields<'_>, target: &Fields<'_>) -> Option<PagesSource> {
+    let git = match fields.get("git") {
+        Some(node) => reader.flag(node)?,
+        None => false,
+    };
+    let hook = fields.entry("hook");
+    let places = [("dir", target.entry("dir")), ("git", fields.entry("git").filter(|_| git)), ("hook", hook)];
+    let written: Vec<(&str, &Key)> = places.into_iter().filter_map(|(word, entry)| entry.map(|(key, _)| (word, key))).collect();
+    if let [first, second, ..] = written.as_slice() {
+        exclude(reader, "a Pages target", (first.0, &first.1.span), (second.0, &second.1.span));
+        return None;
+    }
+    if git {
+        return Some(PagesSource::Git);
+    }
+    if let Some((_, node)) = hook {
+        return Some(PagesSource::Hook { secret_name: reader.variable_name(node)? });
+    }
+    published(reader, target).map(PagesSource::Directory)
 }
 
 fn worker(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<WorkerTarget> {

@@ -54,7 +54,7 @@ impl Target {
     pub fn directory(&self) -> Option<&Path> {
         match &self.platform {
             TargetPlatform::Vercel(VercelTarget { source: VercelSource::Directory(path), .. }) => Some(path),
-            TargetPlatform::Pages(pages) => Some(&pages.directory),
+            TargetPlatform::Pages(PagesTarget { source: PagesSource::Directory(path), .. }) => Some(path),
             TargetPlatform::Worker(worker) => Some(&worker.directory),
             _ => None,
         }
@@ -149,6 +149,13 @@ pub struct VercelTarget {
     pub team: Option<String>,
     /// What is deployed.
     pub source: VercelSource,
+    /// Above how many files one archive is sent, where it is not the usual number.
+    pub archive_above: Option<u32>,
+}
+
+impl VercelTarget {
+    /// The most files that can be sent each by itself: what one call lists at most.
+    pub const MOST_ENTRIES: u32 = 15_000;
 }
 
 /// What a Vercel target deploys.
@@ -176,10 +183,24 @@ pub struct PagesTarget {
     pub project: String,
     /// The account's id, 32 hex digits; what `CLOUDFLARE_ACCOUNT_ID` says when `None`.
     pub account: Option<String>,
-    /// The directory that is published, below the repository's root.
-    pub directory: PathBuf,
+    /// What is published.
+    pub source: PagesSource,
     /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.
     pub dotfiles: Vec<String>,
+}
+
+/// What a Pages target publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PagesSource {
+    /// A directory, below the repository's root.
+    Directory(PathBuf),
+    /// What Cloudflare builds of the production branch of the repository that the project is connected to.
+    Git,
+    /// The same, asked for by a deploy hook.
+    Hook {
+        /// The environment variable that holds the hook's URL. The URL is a secret.
+        secret_name: String,
+    },
 }
 
 /// A worker on Cloudflare that serves static assets and nothing else.

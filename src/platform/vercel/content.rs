@@ -14,15 +14,19 @@ use crate::platform::{Artifact, PlatformError, PlatformErrorKind, Revision, Revi
 impl VercelTarget {
     /// Returns the digest that `artifact` would have: its own and what else decides what users get.
     ///
-    /// That is the form (plain files, or a built tree), and for what has functions or is built by Vercel the names of the project's production
+    /// That is the form (plain files, or a built tree), the rules of a plain site's `vercel.json`, and for what has functions or is built by Vercel the names of the project's production
     /// variables with the time of their last change, since a change reaches later deployments only. Plain files get no variables. Our marks
     /// are left out.
+    ///
+    /// Errors: the site's `vercel.json` asks for what cannot be had.
     pub(super) async fn would_be(&self, artifact: &Artifact) -> Result<RevisionDigest, PlatformError> {
         let mut slots = BTreeMap::new();
         match artifact {
             Artifact::Directory { path, .. } => {
                 let form = if Form::of(path) == Form::Prebuilt { "prebuilt" } else { "static" };
                 slots.insert("form".to_owned(), form.to_owned());
+                let rules = files::rules(path, self.settings.rules.as_deref()).map_err(|error| self.unusable(&error))?;
+                slots.extend(rules.map(|rules| ("rules".to_owned(), RevisionDigest::of(rules.as_bytes()).to_string())));
                 if files::has_functions(path) {
                     slots.insert("variables".to_owned(), self.variables().await?);
                 }

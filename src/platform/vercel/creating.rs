@@ -42,15 +42,18 @@ impl VercelTarget {
         path: &Path,
         artifact: &str,
     ) -> Result<Deployment, PlatformError> {
-        if let Some(made) = self.find_made(scope, project, revision.as_str()).await? {
+        let found = if self.has_made_nothing(scope) { None } else { self.find_made(scope, project, revision.as_str()).await? };
+        if let Some(made) = found {
             scope.step(&self.settings.target, format!("found its deployment {}", made.id()));
             return Ok(made);
         }
+        self.has_made();
         let wanted = ReadDirectory {
             directory: path.to_owned(),
             root: project.root().map(str::to_owned),
             revision: revision.clone(),
             archive_above: self.settings.archive_above,
+            rules: self.settings.rules.clone(),
         };
         let upload = Upload::read(wanted).await.map_err(|error| self.unusable(&error))?;
         for note in &upload.notes {
@@ -188,7 +191,7 @@ impl VercelTarget {
         if ends { Err(self.error("prepare", PlatformErrorKind::Cancelled)) } else { Ok(()) }
     }
 
-    fn unusable(&self, error: &FilesError) -> PlatformError {
+    pub(super) fn unusable(&self, error: &FilesError) -> PlatformError {
         self.error("read_files", PlatformErrorKind::Impossible(error.to_string()))
     }
 }

@@ -10,6 +10,8 @@ mod functions;
 mod hash;
 mod ignored;
 mod layout;
+mod pattern;
+mod rules;
 mod walk;
 
 use std::io;
@@ -21,7 +23,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 pub use self::layout::Form;
 use self::layout::Layout;
-use self::walk::{Found, Kind};
+use self::rules::Rules;
+use self::walk::Found;
 use crate::http::Body;
 use crate::platform::RevisionDigest;
 
@@ -41,6 +44,8 @@ pub struct ReadDirectory {
     pub revision: RevisionDigest,
     /// Above how many files an archive is made.
     pub archive_above: usize,
+    /// The `vercel.json` of a plain site that has none of its own.
+    pub rules: Option<PathBuf>,
 }
 
 /// A directory, ready to be sent.
@@ -149,6 +154,14 @@ pub enum FilesError {
         /// Why.
         reason: String,
     },
+    /// A `vercel.json` asks for what cannot be had.
+    #[error("{}: {reason}", path.display())]
+    InvalidRules {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// `vercel build` failed and left its output.
     #[error("{} says that the build failed: {reason}", path.display())]
     BuildFailed {
@@ -212,7 +225,7 @@ impl Upload {
             let (entries, archive) = archive::pack(&found).map_err(FilesError::Archive)?;
             (entries, Some(archive))
         } else {
-            (found.into_iter().map(entry).collect::<Result<_, _>>()?, None)
+            (hash::entries(found)?, None)
         };
         Ok(Self { entries, form: layout.form, files, archived, notes, _archive: archive })
     }
@@ -227,7 +240,7 @@ pub fn has_functions(directory: &Path) -> bool {
 fn list(layout: &Layout, wanted: &ReadDirectory, notes: &mut Vec<String>) -> Result<Vec<Found>, FilesError> {
     let mut found = match layout.form {
         Form::Prebuilt => prebuilt(layout, notes)?,
-        Form::Static => plain(layout, notes)?,
+        Form::Static => plain(layout, wanted.rules.as_deref(), notes)?,
     };
     let mark = format!("{}static/{MARK}", layout.prefix);
     if found.iter().any(|one| one.file == mark) {
@@ -242,7 +255,8 @@ fn list(layout: &Layout, wanted: &ReadDirectory, notes: &mut Vec<String>) -> Res
 fn prebuilt(layout: &Layout, notes: &mut Vec<String>) -> Result<Vec<Found>, FilesError> {
     layout::check_builds(&layout.files)?;
     let mut found = walk::output(&layout.files, &layout.prefix)?;
-    functions::add_mapped(&mut found, layout)?;
+    functions::add_mapped(&mut found, layout, notes)?;
+    functions::add_routes(&mut found, layout);
     let name = format!("{}config.json", layout.prefix);
     let path = layout.files.join("config.json");
     let text = std::fs::read(&path).map_err(FilesError::unreadable(&path))?;
@@ -254,36 +268,54 @@ fn prebuilt(layout: &Layout, notes: &mut Vec<String>) -> Result<Vec<Found>, File
     Ok(found)
 }
 
-fn plain(layout: &Layout, notes: &mut Vec<String>) -> Result<Vec<Found>, FilesError> {
-    let rules = ignored::Rules::of(&layout.files)?;
-    let mut found = walk::site(&layout.files, &format!("{}static/", layout.prefix), &rules)?;
-    let own = format!("{}static/vercel.json", layout.prefix);
-    if let Some(at) = found.iter().position(|one| one.file == own) {
-        let file = found.remove(at);
-        if let Kind::File { path, .. } = &file.kind
-            && let Some(note) = config::unapplied(path)
-        {
-            notes.push(note);
-        }
-    }
+fn plain(layout: &Layout, above: Option<&Path>, notes: &mut Vec<String>) -> Result<Vec<Found>, FilesError> {
+    let ignored = ignored::Rules::of(&layout.files)?;
+    let base = format!("{}static/", layout.prefix);
+    let mut found = walk::site(&layout.files, &base, &ignored)?;
+    found.retain(|one| one.file != format!("{base}vercel.json"));
     if found.is_empty() {
         return Err(FilesError::Empty(layout.files.clone()));
     }
-    let not_found = found.iter().any(|one| one.file == format!("{}static/404.html", layout.prefix));
-    found.push(Found::ours(format!("{}config.json", layout.prefix), config::of_static(not_found)));
+    let has = |name: &str| found.iter().any(|one| one.file.strip_prefix(&base) == Some(name));
+    let config = match rules_of(&layout.files, above)? {
+        Some((path, rules)) => {
+            if !rules.unknown.is_empty() {
+                notes.push(format!("{} says what is not known here and not applied: {}.", path.display(), rules.unknown.join(", ")));
+            }
+            if Some(path.as_path()) == above && !rules.say_nothing() {
+                notes.push(format!("The rules of {} are applied: the site has no vercel.json of its own.", path.display()));
+            }
+            compiled(&path, &rules, &found, &base)?
+        }
+        None => config::of_static(has("404.html")),
+    };
+    found.push(Found::ours(format!("{}config.json", layout.prefix), config));
     Ok(found)
 }
 
-fn entry(found: Found) -> Result<Entry, FilesError> {
-    let mode = found.kind.mode();
-    let (sha, size, content) = match found.kind {
-        Kind::File { path, .. } => {
-            let (sha, size) = hash::file(&path).map_err(FilesError::unreadable(&path))?;
-            (Some(sha), size, Content::File { path, offset: 0 })
-        }
-        Kind::Link(target) => (Some(hash::bytes(target.as_bytes())), target.len() as u64, Content::Memory(target.into())),
-        Kind::Ours(bytes) => (Some(hash::bytes(&bytes)), bytes.len() as u64, Content::Memory(bytes.into())),
-        Kind::EmptyDirectory => (None, 0, Content::EmptyDirectory),
-    };
-    Ok(Entry { file: found.file, sha, size, mode, content })
+/// Returns the configuration of a site by its rules, with a place for the mark.
+fn compiled(path: &Path, rules: &Rules, found: &[Found], base: &str) -> Result<Vec<u8>, FilesError> {
+    if rules.say_nothing() {
+        return Ok(config::of_static(found.iter().any(|one| one.file.strip_prefix(base) == Some("404.html"))));
+    }
+    let config = rules.config(found.iter().filter_map(|one| one.file.strip_prefix(base)));
+    let invalid = |reason: String| FilesError::InvalidRules { path: path.to_owned(), reason };
+    // That a route was put before the site's own is no news where all of them were made here.
+    Ok(config::marked(&config).map_err(invalid)?.map_or(config, |(changed, _)| changed))
+}
+
+/// Returns the `vercel.json` that a plain site goes by, its own before the one above it.
+fn rules_of(site: &Path, above: Option<&Path>) -> Result<Option<(PathBuf, Rules)>, FilesError> {
+    let own = site.join("vercel.json");
+    let path = if own.is_file() { Some(own) } else { above.map(Path::to_owned) };
+    path.map(|path| Rules::read(&path).map(|rules| (path, rules))).transpose()
+}
+
+/// Returns what is told apart by a plain site's rules, beside its files: the same text for the same rules, `None` where it has none.
+pub fn rules(site: &Path, above: Option<&Path>) -> Result<Option<String>, FilesError> {
+    if Form::of(site) == Form::Prebuilt {
+        return Ok(None);
+    }
+    let found = rules_of(site, above)?.filter(|(_, rules)| !rules.say_nothing());
+    Ok(found.map(|(_, rules)| String::from_utf8_lossy(&rules.config(std::iter::empty())).into_owned()))
 }

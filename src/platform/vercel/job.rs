@@ -35,7 +35,8 @@ enum Look<'a> {
 impl VercelTarget {
     /// Follows the move of production to `id` that was asked for just now; `known` is the job that the project showed before, which is not ours.
     ///
-    /// Returns once the move has happened, or, where `certain` is false, once no job has appeared. The job counts as ours because it is
+    /// Returns once the move has happened, or, where `certain` is false, once no job has appeared; with the project where that says that all of it has
+    /// moved. The job counts as ours because it is
     /// another one than before and goes to `id`; that needs no agreement of clocks. Errors: the job failed (production may be split), was
     /// overtaken, or did not end in time.
     pub(super) async fn follow_move(
@@ -45,15 +46,19 @@ impl VercelTarget {
         id: &str,
         known: Option<&AliasRequest>,
         certain: bool,
-    ) -> Result<(), PlatformError> {
+    ) -> Result<Option<Project>, PlatformError> {
         let began = Instant::now();
         let limit = self.settings.job_deadline;
         let mut succeeded_at = None;
         let mut pause = Self::longer(scope, Duration::ZERO);
+        if certain {
+            // A job that was made just now has moved nothing yet.
+            self.pause(scope, pause).await?;
+        }
         loop {
             let project = self.project().await?;
             match look(&project, id, known) {
-                Look::Succeeded if project.serves(id) => return Ok(()),
+                Look::Succeeded if project.serves(id) => return Ok(Some(project)),
                 Look::Succeeded => {
                     let since = *succeeded_at.get_or_insert_with(Instant::now);
                     if since.elapsed() >= CONFIRMED {
@@ -61,7 +66,7 @@ impl VercelTarget {
                         return Err(self.error("serve", PlatformErrorKind::TimedOut { what, limit: CONFIRMED }));
                     }
                 }
-                Look::Skipped if project.serves(id) => return Ok(()),
+                Look::Skipped if project.serves(id) => return Ok(None),
                 Look::Skipped => {
                     let text = format!("the {} to {id} was skipped, and production is another deployment", verb.in_words());
                     return Err(self.error("serve", PlatformErrorKind::Refused(text)));
@@ -71,10 +76,10 @@ impl VercelTarget {
                     let text = format!("somebody else moves production: {}", other.in_words());
                     return Err(self.error("serve", PlatformErrorKind::Conflict(text)));
                 }
-                Look::Absent if began.elapsed() >= PERHAPS && !certain => return Ok(()),
+                Look::Absent if began.elapsed() >= PERHAPS && !certain => return Ok(None),
                 // A look at the hostnames costs a request each; while a job has just been made they have not moved yet.
-                Look::Absent if project.serves(id) && self.serves_wholly(&project, id).await? => return Ok(()),
-                Look::Absent if began.elapsed() >= APPEARS && self.all_lead_to(&project, id).await? => return Ok(()),
+                Look::Absent if project.serves(id) && self.serves_wholly(&project, id).await? => return Ok(None),
+                Look::Absent if began.elapsed() >= APPEARS && self.all_lead_to(&project, id).await? => return Ok(None),
                 Look::Absent | Look::Running => {}
             }
             if began.elapsed() >= limit {

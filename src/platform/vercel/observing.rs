@@ -1,12 +1,34 @@
 //! What serves, what is under way, what was left, and the setting that a release disturbs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::api::ListQuery;
 use super::stamp;
 use super::wire::{Deployment, Production, Progress, Project};
 use super::{VercelSource, VercelTarget};
+use crate::id::ReleaseId;
 use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scope, Unfinished, Weighted};
+
+/// For how long what a project is called, where its root is and what this release has not made yet is known from the last look at it.
+const KNOWN: Duration = Duration::from_secs(60);
+
+/// What was seen when the project was last observed.
+#[derive(Debug)]
+pub(super) struct Looked {
+    at: Instant,
+    project: Project,
+    /// The release that had made nothing there.
+    made_nothing: Option<ReleaseId>,
+}
+
+impl Looked {
+    fn recent(&self) -> bool {
+        self.at.elapsed() < KNOWN
+    }
+}
 
 /// The setting that promotion turns on and rollback turns off (vercel.md 6.3).
 pub(super) const AUTO_ASSIGN: &str = "autoAssignCustomDomains";
@@ -15,7 +37,7 @@ impl VercelTarget {
     pub(super) async fn observed(&self, scope: &Scope) -> Result<Observed, PlatformError> {
         let project = self.project().await?;
         let stamped = self.stamped(scope, &project).await?;
-        let mut observed = Observed { serving: self.serving(&project).await?, ..Observed::default() };
+        let mut observed = self.seen(&project).await?;
         if let Some(request) = project.running_request() {
             let made = stamped.iter().find(|deployment| deployment.id() == request.to_deployment_id);
             observed.unfinished.push(Unfinished {
@@ -24,6 +46,16 @@ impl VercelTarget {
                 release: made.and_then(|deployment| deployment.meta(stamp::RELEASE)).map(str::to_owned),
             });
         }
+        let left = stamped.iter().filter(|deployment| self.is_left_over(deployment, &project));
+        observed.leftovers = left.map(|deployment| self.revision(deployment, &project)).collect();
+        let made_nothing = stamped.iter().all(|deployment| deployment.meta(stamp::RELEASE) != Some(scope.release.as_str()));
+        self.memory().looked = Some(Looked { at: Instant::now(), project, made_nothing: made_nothing.then(|| scope.release.clone()) });
+        Ok(observed)
+    }
+
+    /// Returns what a project's own word says: what serves, and the setting that a release disturbs.
+    pub(super) async fn seen(&self, project: &Project) -> Result<Observed, PlatformError> {
+        let mut observed = Observed { serving: self.serving(project).await?, ..Observed::default() };
         // Left out where nobody ever changed it; it begins as true.
         let assigns = project.auto_assign_custom_domains.unwrap_or(true);
         observed.settings.insert(AUTO_ASSIGN.to_owned(), assigns.into());
@@ -31,13 +63,32 @@ impl VercelTarget {
             let text = "automatic domains are off: a person or a rollback has pinned what serves";
             observed.facts.insert("pinned".to_owned(), text.to_owned());
         }
-        let left = stamped.iter().filter(|deployment| self.is_left_over(deployment, &project));
-        observed.leftovers = left.map(|deployment| self.revision(deployment, &project)).collect();
         observed.facts.insert("project".to_owned(), project.id.clone());
         if let Some(host) = self.memory().host.clone() {
             observed.facts.insert("domain".to_owned(), host);
         }
         Ok(observed)
+    }
+
+    /// Returns the project for what no release changes: its id, its name, its root directory. Read just now unless that was done a moment ago.
+    pub(super) async fn known_project(&self) -> Result<Project, PlatformError> {
+        let known = self.memory().looked.as_ref().filter(|looked| looked.recent()).map(|looked| looked.project.clone());
+        match known {
+            Some(project) => Ok(project),
+            None => self.project().await,
+        }
+    }
+
+    /// Returns whether the last look has shown that this release has made nothing there; whoever makes anything says so by [`Self::has_made`].
+    pub(super) fn has_made_nothing(&self, scope: &Scope) -> bool {
+        self.memory().looked.as_ref().is_some_and(|looked| looked.recent() && looked.made_nothing.as_ref() == Some(&scope.release))
+    }
+
+    /// Notes that something is about to be made.
+    pub(super) fn has_made(&self) {
+        if let Some(looked) = &mut self.memory().looked {
+            looked.made_nothing = None;
+        }
     }
 
     /// Returns the newest production deployments that carry this product's and environment's stamp.

@@ -159,7 +159,18 @@ impl VercelTarget {
         if self.settings.variables.is_empty() {
             return Ok(Vec::new());
         }
-        let known = self.client.production_variables(&project.id).await?;
+        let known = match self.client.production_variables(&project.id).await {
+            Ok(known) => known,
+            Err(PlatformError { kind: PlatformErrorKind::Forbidden(_), .. }) => {
+                let text = format!(
+                    "The token may not list the variables of {}: whether it has {} is not known.",
+                    project.name,
+                    self.settings.variables.join(", ")
+                );
+                return Ok(vec![self.problem(false, "vercel::variables-unseen", text, None)]);
+            }
+            Err(error) => return Err(error),
+        };
         let missing = self.settings.variables.iter().filter(|name| known.iter().all(|variable| variable.key != **name));
         let problem = |name: &String| {
             let text = format!("The project {} has no production variable {name}.", project.name);

@@ -1,15 +1,26 @@
 //! Prepare: a production deployment exists, is ready, and has none of the project's domains.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::stamp;
 use super::wire::{Deployment, Progress, Project};
 use super::{VercelSource, VercelTarget};
 use crate::event::{Level, Phase};
 use crate::platform::{Artifact, Health, Observed, PlatformError, PlatformErrorKind, Revision, Scope};
 
+/// For how long the platform's word that a deployment is ready is its word of now.
+const FRESH: Duration = Duration::from_millis(250);
+
 impl VercelTarget {
     pub(super) async fn prepare_revision(&self, scope: &Scope, artifact: &Artifact, before: &Observed) -> Result<Revision, PlatformError> {
         let digest = self.would_be(artifact).await?;
-        let project = self.project().await?;
+        // A hook follows the project's setting of this moment; what is made of files does not.
+        let project = match artifact {
+            Artifact::Directory { .. } => self.known_project().await?,
+            _ => self.project().await?,
+        };
         let made = match (artifact, &self.settings.source) {
             (Artifact::Commit { sha, branch }, VercelSource::Hook { url }) => self.made_by_hook(scope, &project, url, sha, branch).await?,
             (Artifact::Commit { sha, branch }, _) => self.made_of_commit(scope, &project, &digest, sha, branch).await?,
@@ -21,6 +32,9 @@ impl VercelTarget {
         let ready = self.until_ready(scope, made).await?;
         let revision = self.revision(&ready, &project);
         self.is_staged(scope, &ready, before).await?;
+        let mut memory = self.memory();
+        memory.ready = Some((ready.id().to_owned(), Instant::now()));
+        memory.staged = (ready.has_served() == Some(false)).then(|| ready.id().to_owned());
         Ok(revision)
     }
 
@@ -69,6 +83,10 @@ impl VercelTarget {
 
     pub(super) async fn probe_revision(&self, revision: &Revision) -> Result<Health, PlatformError> {
         let Some(hints) = super::Hints::of(revision) else { return Ok(Health::Unknown("it has no deployment id".to_owned())) };
+        let fresh = self.memory().ready.as_ref().is_some_and(|(id, at)| *id == hints.deployment_id && at.elapsed() < FRESH);
+        if fresh {
+            return Ok(Health::Healthy);
+        }
         Ok(match self.client.deployment(&hints.deployment_id).await? {
             None => Health::Unhealthy(format!("the deployment {} is gone", hints.deployment_id)),
             Some(deployment) => match deployment.progress() {

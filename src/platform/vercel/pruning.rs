@@ -92,6 +92,13 @@ impl VercelTarget {
             found = self.client.deployment(id).await?;
         }
         let Some(deployment) = found else { return Ok(None) };
+        if scope.phase != Phase::RollBack && deployment.has_served() == Some(true) {
+            // It stays whatever else is true of it.
+            let serves = self.memory().moved_to.as_deref() == Some(id);
+            let why = if serves { Kept::Serves } else { Kept::CanServeAgain };
+            scope.step(&self.settings.target, format!("{} stays: {why}", revision.label));
+            return Ok(None);
+        }
         let mut kept = self.kept_because(scope, revision, &deployment, &self.settled(scope).await?).await?;
         // It was taken out of production just now, and a read may lag behind that; what is left here nobody would come back for.
         let until = Instant::now() + READ_LAG;

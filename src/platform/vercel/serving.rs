@@ -33,7 +33,7 @@ impl VercelTarget {
                 } else if self.may_be_old_news(scope, id).await? {
                     continue;
                 }
-                return self.observed_serving(scope, id).await;
+                return self.observed_serving(scope, id, None).await;
             }
             self.is_expected(scope, &project).await?;
             if scope.phase != Phase::RollBack {
@@ -48,7 +48,11 @@ impl VercelTarget {
                 continue;
             }
             match self.move_to(scope, &project, verb, id).await {
-                Ok(()) => {}
+                Ok(Some(moved)) => {
+                    self.has_moved(id);
+                    return self.observed_serving(scope, id, Some(moved)).await;
+                }
+                Ok(None) => {}
                 Err(error) if error.ambiguous() => last = Some(error),
                 Err(error) => return Err(error),
             }
@@ -56,7 +60,7 @@ impl VercelTarget {
         let project = self.settled(scope).await?;
         if self.serves_wholly(&project, id).await? {
             self.has_moved(id);
-            return self.observed_serving(scope, id).await;
+            return self.observed_serving(scope, id, None).await;
         }
         let what = format!("the move of production to {id}");
         Err(last.unwrap_or_else(|| self.error("serve", PlatformErrorKind::TimedOut { what, limit: self.settings.job_deadline })))
@@ -80,7 +84,12 @@ impl VercelTarget {
     }
 
     /// Observes production that was seen to be `id`; what shows another is looked at again for as long as reads may lag.
-    async fn observed_serving(&self, scope: &Scope, id: &str) -> Result<Observed, PlatformError> {
+    ///
+    /// `moved` is the project as it was seen when the move had happened. What was left there is nobody's question while traffic moves.
+    async fn observed_serving(&self, scope: &Scope, id: &str, moved: Option<Project>) -> Result<Observed, PlatformError> {
+        if let (Some(project), Phase::CutOver | Phase::RollBack) = (&moved, scope.phase) {
+            return self.seen(project).await;
+        }
         let until = Instant::now() + READ_LAG;
         loop {
             let observed = self.observed(scope).await?;
@@ -147,6 +156,10 @@ impl VercelTarget {
 
     /// Returns by which call the deployment comes to serve: promotion where it never had production traffic, rollback where it had.
     async fn verb(&self, scope: &Scope, id: &str) -> Result<Verb, PlatformError> {
+        // Seen when it was prepared: what has never served is promoted, whatever has become of it since.
+        if self.memory().staged.take().is_some_and(|staged| staged == id) {
+            return Ok(Verb::Promote);
+        }
         let Some(deployment) = self.client.deployment(id).await? else {
             let kind = PlatformErrorKind::NotFound(format!("the deployment {id} was deleted"));
             return Err(self.error("serve", kind).hint("roll back to an older release, or release this commit again"));
@@ -162,8 +175,8 @@ impl VercelTarget {
         })
     }
 
-    /// Asks for the move and follows it. `Ok` means that a look decides what is next, not that it has happened.
-    async fn move_to(&self, scope: &Scope, project: &Project, verb: Verb, id: &str) -> Result<(), PlatformError> {
+    /// Asks for the move and follows it. `Ok` with the project means that it has happened, `Ok` without that a look decides what is next.
+    async fn move_to(&self, scope: &Scope, project: &Project, verb: Verb, id: &str) -> Result<Option<Project>, PlatformError> {
         let known = project.last_alias_request.as_ref();
         self.about_to_move(scope, project, verb);
         scope.step(&self.settings.target, format!("asks for the {} to {id}", verb.in_words()));
@@ -178,7 +191,7 @@ impl VercelTarget {
             // It serves already, or another job is under way: the next look tells which. A conflict without either is one.
             Ok(Moved::Conflict(error)) => {
                 let now = self.project().await?;
-                if now.running_request().is_some() || self.serves_wholly(&now, id).await? { Ok(()) } else { Err(error) }
+                if now.running_request().is_some() || self.serves_wholly(&now, id).await? { Ok(None) } else { Err(error) }
             }
             Err(error) if error.ambiguous() => {
                 scope.step(&self.settings.target, "the answer was lost: looking whether the job was made");

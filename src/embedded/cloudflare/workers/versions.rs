@@ -14,7 +14,7 @@ use super::front::Front;
 use super::state::{Deployment, Version, Worker, owner};
 use crate::embedded::cloudflare::Cloudflare;
 use crate::embedded::cloudflare::caller::Caller;
-use crate::embedded::cloudflare::deployments::moment;
+use crate::embedded::cloudflare::wire::moment;
 use crate::embedded::cloudflare::form::Form;
 use crate::embedded::cloudflare::refusal::{Refusal, granted};
 use crate::embedded::cloudflare::rules::{Headers, Redirects};

@@ -1,14 +1,8 @@
 //! `config.json` of a Build Output tree: ours for a plain site, and the place of the mark in everybody else's.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::MARK;
-
-/// Keys of `vercel.json` that say nothing about what is served.
-const HARMLESS: &[&str] =
-    &["$schema", "version", "name", "public", "git", "github", "regions", "framework", "ignoreCommand", "buildCommand"];
 
 /// Returns the configuration of a plain site. A `404.html` answers what is missing, as it does for a static project that Vercel builds.
 pub(super) fn of_static(with_not_found: bool) -> Vec<u8> {
@@ -91,15 +85,4 @@ fn literal_beginning(pattern: &str) -> Option<String> {
     }
     // The vendor matches without regard to case unless the route says otherwise.
     Some(text.to_ascii_lowercase())
-}
-
-/// Returns what of a plain site's `vercel.json` is not applied, as a sentence.
-pub(super) fn unapplied(path: &Path) -> Option<String> {
-    let config: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    let keys: Vec<&str> = config.as_object()?.keys().map(String::as_str).filter(|key| !HARMLESS.contains(key)).collect();
-    let text = format!(
-        "vercel.json of a plain site is not applied ({}): build it with `vercel build`, and ship `.vercel/output`.",
-        keys.join(", ")
-    );
-    (!keys.is_empty()).then_some(text)
 }

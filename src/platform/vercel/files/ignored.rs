@@ -76,3 +76,12 @@ impl Rules {
         self.0.matched(name, is_directory).is_ignore()
     }
 }
+
+/// Returns the rules of one ignore file alone, bound to no directory.
+pub(super) fn own(path: &Path) -> Result<Gitignore, ignore::Error> {
+    let mut builder = GitignoreBuilder::new("");
+    for line in std::fs::read_to_string(path)?.lines() {
+        builder.add_line(None, line.strip_prefix("./").unwrap_or(line))?;
+    }
+    builder.build()
+}
