@@ -31,4 +31,5 @@ pub mod runner;
 pub mod sabotage;
 pub mod schedule;
 pub mod shrink;
+mod stand_in;
 pub mod truth;

@@ -10,7 +10,7 @@ use cutover::embedded::cloudflare::{Cloudflare, ProjectSeed, Purge, Tree, rate_l
 use cutover::embedded::fault::{Answer, Effect, Rule, Times};
 use cutover::event::{Event, EventKind, Events, Phase, Serving};
 use cutover::http::Transport;
-use cutover::id::{Chance, Name, ReleaseId};
+use cutover::id::{Chance, ReleaseId};
 use cutover::platform::cloudflare::CloudflareEndpoints;
 use cutover::platform::cloudflare::dns::{Hostnames, TargetHostnames};
 use cutover::platform::cloudflare::pages::{PagesSettings, PagesTarget};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use cutover::id::Name;
 use cutover::manifest::{
-    self, Check, CheckRequest, Equals, ExpectedStatus, FlyStrategy, Manifest, Run, TargetPlatform, Variable, VercelSource, VercelTarget,
+    self, Check, CheckRequest, Equals, ExpectedStatus, FlyStrategy, Manifest, PagesSource, Run, TargetPlatform, Variable, VercelSource,
+    VercelTarget,
 };
 
 fn fixtures(kind: &str) -> Vec<PathBuf> {
@@ -152,6 +153,18 @@ fn vercel_targets_find_their_project_and_source() {
     assert_eq!(manifest.targets["plain"].url.as_deref(), Some("https://shop.example"));
     assert_eq!(manifest.environment_of_branch("production"), Some(&name("production")));
     assert_eq!(manifest.environment_of_branch("mai"), None);
+}
+
+#[test]
+fn pages_targets_say_whether_cloudflare_builds_them() {
+    let manifest = good("cloudflare.yml");
+    let source = |target: &str| match &manifest.targets[target].platform {
+        TargetPlatform::Pages(pages) => pages.source.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(source("pages"), PagesSource::Directory("web".into()));
+    assert_eq!(source("built"), PagesSource::Git);
+    assert_eq!(source("hooked"), PagesSource::Hook { secret_name: "HOOK_URL".into() });
 }
 
 #[test]

@@ -39,6 +39,10 @@ impl Platforms {
                 let tree: Tree = [("index.html".to_owned(), b"by hand".to_vec())].into();
                 self.cloudflare.person_deploys(project, &tree).ok().flatten().is_some()
             }
+            Seed::Worker { name, .. } => {
+                let tree: Tree = [("index.html".to_owned(), b"by hand".to_vec())].into();
+                self.cloudflare.person_deploys_version(name, &tree).is_ok()
+            }
         };
         done.then(|| (part.name.clone(), self.world.ground().clock.elapsed()))
     }
@@ -47,6 +51,6 @@ impl Platforms {
 fn app(part: &Part) -> Option<&str> {
     match &part.seed {
         Seed::App { app, .. } => Some(app),
-        Seed::Project { .. } | Seed::Site { .. } => None,
+        Seed::Project { .. } | Seed::Site { .. } | Seed::Worker { .. } => None,
     }
 }

@@ -62,7 +62,7 @@ impl Arena {
         let platforms = Platforms { world, fly, vercel, cloudflare, github };
         let teams = blueprint.parts.iter().filter_map(|part| match &part.seed {
             Seed::Project { team, .. } => Some(team.as_str()),
-            Seed::App { .. } | Seed::Site { .. } => None,
+            Seed::App { .. } | Seed::Site { .. } | Seed::Worker { .. } => None,
         });
         let teams: Vec<&str> = std::iter::once(TEAM).chain(teams).collect();
         for team in &teams {
@@ -70,7 +70,7 @@ impl Arena {
         }
         platforms.vercel.seed_token(VERCEL_TOKEN, "usr_drill", &teams, None);
         let accounts = blueprint.parts.iter().filter_map(|part| match &part.seed {
-            Seed::Site { account, .. } => Some(account.as_str()),
+            Seed::Site { account, .. } | Seed::Worker { account, .. } => Some(account.as_str()),
             Seed::App { .. } | Seed::Project { .. } => None,
         });
         let accounts: Vec<&str> = std::iter::once(ACCOUNT).chain(accounts).collect();
@@ -144,6 +144,14 @@ impl Platforms {
                     let page = format!("<!doctype html><p>earlier {project}\n");
                     let tree: cloudflare::Tree = [("index.html".to_owned(), page.into_bytes())].into();
                     self.cloudflare.seed_earlier_deployment(project, &tree)?;
+                }
+            }
+            Seed::Worker { name, account } => {
+                self.cloudflare.seed_worker(cloudflare::WorkerSeed::new(account, name));
+                if beginning == Beginning::Earlier {
+                    let page = format!("<!doctype html><p>earlier {name}\n");
+                    let tree: cloudflare::Tree = [("index.html".to_owned(), page.into_bytes())].into();
+                    self.cloudflare.seed_earlier_version(name, &tree)?;
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::stand_in::{self, Rules};
 use crate::id::Name;
 use crate::image::Digest;
 use crate::manifest::{Check, CheckRequest, Expect, ExpectedStatus, Loaded, Manifest, Target as Named, TargetPlatform};
@@ -111,6 +112,13 @@ pub enum Seed {
     Site {
         /// Its name.
         project: String,
+        /// Its account.
+        account: String,
+    },
+    /// A worker on Cloudflare.
+    Worker {
+        /// Its name.
+        name: String,
         /// Its account.
         account: String,
     },
@@ -246,7 +254,7 @@ impl Blueprint {
         let tokens = [FLY_TOKEN, VERCEL_TOKEN, CLOUDFLARE_TOKEN, GITHUB_TOKEN].map(str::to_owned);
         let secrets = self.parts.iter().flat_map(|part| match &part.seed {
             Seed::App { secrets, changed, .. } => secrets.iter().map(|(_, value)| value).chain(changed.values()).cloned().collect(),
-            Seed::Project { .. } | Seed::Site { .. } => Vec::<String>::new(),
+            Seed::Project { .. } | Seed::Site { .. } | Seed::Worker { .. } => Vec::<String>::new(),
         });
         tokens.into_iter().chain(secrets).collect()
     }
@@ -258,6 +266,7 @@ impl Part {
         match &self.seed {
             Seed::App { app, .. } => app,
             Seed::Project { project, .. } | Seed::Site { project, .. } => project,
+            Seed::Worker { name, .. } => name,
         }
     }
 
@@ -267,6 +276,7 @@ impl Part {
             Seed::App { app, .. } => format!("{app}.fly.dev"),
             Seed::Project { project, .. } => format!("{project}.vercel.app"),
             Seed::Site { project, .. } => format!("{project}.pages.dev"),
+            Seed::Worker { name, .. } => format!("{name}.embedded.workers.dev"),
         }
     }
 }
@@ -297,44 +307,28 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
         }
         TargetSettings::Vercel { settings, .. } => {
             let path = folder.join(name.as_str());
-            page(&path.join(".vercel/output/static"), name, &target.verify)?;
-            // Which of two equal files is uploaded would be a matter of chance.
-            let config = format!("{{\"version\":3}}{}", " ".repeat(name.as_str().len()));
-            std::fs::write(path.join(".vercel/output/config.json"), config)?;
+            stand_in::write(&path, Rules::Vercel, name, &target.verify)?;
             let digest = Digest::of(format!("the new files of {name}").as_bytes()).to_string();
             let team = settings.team.clone().unwrap_or_else(|| TEAM.to_owned());
             (Artifact::Directory { path, digest }, Seed::Project { project: settings.project.clone(), team })
         }
         TargetSettings::Pages { settings, .. } => {
-            let path = page(&folder.join(name.as_str()), name, &target.verify)?;
+            let path = folder.join(name.as_str());
+            stand_in::write(&path, Rules::Cloudflare, name, &target.verify)?;
             let digest = Digest::of(format!("the new files of {name}").as_bytes()).to_string();
             (Artifact::Directory { path, digest }, Seed::Site { project: settings.project.clone(), account: settings.account.clone() })
         }
         TargetSettings::Worker { settings, .. } => {
-            let text = format!("{}: a worker target is not played by the drill", settings.worker);
-            return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, text).into());
+            let path = folder.join(name.as_str());
+            stand_in::write(&path, Rules::Cloudflare, name, &target.verify)?;
+            let digest = Digest::of(format!("the new files of {name}").as_bytes()).to_string();
+            (Artifact::Directory { path, digest }, Seed::Worker { name: settings.worker.clone(), account: settings.account.clone() })
         }
     };
     Ok(Part { name: name.clone(), settings, after: target.after.clone(), checks: target.verify.clone(), artifact, seed })
 }
 
-/// Writes a site that answers as the checks of its target expect, and differs from every other target's; returns where it is.
-fn page(site: &Path, name: &Name, checks: &[Check]) -> std::io::Result<PathBuf> {
-    std::fs::create_dir_all(site)?;
-    std::fs::write(site.join("index.html"), format!("<!doctype html><p>new {name}\n"))?;
-    for check in checks {
-        let path = check.request.path().split('?').next().unwrap_or_default().trim_matches('/');
-        if !path.is_empty() && !path.starts_with('.') {
-            let file = if path.contains('.') { site.join(path) } else { site.join(path).join("index.html") };
-            std::fs::create_dir_all(file.parent().unwrap_or(site))?;
-            let wanted = check.expect.contains.as_deref().unwrap_or_default();
-            std::fs::write(file, format!("new {name} {path} {wanted}\n"))?;
-        }
-    }
-    Ok(site.to_owned())
-}
-
-/// Returns what a simulated machine must answer at a check's path, where that is not its usual 200.
+/// Returns what is answered at a check's path, where that is not just 200: the path, the status, the headers.
 pub fn scripted(check: &Check) -> Option<(String, u16, BTreeMap<String, String>)> {
     let Expect { status, headers, location, .. } = &check.expect;
     let status = match status {

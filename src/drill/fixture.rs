@@ -16,8 +16,8 @@ pub struct Fixture {
     apps: &'static [App],
     /// Its projects, each with the target that must serve before it.
     projects: &'static [(&'static str, Option<&'static str>)],
-    /// Its projects on Cloudflare Pages, likewise.
-    sites: &'static [(&'static str, Option<&'static str>)],
+    /// Its projects on Cloudflare Pages and its workers.
+    sites: &'static [Site],
     /// What its apps' targets say besides.
     more: &'static str,
 }
@@ -28,6 +28,15 @@ struct App {
     name: &'static str,
     strategy: &'static str,
     kind: Kind,
+}
+
+/// A site on Cloudflare.
+#[derive(Debug, Clone, Copy)]
+struct Site {
+    /// The manifest's word for its kind.
+    kind: &'static str,
+    name: &'static str,
+    after: Option<&'static str>,
 }
 
 /// What an app is made of.
@@ -49,12 +58,20 @@ const fn app(name: &'static str, strategy: &'static str, kind: Kind) -> App {
     App { name, strategy, kind }
 }
 
+const fn pages(name: &'static str, after: Option<&'static str>) -> Site {
+    Site { kind: "pages", name, after }
+}
+
+const fn worker(name: &'static str, after: Option<&'static str>) -> Site {
+    Site { kind: "worker", name, after }
+}
+
 const fn web(name: &'static str, strategy: &'static str) -> App {
     app(name, strategy, Kind::Web)
 }
 
 /// Every product of the matrix.
-pub const FIXTURES: [Fixture; 13] = [
+pub const FIXTURES: [Fixture; 14] = [
     Fixture { name: "pair", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], sites: &[], more: "" },
     Fixture { name: "rolling", apps: &[web("api", "rolling")], projects: &[("web", Some("api"))], sites: &[], more: "" },
     Fixture { name: "trio", apps: &[web("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], sites: &[], more: "" },
@@ -72,8 +89,15 @@ pub const FIXTURES: [Fixture; 13] = [
     Fixture { name: "groups", apps: &[app("api", "bluegreen", Kind::Workers)], projects: &[], sites: &[], more: "" },
     Fixture { name: "volume", apps: &[app("api", "rolling", Kind::Volume)], projects: &[], sites: &[], more: "" },
     Fixture { name: "sleeping", apps: &[app("api", "bluegreen", Kind::Sleeping)], projects: &[], sites: &[], more: "" },
-    Fixture { name: "site", apps: &[], projects: &[], sites: &[("site", None)], more: "" },
-    Fixture { name: "all", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], sites: &[("docs", Some("web"))], more: "" },
+    Fixture { name: "site", apps: &[], projects: &[], sites: &[pages("site", None)], more: "" },
+    Fixture { name: "worker", apps: &[], projects: &[], sites: &[worker("site", None)], more: "" },
+    Fixture {
+        name: "all",
+        apps: &[web("api", "bluegreen")],
+        projects: &[("web", Some("api"))],
+        sites: &[pages("docs", Some("web")), worker("help", None)],
+        more: "",
+    },
 ];
 
 /// Why a fixture is not there; a fault of this program, not of whoever uses it.
@@ -111,7 +135,8 @@ impl Fixture {
             std::fs::write(folder.join(app.name).join("fly.toml"), app.toml())?;
             std::fs::write(folder.join(app.name).join("Dockerfile"), "FROM scratch\n")?;
         }
-        for (project, _) in self.projects.iter().chain(self.sites) {
+        let projects = self.projects.iter().map(|(project, _)| *project);
+        for project in projects.chain(self.sites.iter().map(|site| site.name)) {
             std::fs::create_dir_all(folder.join(project))?;
             std::fs::write(folder.join(project).join("index.html"), "<!doctype html>\n")?;
         }
@@ -147,8 +172,8 @@ impl Fixture {
                 "  {app}: {{ fly: {{ config: {app}/fly.toml{more} }}, image: {app}, secrets: [{secrets}]{migration}, verify: {checks} }}"
             );
         }
-        let sites = self.sites.iter().map(|site| ("pages", site));
-        for (platform, (project, after)) in self.projects.iter().map(|project| ("vercel", project)).chain(sites) {
+        let sites = self.sites.iter().map(|site| (site.kind, site.name, site.after));
+        for (platform, project, after) in self.projects.iter().map(|(project, after)| ("vercel", *project, *after)).chain(sites) {
             let after = after.map(|after| format!(", after: {after}")).unwrap_or_default();
             let _ = writeln!(text, "  {project}: {{ {platform}: {}-{project}, dir: {project}{after}, verify: [{{ get: / }}] }}", self.name);
         }

@@ -168,11 +168,7 @@ fn promised_by_nobody(blueprint: &Blueprint, case: &Case, finding: &Finding) -> 
     let company = schedule.incidents.iter().any(|incident| matches!(incident.act, Act::Person | Act::Release | Act::Recover));
     // Before the look by which the plan is made, a target's second after preflight's, what a person did is what the release finds, adopts and tells.
     let things: Vec<&str> = case.touched.iter().filter_map(|(name, _)| Some(blueprint.part(name)?.thing())).collect();
-    let looked = |boundary: &str, thing: &str| {
-        ["fly.list_machines", "vercel.get_project", "cloudflare.get_project"]
-            .iter()
-            .any(|look| boundary.starts_with(&format!("{look}[{thing}]")))
-    };
+    let looked = |boundary: &str, thing: &str| LOOKS.iter().any(|look| boundary.starts_with(&format!("{look}[{thing}]")));
     let before_the_plan = |boundary: &str| {
         let before: Vec<_> = case.met.iter().take_while(|met| met.boundary != boundary).collect();
         things.iter().any(|thing| before.iter().filter(|met| looked(&met.boundary, thing)).count() < 2)
@@ -185,6 +181,9 @@ fn promised_by_nobody(blueprint: &Blueprint, case: &Case, finding: &Finding) -> 
         _ => delayed,
     }
 }
+
+/// What a platform is asked first when a target is looked at.
+const LOOKS: [&str; 4] = ["fly.list_machines", "vercel.get_project", "cloudflare.get_project", "cloudflare.list_worker_deployments"];
 
 /// For how long after a request its late effect is waited for ([`crate::release::Timing::late`]).
 const WAITED_OUT: Duration = Duration::from_secs(60);

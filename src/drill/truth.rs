@@ -83,6 +83,7 @@ impl Platforms {
                 Seed::App { app, database, .. } => self.app(app, database.as_deref(), &mut truth.foreign),
                 Seed::Project { project, .. } => self.project(project, &part.host(), &mut truth.foreign),
                 Seed::Site { project, .. } => self.site(project, &part.host()),
+                Seed::Worker { name, .. } => self.worker(name, &part.host()),
             };
             truth.targets.insert(part.name.clone(), seen);
         }
@@ -179,6 +180,26 @@ impl Platforms {
             seen.things.insert(deployment.id.clone(), thing);
         }
         seen.serves.extend(serving.into_iter().map(|id| format!("nobody knows: {id}")));
+        seen.serves.sort();
+        seen.places.clone_from(&seen.serves);
+        seen
+    }
+
+    /// A version that no deployment has is nothing that could serve, and stays: no call removes one.
+    fn worker(&self, worker: &str, host: &str) -> Seen {
+        let mut seen = Seen::default();
+        let leads_to = self.cloudflare.leads_to(host);
+        for version in self.cloudflare.versions(worker) {
+            let led = leads_to.as_ref() == Some(&version.id);
+            let Some(share) = version.share.or(led.then_some(0.0)) else { continue };
+            let serves = share > 0.0 || led;
+            if serves {
+                let part = if share < 100.0 { format!("{share} % of {}", version.content) } else { version.content.clone() };
+                seen.serves.push(part);
+            }
+            let stamp = version.message.strip_prefix("cutover ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+            seen.things.insert(version.id, Thing { content: version.content, stamp, serves, registered: serves });
+        }
         seen.serves.sort();
         seen.places.clone_from(&seen.serves);
         seen

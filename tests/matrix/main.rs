@@ -1,6 +1,6 @@
 //! The failure matrix: everything is broken at every point, and the world ends on one side.
 //!
-//! How many cases are played is in `MATRIX_CASES` (for each of the 52 stages; 230 unless it says otherwise), `MATRIX_ONLY` names the products that are
+//! How many cases are played is in `MATRIX_CASES` (for each of the 56 stages; 230 unless it says otherwise), `MATRIX_ONLY` names the products that are
 //! played, with commas between, unless all are, and `MATRIX_SECONDS` shortens what is left
 //! when so many seconds are over, and says so; a failing case prints the one line that holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
 
@@ -125,9 +125,19 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
 }
 
 /// What no product of the matrix asks for: its apps have their addresses, and its sites are uploaded as they are, while what builds failed with,
-/// variables and hooks belong to builds of Vercel's own. Nobody adds a machine meanwhile, which would be marked; `tests/fly_strategies.rs` does.
-const UNASKED: [&str; 5] =
-    ["fly.assign_address", "fly.set_metadata", "vercel.list_events", "vercel.list_variables", "vercel.trigger_deploy_hook"];
+/// variables and hooks belong to builds of the platforms' own. Its sites have no hostname of their own. Nobody adds a machine meanwhile, which would
+/// be marked; `tests/fly_strategies.rs` does.
+const UNASKED: [&str; 9] = [
+    "cloudflare.add_domain",
+    "cloudflare.get_log",
+    "cloudflare.list_domains",
+    "cloudflare.trigger_deploy_hook",
+    "fly.assign_address",
+    "fly.set_metadata",
+    "vercel.list_events",
+    "vercel.list_variables",
+    "vercel.trigger_deploy_hook",
+];
 
 /// What longer runs have found and what was mended since; a short run need not meet it again.
 const FOUND: [&str; 6] = [
@@ -182,10 +192,16 @@ fn digests_of_cases() {
 /// Returns every operation of the platforms' protocols that a release of the matrix's products can need, read from the code that sends them.
 fn operations() -> BTreeSet<String> {
     let mut operations = BTreeSet::new();
-    for (platform, api) in [("fly", "fly/api"), ("vercel", "vercel/api"), ("cloudflare", "cloudflare/pages/api")] {
+    for (platform, api) in
+        [("fly", "fly/api"), ("vercel", "vercel/api"), ("cloudflare", "cloudflare/pages/api"), ("cloudflare", "cloudflare/workers")]
+    {
         let folder = format!("{}/src/platform/{api}", env!("CARGO_MANIFEST_DIR"));
         for file in std::fs::read_dir(folder).unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let file = file.unwrap().path();
+            if !file.is_file() {
+                continue;
+            }
+            let text = std::fs::read_to_string(file).unwrap();
             let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
             let called = text.split("\", Method::").filter_map(|before| before.rsplit('"').next()).filter(|name| word(name));
             operations.extend(called.map(|name| format!("{platform}.{name}")));

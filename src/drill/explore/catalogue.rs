@@ -8,7 +8,7 @@ use crate::drill::schedule::{Act, When};
 use crate::embedded::fault::{Answer, Effect, Rule, Times, has_parts};
 
 /// Operations that read although their names do not begin so, by their beginnings.
-const READS: [&str; 9] = ["get_", "list_", "wait_", "head_", "check", "current_", "graphql_can", "graphql_app", "head"];
+const READS: [&str; 10] = ["get_", "list_", "find_", "wait_", "head_", "check", "current_", "graphql_can", "graphql_app", "head"];
 
 /// Returns whether a boundary is a read, by its operation.
 pub fn is_read(boundary: &str) -> bool {

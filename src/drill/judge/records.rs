@@ -22,15 +22,21 @@ use crate::release::ownership::Terms;
 /// Operations that change what users get.
 const VISIBLE: [&str; 5] = ["uncordon_machine", "cordon_machine", "update_machine", "promote", "roll_back"];
 /// Of those, the ones that put a placeholder where nothing serves.
-const PLACES: [&str; 3] = ["promote", "roll_back", "create_deployment"];
+const PLACES: [&str; 4] = ["promote", "roll_back", "create_deployment", "deploy_version"];
 
-/// Returns whether a request changes what users get. On Pages a deployment does as soon as it is one of production.
+/// Returns whether a request changes what users get. On Pages a deployment does as soon as it is one of production; of a worker's, one that has a
+/// version alone: what joins it with no user's share changes nothing.
 pub(super) fn is_visible(entry: &tape::Entry) -> bool {
     let production = || match &entry.response {
         Recorded::Json(answer) => answer.pointer("/result/environment").is_some_and(|environment| environment == "production"),
         _ => false,
     };
+    let alone = || match &entry.request {
+        Recorded::Json(wanted) => wanted["versions"].as_array().is_some_and(|versions| versions.len() == 1),
+        _ => false,
+    };
     VISIBLE.contains(&entry.operation.as_str())
+        || (entry.operation == "deploy_version" && alone())
         || (entry.platform == "cloudflare" && entry.operation == "create_deployment" && production())
 }
 

@@ -45,4 +45,12 @@ impl Cloudflare {
         self.begin(&id);
         Ok(Some(id))
     }
+
+    /// A person makes a version of `tree` and gives it to every user of `worker` (`wrangler deploy`); returns its id. Errors: the store's disk; no
+    /// such worker.
+    pub fn person_deploys_version(&self, worker: &str, tree: &Tree) -> io::Result<String> {
+        self.ground().before_change(PLATFORM);
+        self.ground().tape.note(Hand::Person, PLATFORM, "person_deploys_version", worker, "");
+        self.seed_earlier_version(worker, tree)
+    }
 }

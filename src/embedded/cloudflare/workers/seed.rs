@@ -47,6 +47,8 @@ pub struct SeenVersion {
     pub share: Option<f64>,
     /// Its paths, in order.
     pub paths: Vec<String>,
+    /// What users get of it, as a short text: equal files and rules, equal text.
+    pub content: String,
 }
 
 impl Cloudflare {
@@ -139,6 +141,7 @@ impl Cloudflare {
             tag: version.tag.clone(),
             share: share(&version.id),
             paths: version.site.manifest.keys().cloned().collect(),
+            content: version.site.content(),
         };
         worker.versions.iter().map(seen).collect()
     }

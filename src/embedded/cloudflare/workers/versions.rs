@@ -14,11 +14,11 @@ use super::front::Front;
 use super::state::{Deployment, Version, Worker, owner};
 use crate::embedded::cloudflare::Cloudflare;
 use crate::embedded::cloudflare::caller::Caller;
-use crate::embedded::cloudflare::wire::moment;
 use crate::embedded::cloudflare::form::Form;
 use crate::embedded::cloudflare::refusal::{Refusal, granted};
 use crate::embedded::cloudflare::rules::{Headers, Redirects};
 use crate::embedded::cloudflare::site::Site;
+use crate::embedded::cloudflare::wire::moment;
 
 /// How many versions and deployments a list has at most.
 const PAGE: usize = 10;
@@ -182,7 +182,7 @@ impl Cloudflare {
         if state.switches.worker_previews {
             let short = id.split('-').next().unwrap_or(id);
             let host = format!("{short}-{}", worker.own_host(super::addresses::SUBDOMAIN));
-            self.ground().traffic.set_showing(&host, vec![version.preview.clone()], vec![id.to_owned()]);
+            self.ground().traffic.set_showing(&host, vec![version.preview.clone()], vec![version.site.content()]);
         }
     }
 
@@ -194,7 +194,7 @@ impl Cloudflare {
             let serving = worker.in_force().into_iter().flat_map(|deployment| &deployment.shares).filter(|(_, share)| *share > 0.0);
             let serving: Vec<&Version> = serving.filter_map(|(id, _)| worker.version(id)).collect();
             let backends = serving.iter().map(|version| Arc::clone(&version.users)).collect();
-            self.ground().traffic.set_showing(&host, backends, serving.iter().map(|version| version.id.clone()).collect());
+            self.ground().traffic.set_showing(&host, backends, serving.iter().map(|version| version.site.content()).collect());
         }
     }
 }
