@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::blueprint::scripted;
 use crate::id::Name;
-use crate::manifest::Check;
+use crate::manifest::{Check, Equals};
 
 /// Which platform's rules the directory follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,25 +24,26 @@ pub(super) enum Rules {
 pub(super) fn write(folder: &Path, rules: Rules, name: &Name, checks: &[Check]) -> io::Result<()> {
     let site = if rules == Rules::Vercel { folder.join(".vercel/output/static") } else { folder.to_owned() };
     std::fs::create_dir_all(&site)?;
-    std::fs::write(site.join("index.html"), format!("<!doctype html><p>new {name}\n"))?;
     let mut answers = Answers::default();
+    answers.0.extend(checks.iter().filter_map(scripted).map(|(path, status, headers)| (path, (status, headers))));
+    let mut pages: BTreeMap<&str, Vec<&Check>> = BTreeMap::from([("/", Vec::new())]);
     for check in checks {
         let path = check.request.path().split('?').next().unwrap_or_default();
-        if let Some((path, status, headers)) = scripted(check) {
-            answers.add(path, status, headers);
+        if answers.is_file(path) && !path.starts_with("/.") {
+            pages.entry(path).or_default().push(check);
         }
+    }
+    for (path, checks) in pages {
         let named = path.trim_matches('/');
-        if answers.is_file(path) && !named.is_empty() && !named.starts_with('.') {
-            // A folder's page is asked for with a slash at its end on Cloudflare, a page by its name alone.
-            let file = match rules {
-                _ if named.contains('.') => site.join(named),
-                Rules::Cloudflare if !path.ends_with('/') => site.join(format!("{named}.html")),
-                _ => site.join(named).join("index.html"),
-            };
-            std::fs::create_dir_all(file.parent().unwrap_or(&site))?;
-            let wanted = check.expect.contains.as_deref().unwrap_or_default();
-            std::fs::write(file, format!("new {name} {named} {wanted}\n"))?;
-        }
+        // A folder's page is asked for with a slash at its end on Cloudflare, a page by its name alone.
+        let file = match rules {
+            _ if named.is_empty() => site.join("index.html"),
+            _ if named.contains('.') => site.join(named),
+            Rules::Cloudflare if !path.ends_with('/') => site.join(format!("{named}.html")),
+            _ => site.join(named).join("index.html"),
+        };
+        std::fs::create_dir_all(file.parent().unwrap_or(&site))?;
+        std::fs::write(file, content(name, named, &checks))?;
     }
     match rules {
         Rules::Vercel => {
@@ -53,15 +54,29 @@ pub(super) fn write(folder: &Path, rules: Rules, name: &Name, checks: &[Check]) 
     }
 }
 
+/// Returns a page that has what every check of its path looks for.
+fn content(name: &Name, path: &str, checks: &[&Check]) -> String {
+    let expected = |check: &&Check| match &check.expect.equals {
+        Some(Equals::Value(value)) => Some((check.expect.json.clone(), value.clone())),
+        _ => None,
+    };
+    match checks.iter().find_map(expected) {
+        Some((None, value)) => return value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+        Some((Some(pointer), value)) => {
+            let wrap = |inner: Value, key: &str| json!({ key: inner });
+            return pointer.rsplit('/').filter(|key| !key.is_empty()).fold(value, wrap).to_string();
+        }
+        None => {}
+    }
+    let wanted: Vec<&str> = checks.iter().filter_map(|check| check.expect.contains.as_deref()).collect();
+    format!("<!doctype html><p>new {name} {path} {}\n", wanted.join(" "))
+}
+
 /// What paths answer that is not just a file: status and headers by path.
 #[derive(Debug, Default)]
 struct Answers(BTreeMap<String, (u16, BTreeMap<String, String>)>);
 
 impl Answers {
-    fn add(&mut self, path: String, status: u16, headers: BTreeMap<String, String>) {
-        self.0.insert(path, (status, headers));
-    }
-
     /// Returns whether a file is what answers at this path.
     fn is_file(&self, path: &str) -> bool {
         self.0.get(path).is_none_or(|(status, _)| *status == 200)
