@@ -10,7 +10,7 @@ use cutover::embedded::cloudflare::{Cloudflare, ProjectSeed, Purge, Tree, rate_l
 use cutover::embedded::fault::{Answer, Effect, Rule, Times};
 use cutover::event::{Event, EventKind, Events, Phase, Serving};
 use cutover::http::Transport;
-use cutover::id::{Chance, Name, ReleaseId};
+use cutover::id::{Chance, ReleaseId};
 use cutover::platform::cloudflare::CloudflareEndpoints;
 use cutover::platform::cloudflare::dns::{Hostnames, TargetHostnames};
 use cutover::platform::cloudflare::pages::{PagesSettings, PagesTarget};
@@ -353,8 +353,6 @@ async fn whoever_recovers_a_release_purges_by_the_journals_word() {
         () = until(|| !bench.records().is_empty() && bench.records().last() == Some(&"cutting") && !cloudflare.purges().is_empty()) => {}
     }
     drop(journal);
-    let recovered = cutover::embedded::fault::Times::Forever;
-    let _ = recovered;
     let before = cloudflare.purges().len();
     let other = Runner::new(&bench, "r-recovery", bench.wire());
     let mut context = other.context.clone();
@@ -379,7 +377,6 @@ async fn until(seen: impl Fn() -> bool) {
 async fn a_release_leads_its_managed_hostnames_before_it_cuts_over_and_the_journal_has_what_was_there() {
     let (bench, cloudflare, runner) = bench_with_a_hostname(true).await;
     cloudflare.point("docs.example.com", "CNAME", "old.example.net", true);
-    bench.vercel.switch(|_| {});
     let ending = bench.run(&runner).await;
     // The project does not know the hostname, and nobody but a person attaches one there.
     assert_eq!(ending.serving, Serving::Before, "{ending:?}");
