@@ -413,12 +413,13 @@ fn failure(text: &str) -> Result<(Name, Phase), String> {
     let (target, phase) = text.split_once(':').ok_or("write TARGET:PHASE, for example api:verify")?;
     let target = Name::parse(target).ok_or_else(|| format!("{target:?} is no target's name"))?;
     let phase = match phase {
+        "preflight" => Phase::Preflight,
         "prepare" => Phase::Prepare,
         "migrate" => Phase::Migrate,
         "verify" => Phase::Verify,
         "cut-over" => Phase::CutOver,
         "watch" => Phase::Watch,
-        _ => return Err(format!("{phase:?} is none of prepare, migrate, verify, cut-over, watch")),
+        _ => return Err(format!("{phase:?} is none of preflight, prepare, migrate, verify, cut-over, watch")),
     };
     Ok((target, phase))
 }
