@@ -212,6 +212,20 @@ async fn an_unchanged_site_uploads_nothing_and_a_changed_one_what_has_changed() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn files_are_sent_one_by_one_where_the_token_asks_for_it() {
+    let scene = scene();
+    scene.cloudflare.switch(|switches| switches.worker_single_uploads = true);
+    let (_folder, artifact) = site(&[("index.html", "new"), ("style.css", "a{}"), ("copy.css", "a{}")]);
+    scene.strike("cloudflare.upload_asset", Effect::Once, Answer::Lost);
+    let revision = scene.prepared(&artifact).await;
+    // Two contents and the mark; equal ones travel once, and the lost answer is asked for again.
+    assert_eq!((scene.count("upload_bucket"), scene.count("upload_asset")), (0, 4));
+    scene.serves(&revision).await;
+    assert_eq!(scene.get(HOST, "/copy.css").await, (200, "a{}".to_owned()));
+    assert_eq!(scene.ask(HOST, "/style.css", &[]).await.headers()["content-type"], "text/css; charset=utf-8");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_to_any_write_is_adopted_and_never_doubled() {
     for previews in [true, false] {
         for operation in ["open_upload[site]", "upload_bucket", "create_version[site]", "deploy_version[site]"] {

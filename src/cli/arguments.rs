@@ -327,7 +327,8 @@ pub struct Rehearse {
     /// Begin with nothing serving; otherwise an earlier release serves.
     #[arg(long)]
     pub first: bool,
-    /// Make a target fail in a phase: prepare, verify, cut-over or watch. May be given several times.
+    /// Make a target fail in a phase: preflight (a hostname of its `dns` leads elsewhere), prepare, verify, cut-over or watch. May be given several
+    /// times.
     #[arg(long, value_name = "TARGET:PHASE", value_parser = failure)]
     pub fail: Vec<(Name, Phase)>,
     /// Never use a Docker engine: stand-in images and simulated machines.
