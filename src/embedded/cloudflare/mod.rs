@@ -1,9 +1,9 @@
 //! The embedded Cloudflare: Pages' API and its edge, as far as a direct upload, a deployment, a rollback and their clean-up need them.
 //!
 //! Sources: the published OpenAPI document, the vendor's client (its source and runs of it), the vendor's documentation, user reports.
-//! What rests on a report or a guess is a field of [`Switches`], or says so where it is written. What it does not do: build from git, run
-//! workers or functions (a site with one answers 501). Zones and their records are kept, and decide which custom hostnames are active; the edge
-//! caches nothing, so a purge is only noted. Workers serve static assets and nothing else.
+//! What rests on a report or a guess is a field of [`Switches`], or says so where it is written. What a build makes of a commit is seeded. What it
+//! does not do: run workers or functions (a site with one answers 501). Zones and their records are kept, and decide which custom hostnames are
+//! active; the edge caches nothing, so a purge is only noted. Workers serve static assets and nothing else.
 //!
 //! | file | concept |
 //! |---|---|
@@ -18,6 +18,7 @@
 //! | `domains`, `zones`, `records`, `purge`, `names` | custom hostnames, DNS, cache; handlers, and what tests see |
 //! | `workers` | workers that serve static assets |
 //! | `form` | multipart bodies |
+//! | `wire` | projects and deployments as answers show them |
 //! | `store` | contents on disk |
 //! | `site`, `rules`, `front` | what the public addresses answer |
 
@@ -41,6 +42,7 @@ mod site;
 mod state;
 mod store;
 pub mod switch;
+mod wire;
 mod workers;
 mod zones;
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Cloudflare;
 use super::caller::Caller;
-use super::deployments::moment;
+use super::wire::moment;
 use super::refusal::{Refusal, granted};
 use super::zones::Zone;
 use crate::embedded::operation::query_value;

@@ -14,11 +14,11 @@ use super::front::Front;
 use super::state::{Deployment, Version, Worker, owner};
 use crate::embedded::cloudflare::Cloudflare;
 use crate::embedded::cloudflare::caller::Caller;
-use crate::embedded::cloudflare::deployments::moment;
 use crate::embedded::cloudflare::form::Form;
 use crate::embedded::cloudflare::refusal::{Refusal, granted};
 use crate::embedded::cloudflare::rules::{Headers, Redirects};
 use crate::embedded::cloudflare::site::Site;
+use crate::embedded::cloudflare::wire::moment;
 
 /// How many versions and deployments a list has at most.
 const PAGE: usize = 10;
