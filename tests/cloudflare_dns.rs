@@ -163,7 +163,10 @@ async fn a_record_that_is_missing_a_hostname_that_nobody_answers_for_and_a_zone_
     let scene = scene_of(&[HOST]);
     let (codes, told) = scene.problems(&scene.hostnames(false)).await;
     assert_eq!(codes, ["dns::missing!"]);
-    assert!(told.contains("www.example.com has no record; it must be `CNAME site.pages.dev, proxied`") && told.contains("manage: true"), "{told}");
+    assert!(
+        told.contains("www.example.com has no record; it must be `CNAME site.pages.dev, proxied`") && told.contains("manage: true"),
+        "{told}"
+    );
     let stranger = scene_of(&[]);
     stranger.cloudflare.point(HOST, "CNAME", "site.pages.dev", true);
     let (codes, told) = stranger.problems(&stranger.hostnames(false)).await;
@@ -297,8 +300,20 @@ async fn a_hostname_of_fly_or_vercel_leads_past_the_proxy_to_what_the_platform_s
     let targets = runner.targets(&bench);
     let scope = runner.context.scope(Phase::Preflight, &Shutdown::default());
     for (at, host, records) in [
-        (0, "api.example.com", [("CNAME", "api.fly.dev", false, ""), ("CNAME", "api.fly.dev", true, "dns::proxied"), ("CNAME", "web.fly.dev", false, "dns::elsewhere")]),
-        (1, "www.example.com", [("CNAME", "cname.vercel-dns.com", false, ""), ("A", "76.76.21.21", false, ""), ("A", "192.0.2.1", false, "dns::in-the-way")]),
+        (
+            0,
+            "api.example.com",
+            [
+                ("CNAME", "api.fly.dev", false, ""),
+                ("CNAME", "api.fly.dev", true, "dns::proxied"),
+                ("CNAME", "web.fly.dev", false, "dns::elsewhere"),
+            ],
+        ),
+        (
+            1,
+            "www.example.com",
+            [("CNAME", "cname.vercel-dns.com", false, ""), ("A", "76.76.21.21", false, ""), ("A", "192.0.2.1", false, "dns::in-the-way")],
+        ),
     ] {
         let target = &targets[at];
         let hostnames = named(&runner.context.transport, cutover::platform::Target::name(target).as_str(), &[host], false);
@@ -360,7 +375,8 @@ async fn whoever_recovers_a_release_purges_by_the_journals_word() {
     let targets = other.targets(&bench);
     let by_name = targets.iter().map(|target| (cutover::platform::Target::name(target).clone(), target)).collect();
     let mut journal = bench.journal();
-    let turn = cutover::release::lock::turn(&context, &mut journal, &cutover::release::lock::Nobody, cutover::release::lock::Patience::NONE);
+    let turn =
+        cutover::release::lock::turn(&context, &mut journal, &cutover::release::lock::Nobody, cutover::release::lock::Patience::NONE);
     let cutover::release::lock::Turn::Abandoned(abandoned) = turn.await.unwrap() else { panic!("the release is open") };
     cutover::release::recover(&context, &mut journal, &by_name, &abandoned).await.unwrap();
     assert!(cloudflare.purges().len() > before, "what was taken back is purged");
@@ -381,7 +397,10 @@ async fn a_release_leads_its_managed_hostnames_before_it_cuts_over_and_the_journ
     // The project does not know the hostname, and nobody but a person attaches one there.
     assert_eq!(ending.serving, Serving::Before, "{ending:?}");
     let failure = ending.failure.unwrap();
-    assert!(failure.text.contains("docs does not know docs.example.com") && failure.hints[0].starts_with("vercel domains add"), "{failure:?}");
+    assert!(
+        failure.text.contains("docs does not know docs.example.com") && failure.hints[0].starts_with("vercel domains add"),
+        "{failure:?}"
+    );
     let records = cutover::release::store::file::FileStore::read(&bench.path()).unwrap();
     let Entry::Begun(begun) = &records[0].entry else { panic!("begun") };
     let docs = begun.targets.iter().find(|record| record.name == name("docs")).unwrap();

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::support::binary::{code, cutover, output, told};
 use crate::support::wire::InProcess;
 
 const ACCOUNT: &str = "00112233445566778899aabbccddeeff";
@@ -331,4 +332,26 @@ async fn a_directory_with_code_is_refused() {
     let error = scene.target.prepare(&scene.scope(Phase::Prepare), &artifact, &before, &[]).await.unwrap_err();
     assert!(matches!(error.kind, PlatformErrorKind::Impossible(_)), "{error}");
     assert_eq!(scene.count("open_upload"), 0);
+}
+
+#[test]
+fn a_worker_is_rehearsed_whole_and_a_hostname_that_leads_elsewhere_stops_it_before_anything() {
+    let product = tempfile::tempdir().unwrap();
+    let manifest = "version: 1\nproduct: shop\ntargets:\n  site:\n    worker: shop\n    dir: public\n    url: https://www.shop.example/\n    \
+                    dns: [www.shop.example, shop.example]\n    verify: [{ get: /, contains: hello }]\nenvironments:\n  \
+                    production: { branch: main, watch: 0s }\n";
+    std::fs::write(product.path().join("cutover.yml"), manifest).unwrap();
+    std::fs::create_dir(product.path().join("public")).unwrap();
+    std::fs::write(product.path().join("public/index.html"), "hello").unwrap();
+    for (failure, expected, words) in [
+        (None, 0, "production serves the new release on 1 target"),
+        (Some("site:watch"), 3, "Purging the cache of www.shop.example, shop.example"),
+        (Some("site:preflight"), 5, "www.shop.example must be `AAAA 100::, proxied`; it is `CNAME elsewhere.example.net, proxied`"),
+    ] {
+        let mut command = cutover(&["rehearse", product.path().to_str().unwrap(), "--no-engine"]);
+        command.args(failure.iter().flat_map(|failure| ["--fail", failure]));
+        let done = output(command);
+        assert_eq!(code(&done), expected, "{}", told(&done));
+        assert!(told(&done).contains(words), "{}", told(&done));
+    }
 }

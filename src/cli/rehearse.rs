@@ -91,7 +91,9 @@ fn check_failures(view: &Manifest, failures: &[(Name, Phase)]) -> Result<(), Fai
         None => match failures.iter().find(|(target, phase)| *phase == Phase::Migrate && !migrates(target)) {
             Some((target, _)) => Err(Failure::usage(format!("--fail: {target} runs no migration"))),
             None => match failures.iter().find(|(target, phase)| *phase == Phase::Preflight && !has_names(target)) {
-                Some((target, _)) => Err(Failure::usage(format!("--fail: {target} has no hostname under `dns` whose record could be wrong"))),
+                Some((target, _)) => {
+                    Err(Failure::usage(format!("--fail: {target} has no hostname under `dns` whose record could be wrong")))
+                }
                 None => Ok(()),
             },
         },

@@ -399,7 +399,8 @@ impl Embedded {
 
     /// Makes the embedded Cloudflare refuse what a worker is asked for by `operation` from now on.
     pub(super) fn refuse_worker(&self, operation: &str, worker: &str) {
-        let body = r#"{"success":false,"errors":[{"code":10021,"message":"refused, as the rehearsal asked for"}],"messages":[],"result":null}"#;
+        let body =
+            r#"{"success":false,"errors":[{"code":10021,"message":"refused, as the rehearsal asked for"}],"messages":[],"result":null}"#;
         let answer = Answer::Status { code: 400, body: body.to_owned(), headers: Vec::new() };
         if let Some(rule) = Rule::at(&format!("cloudflare.{operation}[{worker}]"), Effect::None, answer) {
             self.world.ground().faults.set(rule.times(Times::Forever));

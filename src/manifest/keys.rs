@@ -232,7 +232,11 @@ pub(super) const DNS: Section = Section {
             "flag",
             "Whether a release makes records that are missing and changes a CNAME that leads elsewhere; default: no. Address records are never removed.",
         ),
-        key("purge", "flag", "Whether Cloudflare's cache of these hostnames is purged after cutting over and after rolling back; default: yes."),
+        key(
+            "purge",
+            "flag",
+            "Whether Cloudflare's cache of these hostnames is purged after cutting over and after rolling back; default: yes.",
+        ),
     ],
     // An override may say the rest alone; that a target names a hostname is the reader's to see.
     required: &[],

@@ -192,7 +192,8 @@ pub(super) fn address(text: &str) -> Result<String, Wrong> {
 /// Returns a hostname: at least two labels of lower-case letters, digits and hyphens (RFC 1123), which is Punycode for every other letter.
 pub(super) fn hostname(text: &str) -> Result<String, Wrong> {
     let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-    let label = |label: &str| (1..=63).contains(&label.len()) && label.chars().all(plain) && !label.starts_with('-') && !label.ends_with('-');
+    let label =
+        |label: &str| (1..=63).contains(&label.len()) && label.chars().all(plain) && !label.starts_with('-') && !label.ends_with('-');
     if text.len() <= 253 && text.contains('.') && text.split('.').all(label) {
         return Ok(text.to_owned());
     }

@@ -130,7 +130,10 @@ fn lists() -> Map<String, Value> {
         ("texts", one_or_many("text")),
         (
             "hostnames",
-            any_of(&[reference("hostname"), json!({ "type": "array", "items": reference("hostname"), "uniqueItems": true, "minItems": 1 })]),
+            any_of(&[
+                reference("hostname"),
+                json!({ "type": "array", "items": reference("hostname"), "uniqueItems": true, "minItems": 1 }),
+            ]),
         ),
         ("variable_names", one_or_many("variable_name")),
         ("secrets", any_of(&[reference("variable_name"), json!({ "type": "array", "items": reference("secret"), "uniqueItems": true })])),
@@ -142,7 +145,8 @@ fn lists() -> Map<String, Value> {
 fn short_forms() -> Map<String, Value> {
     let words = json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] }, "minItems": 1 });
     let scalar = json!({ "type": ["string", "number", "boolean"] });
-    let of_platforms = json!({ "dependentSchemas": { "image": without(&["vercel", "pages", "worker"]), "dir": without(&["fly", "render"]) } });
+    let of_platforms =
+        json!({ "dependentSchemas": { "image": without(&["vercel", "pages", "worker"]), "dir": without(&["fly", "render"]) } });
     let target = with(one_of(&keys::TARGET, &["fly", "vercel", "pages", "worker", "render"]), of_platforms);
     let of_requests = json!({
         "dependentRequired": { "body": ["post"], "sign": ["post"] },

@@ -63,9 +63,9 @@ use self::token::FlyToken;
 use self::toml::{FlyConfig, Strategy};
 use self::wire::ReleaseRecord;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, Leading, Migration, MigrationEnd, MigrationResult, NamedSecret,
-    Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope, SecretChange,
-    Settings, Snapshot, Target,
+    Artifact, AskedFrom, Back, Capabilities, Differences, Health, KnownSecret, Leading, Migration, MigrationEnd, MigrationResult,
+    NamedSecret, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach, Revision, RevisionDigest, Scope,
+    SecretChange, Settings, Snapshot, Target,
 };
 use crate::event::Phase;
 use crate::http::{Platform, Transport};
@@ -371,13 +371,7 @@ impl Target for FlyTarget {
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
         let keep_ms = self.settings.keep_previous.and_then(|keep| u64::try_from(keep.as_millis()).ok());
-        Reach {
-            url: self.public_url(),
-            drain_ms,
-            keep_ms,
-            workers_first: self.settings.workers_first,
-            ..Reach::default()
-        }
+        Reach { url: self.public_url(), drain_ms, keep_ms, workers_first: self.settings.workers_first, ..Reach::default() }
     }
 
     fn differences(&self, recorded: &Revision, found: &Revision) -> Differences {

@@ -11,8 +11,8 @@ pub use super::error::Problem;
 use super::fly::FlyTarget;
 use super::vercel::VercelTarget;
 use super::{
-    Changes, Differences, KnownSecret, Leading, Migration, MigrationEnd, MigrationResult, NamedSecret, Observed, PlatformError, PlatformErrorKind,
-    Reach, Revision, SecretChange, Settings, Snapshot, Turn,
+    Changes, Differences, KnownSecret, Leading, Migration, MigrationEnd, MigrationResult, NamedSecret, Observed, PlatformError,
+    PlatformErrorKind, Reach, Revision, SecretChange, Settings, Snapshot, Turn,
 };
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;

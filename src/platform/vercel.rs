@@ -24,8 +24,8 @@ pub mod endpoints;
 pub mod files;
 mod following;
 mod hints;
-mod hostnames;
 mod hooking;
+mod hostnames;
 mod job;
 mod observing;
 mod preflight;
@@ -48,8 +48,8 @@ pub use self::endpoints::VercelEndpoints;
 use self::hints::Hints;
 use self::wire::{Domain, Project};
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
-    Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem,
+    Reach, Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;

@@ -43,8 +43,8 @@ impl Release<'_> {
 
     /// Makes the managed hostnames of what moves lead there: the last step before the first change of traffic.
     pub(super) async fn lead_hostnames(&mut self) -> Result<(), Failure> {
-        let managed = |planned: &&Planned| self.context.hostnames.of(planned.target.name()).is_some_and(|of| of.manage);
-        if !self.plan.moving().any(|planned| managed(&planned)) {
+        let managed = |planned: &Planned| self.context.hostnames.of(planned.target.name()).is_some_and(|of| of.manage);
+        if !self.plan.moving().any(managed) {
             return Ok(());
         }
         self.keep(Phase::Verify).await?;
@@ -63,7 +63,8 @@ impl Release<'_> {
         if hosts.is_empty() {
             return;
         }
-        let quiet = Scope { events: crate::event::Events::channel(self.context.transport.clock()).0, ..scope(&self.context, Phase::CutOver) };
+        let quiet =
+            Scope { events: crate::event::Events::channel(self.context.transport.clock()).0, ..scope(&self.context, Phase::CutOver) };
         // Without an answer in this time the proof asks all the same.
         let _ = tokio::time::timeout(BEFORE_PROOF, self.context.hostnames.purge(&quiet, &hosts)).await;
     }

@@ -37,7 +37,11 @@ impl FromRequestParts<Cloudflare> for Caller {
         }
         let state = cloudflare.state();
         let reaches = state.tokens.get(&token).ok_or_else(Refusal::unauthorized)?;
-        if account.is_empty() || reaches.contains(&account) { Ok(Self { account, reaches: reaches.clone() }) } else { Err(Refusal::unauthorized()) }
+        if account.is_empty() || reaches.contains(&account) {
+            Ok(Self { account, reaches: reaches.clone() })
+        } else {
+            Err(Refusal::unauthorized())
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::Cloudflare;
 use super::caller::Caller;
-use super::wire::moment;
 use super::refusal::{Refusal, granted};
+use super::wire::moment;
 use super::zones::Zone;
 use crate::embedded::operation::query_value;
 

@@ -77,9 +77,9 @@ fn migration(reader: &mut Reader, target: &Fields<'_>, node: &Node) -> Option<Mi
 fn dns(reader: &mut Reader, target: &Fields<'_>, node: &Node) -> Option<Dns> {
     let node = platform_as_map("dns", node);
     let fields = reader.fields(&node, &target.at, &keys::DNS)?;
-    let hosts = fields.get("hosts").map_or_else(Vec::new, |node| {
-        reader.list(node, "a hostname", |reader, item| reader.parsed(item, "a hostname", scalar::hostname))
-    });
+    let hosts = fields
+        .get("hosts")
+        .map_or_else(Vec::new, |node| reader.list(node, "a hostname", |reader, item| reader.parsed(item, "a hostname", scalar::hostname)));
     if let Some((own, _)) = fields.entry("hosts").filter(|(_, node)| matches!(&node.kind, Kind::List(items) if items.is_empty())) {
         let fault = Fault::new(Code::BadValue, &own.span, "no hostname is named");
         reader.fault(fault.suggest("name one, or take `dns` out"));

@@ -48,8 +48,8 @@ use super::endpoints::CloudflareEndpoints;
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::platform::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem, Reach,
-    Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem,
+    Reach, Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::shutdown::Level;
 

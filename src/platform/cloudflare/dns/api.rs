@@ -31,7 +31,14 @@ impl CloudflareClient {
     }
 
     /// Makes a record. Never repeated by the transport: after a lost answer the records are listed again.
-    pub(super) async fn create_record(&self, zone: &Zone, host: &str, kind: RecordKind, content: &str, proxied: bool) -> Result<(), Refusal> {
+    pub(super) async fn create_record(
+        &self,
+        zone: &Zone,
+        host: &str,
+        kind: RecordKind,
+        content: &str,
+        proxied: bool,
+    ) -> Result<(), Refusal> {
         let body = json!({
             "type": kind.as_str(), "name": host, "content": content, "proxied": proxied, "ttl": AUTOMATIC, "comment": COMMENT,
         });

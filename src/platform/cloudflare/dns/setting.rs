@@ -119,7 +119,8 @@ impl Hostnames {
             Err(refusal) => return Err(hinted(refusal)),
         }
         if let Some(was) = was {
-            let text = format!("{}: the record of {host} was `{}`; that is what to put back by hand to undo it.", target.name(), was.whole());
+            let text =
+                format!("{}: the record of {host} was `{}`; that is what to put back by hand to undo it.", target.name(), was.whole());
             scope.events.notice(Level::Warning, "dns::changed", text);
         }
         Ok(false)

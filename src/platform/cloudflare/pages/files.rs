@@ -267,7 +267,9 @@ pub(super) async fn spool(bucket: Vec<Asset>) -> Result<(TempPath, u64), FilesEr
 }
 
 /// Runs work that waits for the disk on a thread of its own.
-pub(in crate::platform::cloudflare) async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, FilesError> + Send + 'static) -> Result<T, FilesError> {
+pub(in crate::platform::cloudflare) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FilesError> + Send + 'static,
+) -> Result<T, FilesError> {
     // A runtime of one thread is a simulation's: another thread would answer when it likes, and no case would be played twice alike.
     if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
         return work();

@@ -8,9 +8,7 @@ use http::Method;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use super::wire::{
-    AccountSubdomain, CustomDomain, Deployment, Deployments, OnWorkersDev, Session, Share, Uploaded, Version, Versions,
-};
+use super::wire::{AccountSubdomain, CustomDomain, Deployment, Deployments, OnWorkersDev, Session, Share, Uploaded, Version, Versions};
 use crate::http::Body;
 use crate::platform::cloudflare::client::CloudflareClient;
 use crate::platform::cloudflare::envelope::Refusal;
@@ -44,13 +42,7 @@ impl CloudflareClient {
     }
 
     /// Stores a bucket that was written to a file, from which it is streamed; stored already is done, so it may be repeated.
-    pub(super) async fn upload_bucket(
-        &self,
-        jwt: &str,
-        path: PathBuf,
-        length: u64,
-        content_type: &str,
-    ) -> Result<Uploaded, PlatformError> {
+    pub(super) async fn upload_bucket(&self, jwt: &str, path: PathBuf, length: u64, content_type: &str) -> Result<Uploaded, PlatformError> {
         let path_of = ["accounts", self.account(), "workers", "assets", "upload"];
         let mut call = self
             .call("upload_bucket", Method::POST, &path_of, &[("base64", "true")], jwt)

@@ -15,7 +15,9 @@ impl WorkerTarget {
             records: vec![(RecordKind::Aaaa, NOWHERE.to_owned())],
             proxied: true,
             attached: if known { Attached::Yes } else { Attached::No },
-            attach_hint: format!("add {host} in the worker's settings (Domains & Routes, Custom domain): Cloudflare makes the record itself"),
+            attach_hint: format!(
+                "add {host} in the worker's settings (Domains & Routes, Custom domain): Cloudflare makes the record itself"
+            ),
         })
     }
 }

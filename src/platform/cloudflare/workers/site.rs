@@ -66,8 +66,7 @@ fn less_ignored(mut site: Site, folder: &Path) -> Result<Site, FilesError> {
         builder.add_line(None, line).map_err(|error| bad(&error))?;
     }
     let ignored = builder.build().map_err(|error| bad(&error))?;
-    site.assets.retain(|asset| {
-        asset.path == MARK || !ignored.matched_path_or_any_parents(asset.path.trim_start_matches('/'), false).is_ignore()
-    });
+    site.assets
+        .retain(|asset| asset.path == MARK || !ignored.matched_path_or_any_parents(asset.path.trim_start_matches('/'), false).is_ignore());
     Ok(site)
 }

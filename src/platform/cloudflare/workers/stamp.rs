@@ -26,11 +26,7 @@ pub(super) struct Stamp {
 impl Stamp {
     /// Returns the mark of a release's revision.
     pub(super) fn of(scope: &Scope, revision: &RevisionDigest) -> Self {
-        Self {
-            release: scope.release.to_string(),
-            revision: revision.as_str().trim_start_matches(ALGORITHM).to_owned(),
-            tag: tag(scope),
-        }
+        Self { release: scope.release.to_string(), revision: revision.as_str().trim_start_matches(ALGORITHM).to_owned(), tag: tag(scope) }
     }
 
     /// Returns the message; `None` where it would not be kept whole, so that the version could not be found again.
