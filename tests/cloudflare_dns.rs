@@ -113,6 +113,14 @@ impl Scene {
         notices
     }
 
+    /// Sets the hostname right, and waits until it is active as a release does.
+    async fn set_right(&self, hostnames: &Hostnames) {
+        hostnames.set_right(&self.scope(Phase::Verify), &self.target).await.unwrap();
+        while hostnames.under_way(&self.target).await.unwrap().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+
     async fn page(&self, host: &str) -> (u16, String) {
         let request = http::Request::builder().uri(format!("https://{host}/")).header("host", host);
         let answer = cutover::embedded::in_process::call(&self.world, request.body(bytes::Bytes::new()).unwrap()).await.unwrap();
@@ -196,8 +204,7 @@ async fn what_may_be_managed_is_no_problem_and_what_may_not_is_one_all_the_same(
 async fn a_managed_hostname_is_attached_then_gets_its_record_and_answers() {
     let scene = scene_of(&[]);
     let managed = scene.hostnames(true);
-    let scope = scene.scope(Phase::Verify);
-    managed.set_right(&scope, &scene.target).await.unwrap();
+    scene.set_right(&managed).await;
     assert_eq!(scene.cloudflare.domain(HOST).as_deref(), Some("active"));
     let [record] = &scene.cloudflare.records(HOST)[..] else { panic!("one record") };
     assert_eq!((record.kind.as_str(), record.content.as_str(), record.proxied), ("CNAME", "site.pages.dev", true));
@@ -206,7 +213,7 @@ async fn a_managed_hostname_is_attached_then_gets_its_record_and_answers() {
     let writes: Vec<String> =
         scene.world.ground().tape.entries().into_iter().filter(|entry| entry.write).map(|entry| entry.operation).collect();
     assert_eq!(writes, ["add_domain", "create_record"]);
-    managed.set_right(&scope, &scene.target).await.unwrap();
+    scene.set_right(&managed).await;
     assert_eq!((scene.count("add_domain"), scene.count("create_record")), (1, 1), "called again it finds its own work");
 }
 
@@ -219,7 +226,7 @@ async fn a_lost_answer_to_any_write_is_adopted_and_nothing_is_doubled() {
                 scene.cloudflare.point(HOST, "CNAME", "old.example.net", false);
             }
             scene.strike(&format!("cloudflare.{operation}"), effect, Answer::Lost);
-            scene.hostnames(true).set_right(&scene.scope(Phase::Verify), &scene.target).await.unwrap();
+            scene.set_right(&scene.hostnames(true)).await;
             let records = scene.cloudflare.records(HOST);
             let seen: Vec<_> = records.iter().map(|one| (one.kind.as_str(), one.content.as_str(), one.proxied)).collect();
             assert_eq!(seen, [("CNAME", "site.pages.dev", true)], "{operation} {effect:?}");
@@ -236,7 +243,7 @@ async fn a_name_that_leads_elsewhere_is_changed_and_what_it_was_is_told_twice() 
     let facts = managed.as_they_are(&scene.target).await.unwrap();
     let was = &facts["dns www.example.com"];
     assert!(was.starts_with("CNAME old.example.net, not proxied, ttl 1 (record "), "{was}");
-    managed.set_right(&scene.scope(Phase::Verify), &scene.target).await.unwrap();
+    scene.set_right(&managed).await;
     assert_eq!(scene.cloudflare.records(HOST).len(), 1);
     let notices = scene.notices();
     assert!(notices.iter().any(|(code, text)| *code == "dns::changed" && text.contains(was)), "{notices:?}");
@@ -368,8 +375,6 @@ async fn whoever_recovers_a_release_purges_by_the_journals_word() {
         () = until(|| !bench.records().is_empty() && bench.records().last() == Some(&"cutting") && !cloudflare.purges().is_empty()) => {}
     }
     drop(journal);
-    let recovered = cutover::embedded::fault::Times::Forever;
-    let _ = recovered;
     let before = cloudflare.purges().len();
     let other = Runner::new(&bench, "r-recovery", bench.wire());
     let mut context = other.context.clone();
@@ -395,7 +400,6 @@ async fn until(seen: impl Fn() -> bool) {
 async fn a_release_leads_its_managed_hostnames_before_it_cuts_over_and_the_journal_has_what_was_there() {
     let (bench, cloudflare, runner) = bench_with_a_hostname(true).await;
     cloudflare.point("docs.example.com", "CNAME", "old.example.net", true);
-    bench.vercel.switch(|_| {});
     let ending = bench.run(&runner).await;
     // The project does not know the hostname, and nobody but a person attaches one there.
     assert_eq!(ending.serving, Serving::Before, "{ending:?}");
@@ -416,9 +420,9 @@ async fn what_is_said_of_records_and_caches_is_in_the_vendors_words() {
     let scene = scene_of(&[]);
     scene.cloudflare.point(HOST, "CNAME", "old.example.net", false);
     let managed = scene.hostnames(true);
-    managed.set_right(&scene.scope(Phase::Verify), &scene.target).await.unwrap();
+    scene.set_right(&managed).await;
     scene.cloudflare.unpoint(HOST);
-    managed.set_right(&scene.scope(Phase::Verify), &scene.target).await.unwrap();
+    scene.set_right(&managed).await;
     managed.purge(&scene.scope(Phase::CutOver), &[HOST.to_owned()]).await;
     let Some(document) = Document::find("cloudflare-pages-openapi.json", "/client/v4") else { return };
     let mut faults = Vec::new();

@@ -44,6 +44,22 @@ fn every_good_manifest_loads_without_a_warning() {
 }
 
 #[test]
+fn hostnames_and_workers_are_settled() {
+    let manifest = good("cloudflare.yml");
+    let dns = |manifest: &Manifest, target: &str| manifest.targets[&name(target)].dns.clone().unwrap();
+    let files = dns(&manifest, "files");
+    assert_eq!((files.hosts, files.manage, files.purge), (vec!["shop.example.com".into(), "example.com".into()], false, true));
+    let TargetPlatform::Worker(whole) = &manifest.targets[&name("whole")].platform else { panic!("a worker") };
+    assert_eq!((whole.name.as_str(), whole.not_found.as_str(), whole.dotfiles.len()), ("help", "single-page-application", 1));
+    let staging = manifest.in_environment(&name("staging")).unwrap();
+    let TargetPlatform::Worker(whole) = &staging.targets[&name("whole")].platform else { panic!("a worker") };
+    assert_eq!((whole.name.as_str(), whole.account.is_some()), ("help-staging", true), "an override merges the short form, too");
+    let (whole, files) = (dns(&staging, "whole"), dns(&staging, "files"));
+    assert_eq!((whole.hosts, whole.manage, whole.purge), (vec!["help.staging.example.com".into()], true, false));
+    assert_eq!((files.hosts.len(), files.manage), (2, true));
+}
+
+#[test]
 fn every_bad_manifest_is_refused_with_its_codes_at_their_places() {
     let files = fixtures("bad");
     assert!(files.len() >= 40);

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::support::binary::{code, cutover, output, told};
 use crate::support::wire::InProcess;
 
 const ACCOUNT: &str = "00112233445566778899aabbccddeeff";
@@ -212,6 +213,20 @@ async fn an_unchanged_site_uploads_nothing_and_a_changed_one_what_has_changed() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn files_are_sent_one_by_one_where_the_token_asks_for_it() {
+    let scene = scene();
+    scene.cloudflare.switch(|switches| switches.worker_single_uploads = true);
+    let (_folder, artifact) = site(&[("index.html", "new"), ("style.css", "a{}"), ("copy.css", "a{}")]);
+    scene.strike("cloudflare.upload_asset", Effect::Once, Answer::Lost);
+    let revision = scene.prepared(&artifact).await;
+    // Two contents and the mark; equal ones travel once, and the lost answer is asked for again.
+    assert_eq!((scene.count("upload_bucket"), scene.count("upload_asset")), (0, 4));
+    scene.serves(&revision).await;
+    assert_eq!(scene.get(HOST, "/copy.css").await, (200, "a{}".to_owned()));
+    assert_eq!(scene.ask(HOST, "/style.css", &[]).await.headers()["content-type"], "text/css; charset=utf-8");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_to_any_write_is_adopted_and_never_doubled() {
     for previews in [true, false] {
         for operation in ["open_upload[site]", "upload_bucket", "create_version[site]", "deploy_version[site]"] {
@@ -317,4 +332,26 @@ async fn a_directory_with_code_is_refused() {
     let error = scene.target.prepare(&scene.scope(Phase::Prepare), &artifact, &before, &[]).await.unwrap_err();
     assert!(matches!(error.kind, PlatformErrorKind::Impossible(_)), "{error}");
     assert_eq!(scene.count("open_upload"), 0);
+}
+
+#[test]
+fn a_worker_is_rehearsed_whole_and_a_hostname_that_leads_elsewhere_stops_it_before_anything() {
+    let product = tempfile::tempdir().unwrap();
+    let manifest = "version: 1\nproduct: shop\ntargets:\n  site:\n    worker: shop\n    dir: public\n    url: https://www.shop.example/\n    \
+                    dns: [www.shop.example, shop.example]\n    verify: [{ get: /, contains: hello }]\nenvironments:\n  \
+                    production: { branch: main, watch: 0s }\n";
+    std::fs::write(product.path().join("cutover.yml"), manifest).unwrap();
+    std::fs::create_dir(product.path().join("public")).unwrap();
+    std::fs::write(product.path().join("public/index.html"), "hello").unwrap();
+    for (failure, expected, words) in [
+        (None, 0, "production serves the new release on 1 target"),
+        (Some("site:watch"), 3, "Purging the cache of www.shop.example, shop.example"),
+        (Some("site:preflight"), 5, "www.shop.example must be `AAAA 100::, proxied`; it is `CNAME elsewhere.example.net, proxied`"),
+    ] {
+        let mut command = cutover(&["rehearse", product.path().to_str().unwrap(), "--no-engine"]);
+        command.args(failure.iter().flat_map(|failure| ["--fail", failure]));
+        let done = output(command);
+        assert_eq!(code(&done), expected, "{}", told(&done));
+        assert!(told(&done).contains(words), "{}", told(&done));
+    }
 }

@@ -327,7 +327,8 @@ pub struct Rehearse {
     /// Begin with nothing serving; otherwise an earlier release serves.
     #[arg(long)]
     pub first: bool,
-    /// Make a target fail in a phase: prepare, verify, cut-over or watch. May be given several times.
+    /// Make a target fail in a phase: preflight (a hostname of its `dns` leads elsewhere), prepare, verify, cut-over or watch. May be given several
+    /// times.
     #[arg(long, value_name = "TARGET:PHASE", value_parser = failure)]
     pub fail: Vec<(Name, Phase)>,
     /// Never use a Docker engine: stand-in images and simulated machines.
@@ -413,12 +414,13 @@ fn failure(text: &str) -> Result<(Name, Phase), String> {
     let (target, phase) = text.split_once(':').ok_or("write TARGET:PHASE, for example api:verify")?;
     let target = Name::parse(target).ok_or_else(|| format!("{target:?} is no target's name"))?;
     let phase = match phase {
+        "preflight" => Phase::Preflight,
         "prepare" => Phase::Prepare,
         "migrate" => Phase::Migrate,
         "verify" => Phase::Verify,
         "cut-over" => Phase::CutOver,
         "watch" => Phase::Watch,
-        _ => return Err(format!("{phase:?} is none of prepare, migrate, verify, cut-over, watch")),
+        _ => return Err(format!("{phase:?} is none of preflight, prepare, migrate, verify, cut-over, watch")),
     };
     Ok((target, phase))
 }

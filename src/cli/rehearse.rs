@@ -86,10 +86,16 @@ pub(super) fn chosen_environment(manifest: &Manifest, named: Option<&Name>) -> R
 
 fn check_failures(view: &Manifest, failures: &[(Name, Phase)]) -> Result<(), Failure> {
     let migrates = |name: &Name| matches!(view.targets.get(name).map(|target| &target.platform), Some(TargetPlatform::Fly(_)));
+    let has_names = |name: &Name| view.targets.get(name).is_some_and(|target| target.dns.is_some());
     match failures.iter().find(|(target, _)| !view.targets.contains_key(target)) {
         None => match failures.iter().find(|(target, phase)| *phase == Phase::Migrate && !migrates(target)) {
             Some((target, _)) => Err(Failure::usage(format!("--fail: {target} runs no migration"))),
-            None => Ok(()),
+            None => match failures.iter().find(|(target, phase)| *phase == Phase::Preflight && !has_names(target)) {
+                Some((target, _)) => {
+                    Err(Failure::usage(format!("--fail: {target} has no hostname under `dns` whose record could be wrong")))
+                }
+                None => Ok(()),
+            },
         },
         Some((unknown, _)) => {
             let known: Vec<_> = view.targets.keys().map(Name::as_str).collect();
@@ -101,6 +107,13 @@ fn check_failures(view: &Manifest, failures: &[(Name, Phase)]) -> Result<(), Fai
 /// Makes a target fail in a phase, by the embedded platform's own switches.
 fn break_target(embedded: &Embedded, root: &Path, view: &Manifest, name: &Name, phase: Phase, first: bool) -> Result<(), Failure> {
     let Some(target) = view.targets.get(name) else { return Ok(()) };
+    if phase == Phase::Preflight {
+        // The first hostname leads to somebody else.
+        if let Some(host) = target.dns.iter().flat_map(|dns| &dns.hosts).next() {
+            embedded.cloudflare.point(host, "CNAME", "elsewhere.example.net", true);
+        }
+        return Ok(());
+    }
     match &target.platform {
         TargetPlatform::Fly(fly) => {
             let config = targets::fly_config(root, name, fly).map_err(|fault| Failure::usage(fault.to_string()))?;

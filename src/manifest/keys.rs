@@ -241,7 +241,8 @@ pub(super) const DNS: Section = Section {
             "Whether Cloudflare's cache of these hostnames is purged after cutting over and after rolling back; default: yes.",
         ),
     ],
-    required: &["hosts"],
+    // An override may say the rest alone; that a target names a hostname is the reader's to see.
+    required: &[],
 };
 
 /// What a Render target says of its service.

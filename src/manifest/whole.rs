@@ -134,6 +134,30 @@ fn judge(reader: &mut Reader, manifest: &Manifest, fields: &Fields<'_>) {
         }
     }
     claims(reader, manifest, fields);
+    hostnames(reader, manifest, fields);
+}
+
+/// Reports hostnames that two targets of one environment claim, at the later one's name: a hostname leads to one of them.
+fn hostnames(reader: &mut Reader, manifest: &Manifest, fields: &Fields<'_>) {
+    let place = |name: &Name| entries(fields, "targets").iter().find(|(key, _)| key.text == name.as_str()).map(|(key, _)| key.span.clone());
+    let mut told: HashSet<String> = HashSet::new();
+    for environment in manifest.environments.keys() {
+        let Some(own) = manifest.in_environment(environment) else { continue };
+        let mut first: IndexMap<&str, &Name> = IndexMap::new();
+        let all = own
+            .targets
+            .iter()
+            .flat_map(|(name, target)| target.dns.iter().flat_map(move |dns| dns.hosts.iter().map(move |host| (host, name))));
+        for (host, name) in all {
+            let Some(other) = first.insert(host, name) else { continue };
+            if told.insert(host.clone())
+                && let Some(span) = place(name)
+            {
+                let text = format!("`{other}` and `{name}` both claim the hostname `{host}` in `{environment}`");
+                reader.fault(Fault::new(Code::ClaimedTwice, &span, text).suggest("let one target have it"));
+            }
+        }
+    }
 }
 
 /// Reports names that point at nothing. A thing that is written but could not be read counts as being there.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::journal::{Journal, Open, TargetRecord};
 use super::plan::{Plan, Planned};
@@ -14,11 +15,16 @@ use super::{Context, Failure, Release};
 use crate::event::{Level, Phase};
 use crate::platform::cloudflare::dns::Hostnames;
 use crate::platform::{Scope, Target};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Level as Urgency, Shutdown};
 
 /// How long a target's proof waits for its hostnames to be purged: what a zone has cached would be taken for what serves. The purge that counts
 /// comes once everything has moved, and waits for as long as Cloudflare asks.
 const BEFORE_PROOF: Duration = Duration::from_secs(5);
+/// How long a platform may take to answer for a hostname whose record is right: a certificate takes minutes, and what takes longer than a quarter
+/// of an hour never comes by itself (cloudflare.md 7.6). Nothing has moved meanwhile.
+const ACTIVE_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// The pause between two looks.
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
 
 /// Returns the context's hostnames, whose changes leave only while the environment is this run's.
 pub(super) fn guarded(context: &Context, journal: &Journal) -> Hostnames {
@@ -41,19 +47,46 @@ impl Release<'_> {
         join_all(records).await.into_iter().collect()
     }
 
-    /// Makes the managed hostnames of what moves lead there: the last step before the first change of traffic.
+    /// Makes the managed hostnames of what moves lead there, and waits until their platforms answer: the last step before the first change of
+    /// traffic.
     pub(super) async fn lead_hostnames(&mut self) -> Result<(), Failure> {
-        let managed = |planned: &&Planned| self.context.hostnames.of(planned.target.name()).is_some_and(|of| of.manage);
-        if !self.plan.moving().any(|planned| managed(&planned)) {
+        let managed = |planned: &Planned| self.context.hostnames.of(planned.target.name()).is_some_and(|of| of.manage);
+        let managed: Vec<bool> = self.plan.targets.iter().map(|planned| !planned.carried && managed(planned)).collect();
+        if !managed.contains(&true) {
             return Ok(());
         }
         self.keep(Phase::Verify).await?;
         let scope = self.context.scope(Phase::Verify, &self.context.shutdown);
-        for planned in self.plan.moving() {
+        for (planned, _) in self.plan.targets.iter().zip(&managed).filter(|(_, managed)| **managed) {
             let set = self.context.hostnames.set_right(&scope, &planned.target).await;
             set.map_err(|error| Failure::on(Phase::Verify, planned.target.name(), &error))?;
         }
+        let until = Instant::now() + ACTIVE_LIMIT;
+        for at in (0..managed.len()).filter(|at| managed[*at]) {
+            self.until_answered(at, until).await?;
+        }
         Ok(())
+    }
+
+    /// Waits until the platform of a target answers for every managed hostname of it. One that takes too long is told: it goes on by itself, and the
+    /// target's proof decides.
+    async fn until_answered(&mut self, at: usize, until: Instant) -> Result<(), Failure> {
+        loop {
+            let target = &self.plan.targets[at].target;
+            let (name, under_way) = (target.name().clone(), self.context.hostnames.under_way(target).await);
+            let Some((host, status)) = under_way.map_err(|error| Failure::on(Phase::Verify, &name, &error))? else { return Ok(()) };
+            if Instant::now() >= until {
+                let text = format!("{name}: {host} is still {status} after {ACTIVE_LIMIT:?}; going on without it.");
+                self.context.events.notice(Level::Warning, "dns::not-active", text);
+                return Ok(());
+            }
+            self.keep(Phase::Verify).await?;
+            tokio::select! {
+                biased;
+                () = self.context.shutdown.at_least(Urgency::Drain) => return Err(Failure::cancellation(Phase::Verify)),
+                () = tokio::time::sleep(LOOK_PAUSE) => {}
+            }
+        }
     }
 
     /// Purges the hostnames of a target that has just moved, so that its proof asks what serves; what fails here is tried again once everything

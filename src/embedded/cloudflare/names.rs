@@ -29,7 +29,7 @@ impl Cloudflare {
                 id,
                 kind: kind.to_owned(),
                 name: host.to_owned(),
-                content: content.to_owned(),
+                content: content.trim_end_matches('.').to_owned(),
                 proxied,
                 ttl: 1,
                 comment: None,

@@ -51,6 +51,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("GET", "/client/v4/accounts/{account}/workers/subdomain", "get_account_subdomain", Subject::Nothing),
     Operation::new("GET", "/client/v4/accounts/{account}/workers/domains", "list_worker_domains", Subject::Query("service")),
     Operation::new("POST", "/client/v4/accounts/{account}/workers/assets/upload", "upload_bucket", Subject::Nothing),
+    Operation::new("POST", "/client/v4/accounts/{account}/workers/assets/upload/{hash}", "upload_asset", Subject::Nothing),
     Operation::new("POST", "/client/v4/accounts/{account}/workers/scripts/{worker}/assets-upload-session", "open_upload", WORKER),
     Operation::new("GET", "/client/v4/accounts/{account}/workers/scripts/{worker}/subdomain", "get_worker_subdomain", WORKER),
     Operation::new("GET", "/client/v4/accounts/{account}/workers/scripts/{worker}/versions", "list_versions", WORKER),
@@ -114,6 +115,7 @@ fn of_workers() -> Router<Cloudflare> {
         .route("/client/v4/accounts/{account}/workers/subdomain", get(workers::addresses::account))
         .route("/client/v4/accounts/{account}/workers/domains", get(workers::addresses::domains))
         .route("/client/v4/accounts/{account}/workers/assets/upload", post(workers::uploads::upload))
+        .route("/client/v4/accounts/{account}/workers/assets/upload/{hash}", post(workers::uploads::upload_one))
         .route(&below("/assets-upload-session"), post(workers::uploads::open))
         .route(&below("/subdomain"), get(workers::addresses::worker))
         .route(&below("/versions"), get(workers::versions::list).post(workers::versions::create))

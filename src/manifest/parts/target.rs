@@ -84,6 +84,9 @@ fn dns(reader: &mut Reader, target: &Fields<'_>, node: &Node) -> Option<Dns> {
         let fault = Fault::new(Code::BadValue, &own.span, "no hostname is named");
         reader.fault(fault.suggest("name one, or take `dns` out"));
     }
+    if fields.entry("hosts").is_none() {
+        reader.fault(Fault::new(Code::MissingKey, &node.span, "`dns` names no hostname").suggest("add `hosts: [NAME]`"));
+    }
     let flag = |reader: &mut Reader, key: &str, usual: bool| fields.get(key).and_then(|node| reader.flag(node)).unwrap_or(usual);
     let (manage, purge) = (flag(reader, "manage", false), flag(reader, "purge", true));
     (!hosts.is_empty()).then_some(Dns { hosts, manage, purge })

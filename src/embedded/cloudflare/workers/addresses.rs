@@ -25,7 +25,10 @@ pub(in crate::embedded::cloudflare) async fn worker(
 ) -> Result<Json<Value>, Refusal> {
     let state = cloudflare.state();
     let worker = state.worker(&caller.account, &name)?;
-    Ok(granted(&json!({ "enabled": worker.enabled, "previews_enabled": state.switches.worker_previews })))
+    let suffix = format!("-{}", worker.own_host(SUBDOMAIN));
+    Ok(granted(&json!({
+        "enabled": worker.enabled, "previews_enabled": state.switches.worker_previews, "preview_url_suffix": suffix,
+    })))
 }
 
 /// `GET /accounts/{account}/workers/domains`.

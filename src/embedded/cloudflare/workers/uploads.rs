@@ -7,7 +7,8 @@ use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,8 +47,12 @@ pub(in crate::embedded::cloudflare) async fn open(
     Json(wanted): Json<Wanted>,
 ) -> Result<Json<Value>, Refusal> {
     let bad = |text: String| Refusal::bad_request(10_021, text);
-    let jwt = format!("{}.{}.upload", cloudflare.ground().chance.word(12), cloudflare.ground().chance.word(24));
     let now = cloudflare.now();
+    let single = cloudflare.state().switches.worker_single_uploads;
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({ "exp": (now + LIFE) / 1000, "wrangler_single_asset_uploads": single });
+    let word = cloudflare.ground().chance.word(24);
+    let jwt = format!("{}.{}.{word}", part(&json!({ "alg": "HS256", "typ": "JWT" })), part(&claims));
     let mut state = cloudflare.state();
     if wanted.manifest.len() as u64 > state.switches.most_files {
         return Err(bad("The manifest has too many files".to_owned()));
@@ -93,38 +98,61 @@ pub(in crate::embedded::cloudflare) async fn upload(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let now = cloudflare.now();
-    let jwt = bearer(&headers).ok_or_else(Refusal::unauthorized)?.to_owned();
     let bad = |text: &str| Refusal::bad_request(10_021, text);
     if query_value(query.as_deref(), "base64").as_deref() != Some("true") {
         return Err(bad("The query parameter base64 must be true"));
     }
-    let known = cloudflare.state().uploads.get(&jwt).cloned().filter(|upload| upload.ends > now);
-    let upload = known.ok_or_else(Refusal::unauthorized)?;
     let form = Form::parse(&headers, &body).ok_or_else(|| bad("The body is no form"))?;
-    let whose = owner(&upload.account, &upload.worker);
-    let mut stored = Vec::new();
+    let mut files = Vec::new();
     for (hash, kind, content) in form.parts() {
-        if !upload.manifest.values().any(|known| known == hash) {
-            return Err(bad("A file is not in the manifest"));
-        }
         let content = STANDARD.decode(content).map_err(|_| bad("A file is no base64"))?;
-        cloudflare.store().put(hash, &content).map_err(|error| Refusal::broken(&error))?;
-        stored.push((hash.to_owned(), kind.unwrap_or_default().to_owned()));
+        files.push((hash.to_owned(), kind.unwrap_or_default().to_owned(), content));
     }
-    let completion = format!("{}.{}.completion", cloudflare.ground().chance.word(12), cloudflare.ground().chance.word(24));
-    let mut state = cloudflare.state();
-    for (hash, kind) in stored {
-        state.contents.insert((whose.clone(), hash.clone()), kind);
-        if let Some(upload) = state.uploads.get_mut(&jwt) {
-            upload.missing.remove(&hash);
+    cloudflare.take(&headers, files)
+}
+
+/// `POST /accounts/{account}/workers/assets/upload/{hash}`: one file as it is (vendor's client).
+pub(in crate::embedded::cloudflare) async fn upload_one(
+    State(cloudflare): State<Cloudflare>,
+    Path((_, hash)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+    cloudflare.take(&headers, vec![(hash, kind, body.to_vec())])
+}
+
+impl Cloudflare {
+    /// Stores files of an upload, each with its hash and its type; the last one's answer completes it.
+    fn take(&self, headers: &HeaderMap, files: Vec<(String, String, Vec<u8>)>) -> Result<Response, Refusal> {
+        let cloudflare = self;
+        let now = cloudflare.now();
+        let jwt = bearer(headers).ok_or_else(Refusal::unauthorized)?.to_owned();
+        let known = cloudflare.state().uploads.get(&jwt).cloned().filter(|upload| upload.ends > now);
+        let upload = known.ok_or_else(Refusal::unauthorized)?;
+        let whose = owner(&upload.account, &upload.worker);
+        let mut stored = Vec::new();
+        for (hash, kind, content) in files {
+            if !upload.manifest.values().any(|known| *known == hash) {
+                return Err(Refusal::bad_request(10_021, "A file is not in the manifest"));
+            }
+            cloudflare.store().put(&hash, &content).map_err(|error| Refusal::broken(&error))?;
+            stored.push((hash, kind));
         }
+        let completion = format!("{}.{}.completion", cloudflare.ground().chance.word(12), cloudflare.ground().chance.word(24));
+        let mut state = cloudflare.state();
+        for (hash, kind) in stored {
+            state.contents.insert((whose.clone(), hash.clone()), kind);
+            if let Some(upload) = state.uploads.get_mut(&jwt) {
+                upload.missing.remove(&hash);
+            }
+        }
+        let left = state.uploads.get(&jwt).map_or(0, |upload| upload.missing.len());
+        if left > 0 {
+            return Ok((StatusCode::ACCEPTED, granted(&json!({}))).into_response());
+        }
+        let done = Upload { missing: BTreeSet::new(), ends: now + LIFE, ..upload };
+        state.uploads.insert(completion.clone(), done);
+        Ok((StatusCode::CREATED, granted(&json!({ "jwt": completion }))).into_response())
     }
-    let left = state.uploads.get(&jwt).map_or(0, |upload| upload.missing.len());
-    if left > 0 {
-        return Ok((StatusCode::ACCEPTED, granted(&json!({}))).into_response());
-    }
-    let done = Upload { missing: BTreeSet::new(), ends: now + LIFE, ..upload };
-    state.uploads.insert(completion.clone(), done);
-    Ok((StatusCode::CREATED, granted(&json!({ "jwt": completion }))).into_response())
 }

@@ -210,7 +210,7 @@ fn shown(version: &Version) -> Value {
     json!({
         "id": version.id,
         "number": version.number,
-        "metadata": { "created_on": created, "modified_on": created, "source": "api", "author_email": "release@example.com" },
+        "metadata": { "created_on": created, "modified_on": created, "source": "api", "has_preview": true, "author_email": "release@example.com" },
         "annotations": { "workers/message": version.message, "workers/tag": version.tag, "workers/triggered_by": "version_upload" },
         "resources": { "bindings": [], "script": { "handlers": null, "etag": version.id }, "script_runtime": { "usage_model": "standard" } },
         "startup_time_ms": 0,

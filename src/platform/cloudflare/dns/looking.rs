@@ -7,7 +7,7 @@ use url::Url;
 use super::standing::{Standing, in_words, standing};
 use super::zone::hinted;
 use super::{Hostnames, TargetHostnames};
-use crate::http::{Call, Platform, Via};
+use crate::http::{Call, Platform, Repeat, Via};
 use crate::platform::{AnyTarget, Attached, Leading, PlatformError, Problem, Scope, Target};
 
 /// The statuses by which Cloudflare's edge says that it has no certificate or no origin for a hostname (cloudflare.md 4.2).
@@ -65,6 +65,8 @@ impl Hostnames {
         let url = Url::parse(&format!("https://{}/", look.host)).ok()?;
         let mut call = Call::new(Platform::Public, "ask_hostname", Method::HEAD, url);
         call.via = Via::Public { edge: 0 };
+        // Whatever answers has a certificate; asking again would only make people wait.
+        call.repeat = Repeat::Never;
         let why = match client.transport.send(call).await {
             Ok(answer) if UNREACHABLE.contains(&answer.status.as_u16()) => format!("it answers {}", answer.status.as_u16()),
             Ok(_) => return None,

@@ -1,9 +1,6 @@
 //! Set right: attached first, then the record (cloudflare.md 7.6: a record without the platform's side answers an error).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::Hostnames;
 use super::standing::{Standing, in_words, standing};
@@ -17,11 +14,6 @@ use crate::shutdown;
 
 /// How often a record is made or changed before that is given up: lost answers use up tries.
 const TRIES: usize = 3;
-/// How long a platform may take to answer for a hostname whose record is right. What takes longer goes on by itself, and the release's own checks
-/// decide (cloudflare.md 7.6 speaks of minutes).
-const ACTIVE_LIMIT: Duration = Duration::from_secs(60);
-/// The pause between two looks.
-const LOOK_PAUSE: Duration = Duration::from_secs(2);
 
 impl Hostnames {
     /// Returns what the managed hostnames of a target are now, by names for the journal: what a person goes back to by hand. Changes nothing.
@@ -39,13 +31,24 @@ impl Hostnames {
 
     /// Makes every managed hostname of a target lead there; what is right is left alone. Called again it finds its own work.
     ///
-    /// Errors: a record that cannot be made, or an address in the way, which only a person may remove.
+    /// It does not wait until the platform answers: see [`Hostnames::under_way`]. Errors: a record that cannot be made, or an address in the
+    /// way, which only a person may remove.
     pub async fn set_right(&self, scope: &Scope, target: &AnyTarget) -> Result<(), PlatformError> {
         let Some(of) = self.of(target.name()).filter(|of| of.manage) else { return Ok(()) };
         for host in &of.hosts {
             self.set_one(scope, target, host).await?;
         }
         Ok(())
+    }
+
+    /// Returns the first managed hostname of a target that its platform does not answer for yet although its record is right, and where that is.
+    pub async fn under_way(&self, target: &AnyTarget) -> Result<Option<(String, String)>, PlatformError> {
+        for host in self.of(target.name()).filter(|of| of.manage).iter().flat_map(|of| &of.hosts) {
+            if let Some(Leading { attached: Attached::UnderWay(status), .. }) = target.leading(host).await? {
+                return Ok(Some((host.clone(), status)));
+            }
+        }
+        Ok(None)
     }
 
     async fn set_one(&self, scope: &Scope, target: &AnyTarget, host: &str) -> Result<(), PlatformError> {
@@ -67,7 +70,7 @@ impl Hostnames {
             }
             let records = self.client()?.records(&zone, host).await.map_err(hinted)?;
             match self.set_once(scope, target, &zone, host, &records, &leading).await {
-                Ok(true) => return self.until_attached(scope, target, host, &leading).await,
+                Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(error) => last = Some(error),
             }
@@ -124,25 +127,6 @@ impl Hostnames {
             scope.events.notice(Level::Warning, "dns::changed", text);
         }
         Ok(false)
-    }
-
-    /// Waits until the platform answers for a hostname; one that takes its time is told, and goes on by itself.
-    async fn until_attached(&self, scope: &Scope, target: &AnyTarget, host: &str, leading: &Leading) -> Result<(), PlatformError> {
-        let began = Instant::now();
-        let mut attached = leading.attached.clone();
-        while attached != Attached::Yes && began.elapsed() < ACTIVE_LIMIT {
-            tokio::select! {
-                biased;
-                () = scope.shutdown.at_least(shutdown::Level::Drain) => return Err(refused(host, PlatformErrorKind::Cancelled)),
-                () = tokio::time::sleep(LOOK_PAUSE) => {}
-            }
-            attached = target.leading(host).await?.map_or(Attached::Yes, |leading| leading.attached);
-        }
-        if let Attached::UnderWay(status) = attached {
-            let text = format!("{}: {host} is still {status} after {ACTIVE_LIMIT:?}. {}", target.name(), leading.attach_hint);
-            scope.events.notice(Level::Warning, "dns::not-active", text);
-        }
-        Ok(())
     }
 }
 

@@ -41,7 +41,7 @@ fn write(assets: &[Asset], boundary: &str) -> Result<Bundle, FilesError> {
 }
 
 /// Returns the type with which a content is served: the part's own (vendor's documentation), to which the vendor's client adds a charset.
-fn served_as(content_type: &str) -> String {
+pub(super) fn served_as(content_type: &str) -> String {
     if content_type.starts_with("text/") { format!("{content_type}; charset=utf-8") } else { content_type.to_owned() }
 }
 

@@ -49,7 +49,12 @@ impl WorkerTarget {
         if self.settings.url.is_some() || self.memory().host.is_some() {
             return Ok(());
         }
-        let custom = self.client.worker_domains(&self.settings.worker).await?.into_iter().map(|domain| domain.hostname).next();
+        let custom = match self.client.worker_domains(&self.settings.worker).await {
+            Ok(domains) => domains.into_iter().map(|domain| domain.hostname).next(),
+            // Which permission lists them is documented for whole accounts only [?]; without it the worker's own hostname is asked.
+            Err(PlatformError { kind: PlatformErrorKind::Forbidden(_), .. }) => None,
+            Err(error) => return Err(error),
+        };
         let host = match custom {
             Some(host) => Some(host),
             None if self.client.on_workers_dev(&self.settings.worker).await?.enabled => self.workers_dev().await?,

@@ -34,7 +34,7 @@ impl WorkerTarget {
             }
             None => self.make(scope, path, &digest, &stamp).await?,
         };
-        let preview = self.preview(&version.id).await?;
+        let preview = self.preview(&version).await?;
         if preview.is_none() {
             self.admit(scope, &version, before).await?;
         }
@@ -98,12 +98,18 @@ impl WorkerTarget {
         Ok(listed.into_iter().find(own))
     }
 
-    /// Returns a version's own address, where versions have any: the first part of its id before the worker's name (vendor's client).
-    async fn preview(&self, id: &str) -> Result<Option<String>, PlatformError> {
-        if !self.client.on_workers_dev(&self.settings.worker).await?.previews_enabled {
+    /// Returns a version's own address, where it has one: the first eight characters of its id before what the worker's setting says (vendor's
+    /// client), or else before the worker's hostname on workers.dev.
+    async fn preview(&self, version: &Version) -> Result<Option<String>, PlatformError> {
+        let of_worker = self.client.on_workers_dev(&self.settings.worker).await?;
+        let none = version.metadata.as_ref().and_then(|metadata| metadata.has_preview) == Some(false);
+        if !of_worker.previews_enabled || none {
             return Ok(None);
         }
-        let short = id.split('-').next().unwrap_or(id);
+        let short = version.id.get(..8).unwrap_or(&version.id);
+        if let Some(suffix) = of_worker.preview_url_suffix {
+            return Ok(Some(format!("https://{short}{suffix}")));
+        }
         Ok(self.workers_dev().await?.map(|host| format!("https://{short}-{host}")))
     }
 

@@ -96,7 +96,13 @@ impl WorkerTarget {
         let shares = [Share { version_id: hints.version.clone(), percentage: 100.0 }];
         let back = scope.phase == Phase::RollBack;
         let message = format!("cutover {} {}", scope.release, if back { "goes back" } else { "cuts over" });
-        scope.changes.during(self.client.deploy(&self.settings.worker, &shares, &message, back)).await?;
+        if let Err(error) = scope.changes.during(self.client.deploy(&self.settings.worker, &shares, &message, back)).await {
+            if !error.ambiguous() {
+                // It was refused, so that nothing can come of it.
+                self.memory().asked = None;
+            }
+            return Err(error);
+        }
         self.until_served(scope, revision, hints).await
     }
 

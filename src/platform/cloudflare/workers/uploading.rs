@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::WorkerTarget;
-use super::bundle::bundle;
+use super::bundle::{bundle, served_as};
 use super::site::manifest;
+use super::wire::Claims;
 use crate::platform::cloudflare::pages::files::{AT_ONCE, Asset, Site};
 use crate::platform::{PlatformError, PlatformErrorKind, Scope};
+
+/// How many contents are sent at once where each is a request of its own; the vendor's client sends 50.
+const SINGLE_AT_ONCE: u32 = 16;
 
 impl WorkerTarget {
     /// Stores every content that is not stored; returns the token that completes the upload (it lasts an hour by the vendor's documentation).
@@ -24,7 +28,7 @@ impl WorkerTarget {
         let known: BTreeMap<&str, &Asset> = site.assets.iter().map(|asset| (asset.key.as_str(), asset)).collect();
         let count: usize = buckets.iter().map(Vec::len).sum();
         scope.step(&self.settings.target, format!("uploads {count} contents"));
-        let mut sent = Vec::new();
+        let mut wanted: Vec<Vec<Asset>> = Vec::new();
         for bucket in buckets {
             let assets = bucket.iter().map(|key| {
                 known.get(key.as_str()).map(|asset| (*asset).clone()).ok_or_else(|| {
@@ -32,14 +36,28 @@ impl WorkerTarget {
                     self.error("open_upload", PlatformErrorKind::Unexpected(text))
                 })
             });
-            sent.push(self.bucket(scope, assets.collect::<Result<_, _>>()?, &jwt));
+            wanted.push(assets.collect::<Result<_, _>>()?);
         }
-        let tokens: Vec<Option<String>> = stream::iter(sent).buffer_unordered(AT_ONCE).try_collect().await?;
+        let claims = Claims::of(&jwt);
+        let tokens: Vec<Option<String>> = if claims.single {
+            let at_once = claims.at_once.map_or(SINGLE_AT_ONCE, |at_once| at_once.clamp(1, SINGLE_AT_ONCE));
+            let sent = wanted.into_iter().flatten().map(|asset| self.one(scope, asset, &jwt));
+            stream::iter(sent).buffer_unordered(at_once as usize).try_collect().await?
+        } else {
+            let sent = wanted.into_iter().map(|assets| self.bucket(scope, assets, &jwt));
+            stream::iter(sent).buffer_unordered(AT_ONCE).try_collect().await?
+        };
         // Whichever bucket was the last one has it.
         tokens.into_iter().flatten().next_back().ok_or_else(|| {
             let text = "every bucket is stored, and no answer completes the upload".to_owned();
             self.error("upload_bucket", PlatformErrorKind::Unexpected(text))
         })
+    }
+
+    async fn one(&self, scope: &Scope, asset: Asset, jwt: &str) -> Result<Option<String>, PlatformError> {
+        self.may_go_on(scope)?;
+        let uploaded = self.client.upload_one(jwt, &asset, &served_as(asset.content_type)).await?;
+        Ok(uploaded.jwt.filter(|jwt| !jwt.is_empty()))
     }
 
     async fn bucket(&self, scope: &Scope, assets: Vec<Asset>, jwt: &str) -> Result<Option<String>, PlatformError> {

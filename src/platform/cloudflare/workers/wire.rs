@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -24,6 +26,24 @@ pub(super) struct Uploaded {
     pub(super) jwt: Option<String>,
 }
 
+/// What an upload's token says of how its files are to be sent (vendor's client): whether one request each, and how many at once.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Claims {
+    #[serde(rename = "wrangler_single_asset_uploads")]
+    pub(super) single: bool,
+    #[serde(rename = "edge_kv_upload_concurrency")]
+    pub(super) at_once: Option<u32>,
+}
+
+impl Claims {
+    /// Reads a token's claims without verifying it: who issues it has checked us, not the other way round.
+    pub(super) fn of(jwt: &str) -> Self {
+        let claims = jwt.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok());
+        claims.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+}
+
 /// A version. Lists show its annotations too, although the API description does not say so (vendor's client).
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -31,7 +51,16 @@ pub(in crate::platform::cloudflare) struct Version {
     pub(super) id: String,
     pub(super) number: Option<u64>,
     pub(super) annotations: Option<BTreeMap<String, Value>>,
+    pub(super) metadata: Option<VersionMetadata>,
     pub(super) resources: Option<Resources>,
+}
+
+/// What is known about a version.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct VersionMetadata {
+    /// Whether it has an address of its own; told when it is made (vendor's client).
+    pub(super) has_preview: Option<bool>,
 }
 
 /// What a version is made of.
@@ -110,11 +139,13 @@ pub(super) struct Deployments {
 }
 
 /// Whether a worker answers below the account's name on workers.dev, and whether its versions have addresses there.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OnWorkersDev {
     pub(super) enabled: bool,
     pub(super) previews_enabled: bool,
+    /// What follows the first eight characters of a version's id in its hostname (vendor's client).
+    pub(super) preview_url_suffix: Option<String>,
 }
 
 /// The account's name on workers.dev.
