@@ -337,6 +337,8 @@ async fn every_request_is_published() {
         let artifact = if by_hook { Artifact::Commit { sha: SHA.into(), branch: "main".into() } } else { files };
         scene.vercel.next_job("front", job);
         let after = scene.prepared(&artifact).await;
+        // Once more, which looks for what is there.
+        scene.prepared(&artifact).await;
         let served = scene.target.serve(&scene.scope(Phase::CutOver), &after).await;
         assert_eq!(served.is_ok(), job == JobFate::Succeeds);
         scene.target.serve(&scene.scope(Phase::RollBack), before.single().unwrap()).await.unwrap();
