@@ -147,6 +147,7 @@ async fn what_a_small_plan_does_not_roll_back_to_is_promoted_again_and_told() {
     let mut scene = wanted().scene();
     scene.vercel.switch(|switches| switches.plan = Plan::Hobby);
     let oldest = scene.observe().await;
+    assert!(oldest.facts["way back"].contains("on the Hobby plan it reaches one release back"), "the plan says so: {:?}", oldest.facts);
     for (release, text) in [("r-20260102-030405-aaaaaa", "one"), ("r-20260102-040506-bbbbbb", "two")] {
         let (_folder, artifact) = site(&[("index.html", text)]);
         let scope = scene.scope_of(release, Phase::Prepare);

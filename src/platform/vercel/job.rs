@@ -52,7 +52,7 @@ impl VercelTarget {
         let mut succeeded_at = None;
         let mut pause = Self::longer(scope, Duration::ZERO);
         if certain {
-            // A job that was made just now has moved nothing yet.
+            // A job that was made just now has moved nothing yet; this look is the first, so that the pause behind it is not a longer one.
             self.pause(scope, pause).await?;
         }
         loop {
