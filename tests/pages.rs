@@ -1,5 +1,6 @@
 //! Cloudflare Pages as a target, against the embedded Cloudflare called in process: upload, stage, serve, go back, and what can go wrong.
 
+mod building;
 mod files;
 mod messages;
 mod site;
@@ -46,9 +47,17 @@ fn name(text: &str) -> Name {
 }
 
 fn target(world: &World, clock: Clock, token: &'static str) -> PagesTarget {
+    made(world, clock, PagesSettings::new(name("web"), "site", ACCOUNT), token)
+}
+
+fn target_with(world: &World, clock: Clock, settings: PagesSettings) -> PagesTarget {
+    made(world, clock, settings, TOKEN)
+}
+
+fn made(world: &World, clock: Clock, settings: PagesSettings, token: &'static str) -> PagesTarget {
     let transport = Transport::new(Arc::new(InProcess::new(world.clone())), clock, Arc::new(Chance::seeded(11)));
     let endpoints = CloudflareEndpoints::from_lookup(|_| None).unwrap();
-    PagesTarget::new(PagesSettings::new(name("web"), "site", ACCOUNT), endpoints, SecretString::from(token), transport)
+    PagesTarget::new(settings, endpoints, SecretString::from(token), transport)
 }
 
 fn scene_of(seed: ProjectSeed) -> Scene {

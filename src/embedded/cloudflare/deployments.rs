@@ -19,6 +19,7 @@ use super::site::Site;
 use super::state::{Deployment, Stage, State as World};
 use super::store::{extension, is_key_of};
 use super::switch::{Ending, Fate};
+use super::wire::{environment_of, moment, shown};
 use crate::embedded::ground::partial;
 
 /// The most deployments of a page (a report: more is refused).
@@ -26,7 +27,7 @@ const PAGE: usize = 25;
 /// The longest commit message, in bytes (the vendor's client cuts there).
 const LONGEST_MESSAGE: usize = 384;
 
-/// `POST …/deployments`: a manifest of contents that are stored. The branch alone decides the environment.
+/// `POST …/deployments`: a manifest of contents that are stored, or a build of the connected repository. The branch alone decides the environment.
 pub(super) async fn create(
     State(cloudflare): State<Cloudflare>,
     caller: Caller,
@@ -35,43 +36,111 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
     let form = Form::parse(&headers, &body).ok_or_else(|| Refusal::bad_request(8_000_000, "The body is no form"))?;
-    let site = cloudflare.site(&caller.account, &name, &form)?;
-    let in_part = partial();
-    let id = cloudflare.identity();
-    let now = cloudflare.now();
-    {
-        let mut state = cloudflare.state();
-        let created = state.stamp(now);
-        let project = state.project_mut(&caller.account, &name).ok_or_else(Refusal::no_project)?;
-        let branch = form.text("branch").filter(|branch| !branch.is_empty()).unwrap_or_else(|| project.production_branch.clone());
-        let production = branch == project.production_branch;
-        let fates = if production { &mut project.fates.1 } else { &mut project.fates.0 };
-        let fate = fates.pop_front().unwrap_or_default();
-        // A part of a deployment is one that exists and never ends.
-        let fate = if in_part { Fate { ending: Ending::Hangs, ..fate } } else { fate };
+    let branch = form.text("branch").filter(|branch| !branch.is_empty());
+    let connected = cloudflare.state().project(&caller.account, &name).ok_or_else(Refusal::no_project)?.source.is_some();
+    // Of a connected project a request without files asks for a build.
+    let new = if connected && form.text("manifest").is_none() {
+        cloudflare.head(&caller.account, &name, branch, "ad_hoc")?
+    } else {
         let mut message = form.text("commit_message").unwrap_or_default();
         message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
-        let deployment = Deployment {
-            id: id.clone(),
-            account: caller.account.clone(),
-            project: name.clone(),
-            production,
+        New {
             branch,
             message,
             commit: form.text("commit_hash").unwrap_or_default(),
             dirty: form.text("commit_dirty").as_deref() == Some("true"),
-            stage: Stage::Queued,
-            fate,
-            site: Arc::new(site),
-            created,
-            ended: None,
-            backend: Arc::new(Front::new(&cloudflare, &id)),
-        };
-        state.deployments.insert(id.clone(), deployment);
-    }
-    cloudflare.begin(&id);
+            trigger: "ad_hoc",
+            builds: false,
+            site: Arc::new(cloudflare.site(&caller.account, &name, &form)?),
+        }
+    };
+    let id = cloudflare.add(&caller.account, &name, new)?;
     let state = cloudflare.state();
-    state.deployments.get(&id).map(|one| granted(&shown(&state, one))).ok_or_else(Refusal::no_deployment)
+    let made = state.deployments.get(&id).ok_or_else(Refusal::no_deployment)?;
+    let mut answer = shown(&state, made);
+    // In this answer only, as the vendor's client reads it.
+    answer["production_branch"] = json!(state.project(&made.account, &made.project).map(|project| &project.production_branch));
+    Ok(granted(&answer))
+}
+
+/// `POST /pages/webhooks/deploy_hooks/{hook}`: a build of the hook's branch, for whoever knows the address. What the answer holds is not
+/// documented; this one names nothing.
+pub(super) async fn hook(State(cloudflare): State<Cloudflare>, Path(hook): Path<String>) -> Result<Json<Value>, Refusal> {
+    let found = {
+        let state = cloudflare.state();
+        let found = state.projects.values().find_map(|one| Some((one.account.clone(), one.name.clone(), one.hooks.get(&hook)?.clone())));
+        found.ok_or_else(Refusal::no_project)?
+    };
+    let (account, project, branch) = found;
+    let new = cloudflare.head(&account, &project, Some(branch), "deploy_hook")?;
+    cloudflare.add(&account, &project, new)?;
+    Ok(granted(&Value::Null))
+}
+
+/// What a deployment is made of.
+struct New {
+    /// `None` is the production branch.
+    branch: Option<String>,
+    message: String,
+    commit: String,
+    dirty: bool,
+    trigger: &'static str,
+    builds: bool,
+    site: Arc<Site>,
+}
+
+impl Cloudflare {
+    /// Returns a build of a branch's newest commit. The number of the refusal is a guess.
+    fn head(&self, account: &str, project: &str, branch: Option<String>, trigger: &'static str) -> Result<New, Refusal> {
+        let state = self.state();
+        let project = state.project(account, project).ok_or_else(Refusal::no_project)?;
+        let branch = branch.unwrap_or_else(|| project.production_branch.clone());
+        let (commit, site) = project
+            .heads
+            .get(&branch)
+            .cloned()
+            .ok_or_else(|| Refusal::bad_request(8_000_009, format!("The branch {branch} is not there")))?;
+        Ok(New { branch: Some(branch), message: "a commit".to_owned(), commit, dirty: false, trigger, builds: true, site })
+    }
+
+    /// Adds a deployment and begins it; returns its id. The branch alone decides the environment.
+    fn add(&self, account: &str, name: &str, new: New) -> Result<String, Refusal> {
+        let in_part = partial();
+        let id = self.identity();
+        let now = self.now();
+        {
+            let mut state = self.state();
+            let created = state.stamp(now);
+            let project = state.project_mut(account, name).ok_or_else(Refusal::no_project)?;
+            let branch = new.branch.unwrap_or_else(|| project.production_branch.clone());
+            let production = branch == project.production_branch;
+            let fates = if production { &mut project.fates.1 } else { &mut project.fates.0 };
+            let fate = fates.pop_front().unwrap_or_default();
+            // A part of a deployment is one that exists and never ends.
+            let fate = if in_part { Fate { ending: Ending::Hangs, ..fate } } else { fate };
+            let deployment = Deployment {
+                id: id.clone(),
+                account: account.to_owned(),
+                project: name.to_owned(),
+                production,
+                branch,
+                message: new.message,
+                commit: new.commit,
+                dirty: new.dirty,
+                trigger: new.trigger,
+                builds: new.builds,
+                stage: Stage::Queued,
+                fate,
+                site: new.site,
+                created,
+                ended: None,
+                backend: Arc::new(Front::new(self, &id)),
+            };
+            state.deployments.insert(id.clone(), deployment);
+        }
+        self.begin(&id);
+        Ok(id)
+    }
 }
 
 impl Cloudflare {
@@ -206,7 +275,7 @@ pub(super) async fn log(
     let last = match deployment.stage {
         Stage::Success => "Success: Your site was deployed!",
         Stage::Failure => "Error: Failed to publish your assets",
-        Stage::Queued | Stage::Active => "Deploying your site to Cloudflare's global network...",
+        Stage::Queued | Stage::Building | Stage::Active => "Deploying your site to Cloudflare's global network...",
     };
     let at = moment(deployment.created);
     let lines = [json!({ "ts": at, "line": "Validating asset output" }), json!({ "ts": at, "line": last })];
@@ -219,53 +288,11 @@ fn of_project<'a>(state: &'a World, caller: &Caller, project: &str, id: &str) ->
     found.ok_or_else(Refusal::no_deployment)
 }
 
-fn environment_of(deployment: &Deployment) -> &'static str {
-    if deployment.production { "production" } else { "preview" }
-}
-
 /// Returns the addresses besides its own that lead to a deployment: its branch's, where it is a preview and the newest of it.
-fn aliases(state: &World, deployment: &Deployment) -> Vec<String> {
+pub(super) fn aliases(state: &World, deployment: &Deployment) -> Vec<String> {
     let Some(project) = state.project(&deployment.account, &deployment.project) else { return Vec::new() };
     let rival = |one: &&Deployment| !one.production && one.stage == Stage::Success && one.alias() == deployment.alias();
     let newest = state.deployments_of(&deployment.account, &deployment.project).into_iter().find(rival).map(|one| one.id.as_str());
     let leads = newest == Some(deployment.id.as_str());
     leads.then(|| format!("https://{}.{}", deployment.alias(), project.subdomain)).into_iter().collect()
-}
-
-/// Returns a deployment as answers show it.
-pub(super) fn shown(state: &World, deployment: &Deployment) -> Value {
-    let project = state.project(&deployment.account, &deployment.project);
-    let subdomain = project.map(|project| project.subdomain.clone()).unwrap_or_default();
-    let (stage, status) = deployment.stage.words();
-    let (created, ended) = (moment(deployment.created), deployment.ended.map(moment));
-    let aliases = aliases(state, deployment);
-    json!({
-        "id": deployment.id,
-        "short_id": deployment.short(),
-        "project_id": project.map(|project| project.id.clone()),
-        "project_name": deployment.project,
-        "environment": environment_of(deployment),
-        "url": format!("https://{}.{subdomain}", deployment.short()),
-        "aliases": if aliases.is_empty() { Value::Null } else { json!(aliases) },
-        "created_on": created,
-        "modified_on": ended.clone().unwrap_or_else(|| created.clone()),
-        "latest_stage": { "name": stage, "status": status, "started_on": created, "ended_on": ended },
-        "stages": [{ "name": stage, "status": status, "started_on": created, "ended_on": ended }],
-        "deployment_trigger": { "type": "ad_hoc", "metadata": {
-            "branch": deployment.branch,
-            "commit_hash": deployment.commit,
-            "commit_message": deployment.message,
-            "commit_dirty": deployment.dirty,
-        } },
-        "build_config": {},
-        "env_vars": {},
-        "is_skipped": false,
-        "production_branch": project.map(|project| project.production_branch.clone()),
-        "uses_functions": deployment.site.worker,
-    })
-}
-
-/// Returns a time as answers show it.
-pub(super) fn moment(at: i64) -> String {
-    jiff::Timestamp::from_millisecond(at).map(|at| format!("{at}")).unwrap_or_default()
 }

@@ -14,8 +14,18 @@ impl Cloudflare {
     }
 
     async fn deploy(&self, id: &str) {
-        let time = self.state().switches.deploy_time;
+        let (time, build_time) = {
+            let state = self.state();
+            (state.switches.deploy_time, state.switches.build_time)
+        };
         tokio::time::sleep(time / 4).await;
+        let builds = self.state().deployments.get_mut(id).is_some_and(|deployment| {
+            deployment.stage = if deployment.builds { Stage::Building } else { Stage::Active };
+            deployment.builds
+        });
+        if builds {
+            tokio::time::sleep(build_time).await;
+        }
         if let Some(deployment) = self.state().deployments.get_mut(id) {
             deployment.stage = Stage::Active;
         }

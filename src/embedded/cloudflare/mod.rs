@@ -1,7 +1,7 @@
 //! The embedded Cloudflare: Pages' API and its edge, as far as a direct upload, a deployment, a rollback and their clean-up need them.
 //!
 //! Sources: the published OpenAPI document, the vendor's client (its source and runs of it), the vendor's documentation, user reports.
-//! What rests on a report or a guess is a field of [`Switches`], or says so where it is written. What it does not do: build from git, run
+//! What rests on a report or a guess is a field of [`Switches`], or says so where it is written. What a build makes of a commit is seeded. What it does not do: run
 //! workers or functions (a site with one answers 501), DNS, purging.
 //!
 //! | file | concept |
@@ -15,6 +15,7 @@
 //! | `caller` | who calls |
 //! | `assets`, `projects`, `deployments` | handlers |
 //! | `form` | multipart bodies |
+//! | `wire` | projects and deployments as answers show them |
 //! | `store` | contents on disk |
 //! | `site`, `rules`, `front` | what the public addresses answer |
 
@@ -34,6 +35,7 @@ mod site;
 mod state;
 mod store;
 pub mod switch;
+mod wire;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

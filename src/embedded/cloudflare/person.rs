@@ -31,6 +31,8 @@ impl Cloudflare {
                 message: "by hand".to_owned(),
                 commit: String::new(),
                 dirty: true,
+                trigger: "ad_hoc",
+                builds: false,
                 stage: Stage::Queued,
                 fate: Fate::default(),
                 site: Arc::new(site),

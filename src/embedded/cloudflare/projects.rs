@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::caller::Caller;
-use super::deployments::shown;
 use super::refusal::{Refusal, granted};
-use super::state::{Project, State as World};
+use super::state::State as World;
+use super::wire::project as body;
 use super::{Cloudflare, ProjectSeed};
 
 /// `GET /user`.
@@ -112,27 +112,4 @@ pub(super) async fn domains(
     let project = state.project(&caller.account, &name).ok_or_else(Refusal::no_project)?;
     let one = |(name, status): &(String, String)| json!({ "id": name, "name": name, "status": status, "certificate_authority": "google" });
     Ok(granted(&project.domains.iter().map(one).collect()))
-}
-
-fn body(state: &World, project: &Project) -> Value {
-    let domains: Vec<&str> =
-        std::iter::once(project.subdomain.as_str()).chain(project.domains.iter().map(|(name, _)| name.as_str())).collect();
-    let canonical = project.canonical.as_ref().and_then(|id| state.deployments.get(id)).map(|one| shown(state, one));
-    let latest = state.deployments_of(&project.account, &project.name).first().map(|one| shown(state, one));
-    let mut body = json!({
-        "id": project.id,
-        "name": project.name,
-        "subdomain": project.subdomain,
-        "domains": domains,
-        "production_branch": project.production_branch,
-        "created_on": super::deployments::moment(project.created),
-        "deployment_configs": { "production": {}, "preview": {} },
-        "canonical_deployment": canonical,
-        "latest_deployment": latest,
-    });
-    if let Some((owner, name, on)) = &project.source {
-        let config = json!({ "owner": owner, "repo_name": name, "production_branch": project.production_branch, "production_deployments_enabled": on });
-        body["source"] = json!({ "type": "github", "config": config });
-    }
-    body
 }

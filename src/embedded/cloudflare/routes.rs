@@ -30,6 +30,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("DELETE", "/client/v4/accounts/{account}/pages/projects/{project}/deployments/{id}", "delete_deployment", PROJECT),
     Operation::new("POST", "/client/v4/accounts/{account}/pages/projects/{project}/deployments/{id}/rollback", "roll_back", PROJECT),
     Operation::new("GET", "/client/v4/accounts/{account}/pages/projects/{project}/deployments/{id}/history/logs", "get_log", PROJECT),
+    Operation::new("POST", "/client/v4/pages/webhooks/deploy_hooks/{hook}", "trigger_deploy_hook", Subject::Nothing),
     Operation::new("POST", "/client/v4/pages/assets/check-missing", "check_missing", Subject::Nothing).reads(),
     Operation::new("POST", "/client/v4/pages/assets/upload", "upload_assets", Subject::Nothing),
     Operation::new("POST", "/client/v4/pages/assets/upsert-hashes", "upsert_hashes", Subject::Nothing),
@@ -52,6 +53,7 @@ pub(super) fn router(cloudflare: Cloudflare) -> Router {
         .route(&below("/deployments/{id}"), get(deployments::get).delete(deployments::delete))
         .route(&below("/deployments/{id}/rollback"), post(deployments::roll_back))
         .route(&below("/deployments/{id}/history/logs"), get(deployments::log))
+        .route("/client/v4/pages/webhooks/deploy_hooks/{hook}", post(deployments::hook))
         .route("/client/v4/pages/assets/check-missing", post(assets::missing))
         .route("/client/v4/pages/assets/upload", post(assets::upload))
         .route("/client/v4/pages/assets/upsert-hashes", post(assets::refresh))

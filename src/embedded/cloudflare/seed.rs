@@ -74,6 +74,8 @@ impl Cloudflare {
             production_branch: seed.production_branch,
             domains,
             source,
+            heads: BTreeMap::new(),
+            hooks: BTreeMap::new(),
             canonical: None,
             fates: (VecDeque::new(), VecDeque::new()),
             created,
@@ -104,6 +106,8 @@ impl Cloudflare {
             message: "earlier".to_owned(),
             commit: "e".repeat(40),
             dirty: false,
+            trigger: "ad_hoc",
+            builds: false,
             stage: Stage::Queued,
             fate: Fate::default(),
             site: Arc::new(site),
@@ -115,6 +119,25 @@ impl Cloudflare {
         drop(state);
         self.finish(&id);
         Ok(id)
+    }
+
+    /// Adds a commit at the head of `branch` of the connected repository of `project`, with what a build of it makes. Errors: the store's disk; no
+    /// such project.
+    pub fn seed_commit(&self, project: &str, branch: &str, sha: &str, tree: &Tree) -> io::Result<()> {
+        let mut state = self.state();
+        let found = state.named(project).cloned().ok_or(io::ErrorKind::NotFound)?;
+        let site = Arc::new(self.site_of(&mut state, &found, tree)?);
+        let project = state.project_mut(&found.account, &found.name).ok_or(io::ErrorKind::NotFound)?;
+        project.heads.insert(branch.to_owned(), (sha.to_owned(), site));
+        Ok(())
+    }
+
+    /// Adds a deploy hook for `branch`; returns the path of its address below the API's, or `None` where there is no such project.
+    pub fn seed_hook(&self, project: &str, id: &str, branch: &str) -> Option<String> {
+        let mut state = self.state();
+        let found = state.named(project)?.clone();
+        state.project_mut(&found.account, &found.name)?.hooks.insert(id.to_owned(), branch.to_owned());
+        Some(format!("/pages/webhooks/deploy_hooks/{id}"))
     }
 
     /// Stores a tree's contents for a project and returns it as a site.

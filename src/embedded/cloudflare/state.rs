@@ -47,6 +47,10 @@ pub(super) struct Project {
     pub(super) domains: Vec<(String, String)>,
     /// Owner and name of the connected repository, and whether pushes go to production.
     pub(super) source: Option<(String, String, bool)>,
+    /// The newest commit of each branch of that repository, with what a build of it makes.
+    pub(super) heads: BTreeMap<String, (String, Arc<Site>)>,
+    /// Deploy hooks: the branch of each.
+    pub(super) hooks: BTreeMap<String, String>,
     /// What production is.
     pub(super) canonical: Option<String>,
     /// What is to become of the next previews, and of the next production deployments.
@@ -58,6 +62,7 @@ pub(super) struct Project {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Queued,
+    Building,
     Active,
     Success,
     Failure,
@@ -68,6 +73,7 @@ impl Stage {
     pub(super) fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Queued => ("queued", "active"),
+            Self::Building => ("build", "active"),
             Self::Active => ("deploy", "active"),
             Self::Success => ("deploy", "success"),
             Self::Failure => ("deploy", "failure"),
@@ -86,6 +92,10 @@ pub(super) struct Deployment {
     pub(super) message: String,
     pub(super) commit: String,
     pub(super) dirty: bool,
+    /// What started it.
+    pub(super) trigger: &'static str,
+    /// Whether it is built from the repository.
+    pub(super) builds: bool,
     pub(super) stage: Stage,
     pub(super) fate: Fate,
     pub(super) site: Arc<Site>,

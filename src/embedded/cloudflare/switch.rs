@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Switches {
     /// How long a deployment is under way.
     pub deploy_time: Duration,
+    /// How much longer a deployment is under way that is built from a repository.
+    pub build_time: Duration,
     /// How much later than its creation a deployment appears in lists (guess: lists may lag).
     pub list_lag: Duration,
     /// How long an upload token lasts (the vendor publishes no length; its client speaks of minutes).
@@ -29,6 +31,7 @@ impl Default for Switches {
     fn default() -> Self {
         Self {
             deploy_time: Duration::from_millis(200),
+            build_time: Duration::from_secs(2),
             list_lag: Duration::ZERO,
             token_life: Duration::from_secs(300),
             most_files: 20_000,

@@ -4,14 +4,19 @@
 //! address, and then posts the *same manifest* to the production branch, for which nothing is uploaded any more. The way back is the rollback
 //! call, or the earlier manifest posted once more. All of it is done when the project's own word on its production says so.
 //!
+//! A project that is connected to a repository can also be built by Cloudflare ([`PagesSource`]). Nothing of that can be prepared: a build of the
+//! production branch is production as soon as it ends, so it is asked for when the target cuts over.
+//!
 //! | file | concept |
 //! |---|---|
 //! | `api`, `wire` | which calls, what is said |
 //! | [`files`] | what is uploaded |
 //! | `stamp`, `hints`, `content`, `record` | what marks a deployment as ours, how it is found again, its identity, what it was made of |
+//! | `building` | a project that Cloudflare builds from its repository |
 //! | `observing`, `preflight`, `preparing`, `uploading`, `creating`, `serving`, `pruning` | the verbs |
 
 mod api;
+mod building;
 mod content;
 mod creating;
 pub mod files;
@@ -49,6 +54,20 @@ use crate::shutdown::Level;
 /// How far a read may lag behind what was changed (guess: nothing is documented).
 const READ_LAG: Duration = Duration::from_secs(5);
 
+/// What a project is made of.
+#[derive(Debug, Clone)]
+pub enum PagesSource {
+    /// A directory that is uploaded.
+    Directory,
+    /// The commit, which Cloudflare builds from the connected repository when the API asks for it.
+    Git,
+    /// The same, asked for by a deploy hook.
+    Hook {
+        /// The hook's address, which is its secret (cloudflare.md 6).
+        url: SecretString,
+    },
+}
+
 /// What a project is released with.
 #[derive(Debug, Clone)]
 pub struct PagesSettings {
@@ -58,6 +77,8 @@ pub struct PagesSettings {
     pub project: String,
     /// The account's id, 32 hex digits.
     pub account: String,
+    /// What it is made of.
+    pub source: PagesSource,
     /// The public address, where it is another than the project's first hostname.
     pub url: Option<String>,
     /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.
@@ -75,6 +96,8 @@ pub struct PagesSettings {
 impl PagesSettings {
     /// How long a deployment may take unless anybody says otherwise: nothing is built (cloudflare.md 4).
     pub const READY_DEADLINE: Duration = Duration::from_secs(5 * 60);
+    /// How long a build of Cloudflare's own may take: the vendor ends it after 20 minutes (cloudflare.md 4), and it may wait in a queue before.
+    pub const BUILD_DEADLINE: Duration = Duration::from_secs(25 * 60);
     /// How long a move of production may take unless anybody says otherwise (guess; it is seconds).
     pub const MOVE_DEADLINE: Duration = Duration::from_secs(180);
     /// How long a deployment stays after production has left it unless anybody says otherwise: an edge that has not learnt yet leads there. The
@@ -87,6 +110,7 @@ impl PagesSettings {
             target,
             project: project.into(),
             account: account.into(),
+            source: PagesSource::Directory,
             url: None,
             dotfiles: Vec::new(),
             access: None,
@@ -196,14 +220,9 @@ impl Target for PagesTarget {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            prepare: Preparation::Fully,
-            asked_from: AskedFrom::Public,
-            back: Back::Instantly,
-            gap: None,
-            unserve: false,
-            side_effects: Vec::new(),
-        }
+        let (prepare, asked_from) =
+            if self.builds_elsewhere() { (Preparation::NotAtAll, AskedFrom::Nowhere) } else { (Preparation::Fully, AskedFrom::Public) };
+        Capabilities { prepare, asked_from, back: Back::Instantly, gap: None, unserve: false, side_effects: Vec::new() }
     }
 
     fn public_url(&self) -> Option<String> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::building::of_commit;
 use super::files;
 use super::hints::Hints;
 use super::wire::Deployment;
@@ -15,11 +16,15 @@ impl PagesTarget {
     /// Returns the digest that `artifact` would have: its own and what else decides what users get.
     ///
     /// That is whether names with a dot are published, and for a site with a worker the project's settings of production, which a deployment
-    /// takes with it when it is made (cloudflare.md 7.1). Our marks are left out.
+    /// takes with it when it is made (cloudflare.md 7.1). Our marks are left out. What Cloudflare builds is known by its commit.
     pub(super) async fn would_be(&self, artifact: &Artifact) -> Result<RevisionDigest, PlatformError> {
-        let Artifact::Directory { path, digest } = artifact else {
-            let text = "a Pages target ships a directory (`dir`) and nothing else".to_owned();
-            return Err(self.error("digest", PlatformErrorKind::Impossible(text)));
+        let (path, digest) = match artifact {
+            Artifact::Directory { path, digest } => (path, digest),
+            Artifact::Commit { sha, .. } => return Ok(of_commit(sha)),
+            Artifact::Image { .. } => {
+                let text = "Pages serves no image: ship a directory (`dir`), or let Cloudflare build the commit (`git`)".to_owned();
+                return Err(self.error("digest", PlatformErrorKind::Impossible(text)));
+            }
         };
         let worker = files::has_worker(path);
         let form = if worker { "worker" } else { "static" };
@@ -39,6 +44,8 @@ impl PagesTarget {
     pub(super) fn revision_of(&self, deployment: &Deployment) -> Revision {
         let id = &deployment.id;
         let stamp = deployment.stamp();
+        // What Cloudflare has built is known by its commit, whoever asked for it.
+        let built = || deployment.commit().filter(|_| self.builds_elsewhere()).map(of_commit);
         // Not ours: a deployment never changes, so its id stands for its content.
         let of_id = || RevisionDigest::of(format!("cloudflare pages deployment {id}").as_bytes());
         let kept = self.memory().moved_to.clone().filter(|moved| moved.id == *id).map(|moved| moved.digest);
@@ -50,7 +57,7 @@ impl PagesTarget {
             record: stamp.as_ref().map(|stamp| stamp.record.clone()).filter(|_| !deployment.is_production()),
         };
         Revision {
-            digest: stamp.as_ref().map(super::stamp::Stamp::revision).or(kept).unwrap_or_else(of_id),
+            digest: stamp.as_ref().map(super::stamp::Stamp::revision).or(kept).or_else(built).unwrap_or_else(of_id),
             artifact: stamp.as_ref().and_then(|stamp| stamp.artifact.clone()).or_else(|| deployment.commit().map(str::to_owned)),
             label: host.unwrap_or_else(|| id.clone()),
             release: stamp.map(|stamp| stamp.release),

@@ -151,7 +151,7 @@ impl PagesTarget {
                     Progress::UnderWay(_) => {}
                 }
             }
-            let limit = self.settings.ready_deadline;
+            let limit = self.build_limit();
             if began.elapsed() >= limit {
                 let what = format!("the end of the deployment {id}");
                 return Err(self.error("create_deployment", PlatformErrorKind::TimedOut { what, limit }));

@@ -27,12 +27,13 @@ impl PagesTarget {
                 });
             }
         }
-        // The staging deployment of what serves stays: from it the same can be posted once more.
+        // The staging deployment of what serves stays, and so does that of what we served last where somebody else serves now: from it the same
+        // can be posted once more.
         let serves = observed.single().map(|revision| revision.digest.clone());
-        let left = previews.iter().filter(|one| {
-            let stamp = one.stamp();
-            stamp.is_some_and(|stamp| stamp.is_ours(scope) && Some(stamp.revision()) != serves)
-        });
+        let ours = |one: &Deployment| one.stamp().filter(|stamp| stamp.is_ours(scope)).map(|stamp| stamp.revision());
+        let last = production.iter().find_map(ours);
+        let stays = |digest| Some(&digest) == serves.as_ref() || Some(&digest) == last.as_ref();
+        let left = previews.iter().filter(|one| ours(one).is_some_and(|digest| !stays(digest)));
         observed.leftovers = left.map(|one| self.revision_of(one)).collect();
         observed.facts.insert("project".to_owned(), project.name.clone());
         observed.facts.insert("production branch".to_owned(), project.branch().to_owned());

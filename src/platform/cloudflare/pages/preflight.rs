@@ -18,6 +18,9 @@ impl PagesTarget {
         let mut problems = Vec::new();
         problems.extend(self.account_unusual());
         problems.extend(self.pushes_go_live(&project));
+        if let Some((text, hint)) = self.cannot_build(&project) {
+            problems.push(self.problem(true, "cloudflare::cannot-build", text, Some(hint.to_owned())));
+        }
         problems.extend(self.settings_differ(&project));
         problems.extend(self.staging_is_production(&project));
         problems.extend(self.domains_unusable(&project).await?);

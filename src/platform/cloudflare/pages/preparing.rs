@@ -18,6 +18,9 @@ pub(super) const STAGING: &str = "cutover-";
 
 impl PagesTarget {
     pub(super) async fn prepare_revision(&self, scope: &Scope, artifact: &Artifact, before: &Observed) -> Result<Revision, PlatformError> {
+        if let Artifact::Commit { sha, branch } = artifact {
+            return self.foreseen(sha, branch).await;
+        }
         let digest = self.would_be(artifact).await?;
         let Artifact::Directory { path, digest: files } = artifact else {
             return Err(self.error("prepare", PlatformErrorKind::Impossible("Pages serves directories only".to_owned())));
@@ -104,6 +107,9 @@ impl PagesTarget {
 
     pub(super) async fn probe_revision(&self, revision: &Revision) -> Result<Health, PlatformError> {
         let Some(hints) = Hints::of(revision) else { return Ok(Health::Unknown("it has no deployment id".to_owned())) };
+        if hints.deployment_id.is_empty() {
+            return Ok(Health::Unknown("it is built when it serves".to_owned()));
+        }
         Ok(match self.client.deployment(&self.settings.project, &hints.deployment_id).await? {
             None => Health::Unhealthy(format!("the deployment {} is gone", hints.deployment_id)),
             Some(deployment) => match deployment.progress() {

@@ -21,6 +21,10 @@ impl PagesTarget {
     pub(super) async fn prune_revisions(&self, scope: &Scope, revisions: &[Revision]) -> Result<(), PlatformError> {
         for revision in revisions {
             let Some(hints) = Hints::of(revision) else { continue };
+            // What was to be built has no deployment that anybody could know for ours.
+            if hints.deployment_id.is_empty() {
+                continue;
+            }
             self.prune_one(scope, revision, &hints.deployment_id).await?;
             if scope.phase == Phase::RollBack {
                 for id in self.own_production(scope, revision).await? {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::building::of_commit;
 use super::creating::Place;
 use super::hints::Hints;
 use super::record::Parts;
@@ -26,6 +27,8 @@ enum Way {
     RollBack(String),
     /// It is made once more.
     Post(Parts),
+    /// Cloudflare builds its commit.
+    Build(String),
 }
 
 /// The project, and its newest production deployments, once none of them is under way.
@@ -84,7 +87,7 @@ impl PagesTarget {
     /// back one that this release has made is removed instead of waited for.
     async fn settled(&self, scope: &Scope, wanted: &Revision) -> Result<Settled, PlatformError> {
         let began = Instant::now();
-        let limit = self.settings.move_deadline;
+        let limit = if self.builds_elsewhere() { self.build_limit() } else { self.settings.move_deadline };
         let mut pause = LOOKS.0;
         let mut removed = BTreeSet::new();
         loop {
@@ -94,7 +97,13 @@ impl PagesTarget {
             let under_way = |one: &&Deployment| one.may_still_end(now) && !project.serves(&one.id);
             let Some(first) = production.iter().find(under_way) else { return Ok(Settled { project, production }) };
             let id = first.id.clone();
-            let ours = first.stamp().is_some_and(|stamp| stamp.is_of(scope) && stamp.revision() != wanted.digest);
+            let ours = match first.stamp() {
+                Some(stamp) => stamp.is_of(scope) && stamp.revision() != wanted.digest,
+                // A build carries no mark: of this commit only a release would ask for one, since pushes build nothing.
+                None => {
+                    self.builds_elsewhere() && first.commit() == Some(scope.commit.as_str()) && of_commit(&scope.commit) != wanted.digest
+                }
+            };
             if removed.is_empty() {
                 scope.step(&self.settings.target, format!("the production deployment {id} is under way: waiting for its end"));
             }
@@ -144,15 +153,23 @@ impl PagesTarget {
 
     /// Returns by which call the revision comes to serve.
     async fn way(&self, scope: &Scope, revision: &Revision, hints: &Hints, settled: &Settled) -> Result<Way, PlatformError> {
-        if hints.production && self.client.deployment(&self.settings.project, &hints.deployment_id).await?.is_some() {
+        if hints.production
+            && !hints.deployment_id.is_empty()
+            && self.client.deployment(&self.settings.project, &hints.deployment_id).await?.is_some()
+        {
             return Ok(Way::RollBack(hints.deployment_id.clone()));
         }
         let earlier = settled.production.iter().find(|one| {
-            let same = one.stamp().is_some_and(|stamp| stamp.is_ours(scope) && stamp.revision() == revision.digest);
-            same && one.progress() == Progress::Ready && !settled.project.serves(&one.id)
+            let marked = one.stamp().is_some_and(|stamp| stamp.is_ours(scope) && stamp.revision() == revision.digest);
+            let built = self.builds_elsewhere() && one.stamp().is_none() && self.revision_of(one).same_content(revision);
+            (marked || built) && one.progress() == Progress::Ready && !settled.project.serves(&one.id)
         });
         if let Some(earlier) = earlier {
             return Ok(Way::RollBack(earlier.id.clone()));
+        }
+        let commit = revision.artifact.as_ref().filter(|sha| self.builds_elsewhere() && of_commit(sha) == revision.digest);
+        if let Some(sha) = commit.filter(|_| scope.phase != Phase::RollBack) {
+            return Ok(Way::Build(sha.clone()));
         }
         self.postable(scope, revision, hints).await?.map(Way::Post).ok_or_else(|| self.unpostable(revision))
     }
@@ -176,6 +193,10 @@ impl PagesTarget {
     async fn move_to(&self, scope: &Scope, revision: &Revision, hints: &Hints, way: Way, settled: &Settled) -> Result<(), PlatformError> {
         let id = match way {
             Way::Post(parts) => self.post(scope, revision, &parts, settled).await?,
+            Way::Build(sha) => {
+                let known = settled.production.iter().map(|one| one.id.clone()).collect();
+                self.build(scope, &sha, settled.project.branch(), &known).await?
+            }
             Way::RollBack(id) => {
                 scope.step(&self.settings.target, format!("asks for the rollback to {id}"));
                 self.memory().asked = Some(Instant::now());

@@ -6,8 +6,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
+use url::Url;
 
-use crate::http::Body;
+use crate::http::{Body, Call, Platform};
 use crate::platform::cloudflare::client::CloudflareClient;
 use crate::platform::cloudflare::envelope::Refusal;
 use crate::platform::cloudflare::pages::wire::Deployment;
@@ -77,6 +78,13 @@ impl CloudflareClient {
         self.read(call, &format!("project {project}")).await.map_err(Refusal::plain)
     }
 
+    /// Asks a deploy hook for a build of its branch (cloudflare.md 6). Never repeated by the transport; users get the build as soon as it ends.
+    pub(in crate::platform::cloudflare) async fn trigger_deploy_hook(&self, url: &Url) -> Result<(), PlatformError> {
+        // The address is the secret: no token goes with it.
+        let call = Call::new(Platform::Cloudflare, "trigger_deploy_hook", Method::POST, url.clone()).moving_traffic();
+        self.ask(call, "the deploy hook").await.map(drop).map_err(Refusal::plain)
+    }
+
     /// Returns a deployment; `None` when it is gone.
     pub(in crate::platform::cloudflare) async fn deployment(&self, project: &str, id: &str) -> Result<Option<Deployment>, PlatformError> {
         let call = self.in_account("get_deployment", Method::GET, &["pages", "projects", project, "deployments", id], &[]);
@@ -104,7 +112,7 @@ impl CloudflareClient {
             let envelope = self.ask(call, &thing).await.map_err(Refusal::plain)?;
             let listed: Option<Vec<Deployment>> = serde_json::from_value(envelope.result).map_err(|error| {
                 let kind = PlatformErrorKind::Unexpected(error.to_string());
-                PlatformError::new(crate::http::Platform::Cloudflare, "list_deployments", &thing, kind)
+                PlatformError::new(Platform::Cloudflare, "list_deployments", &thing, kind)
             })?;
             let listed = listed.unwrap_or_default();
             let short = listed.len() < PAGE;
