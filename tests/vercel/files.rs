@@ -121,7 +121,11 @@ fn a_built_output_is_sent_as_it_is_below_the_projects_root() {
     assert_eq!(lines(&inside), lines(&upload));
     write(folder.path(), &[(".vercelignore", "node_modules/lib")]);
     let without = read(&ui, Some("ui/v1")).unwrap();
-    assert!(!lines(&without).contains("node_modules") && without.notes[0].contains("which .vercelignore leaves out"), "{:?}", without.notes);
+    assert!(
+        !lines(&without).contains("node_modules") && without.notes[0].contains("which .vercelignore leaves out"),
+        "{:?}",
+        without.notes
+    );
     std::fs::remove_file(folder.path().join(".vercelignore")).unwrap();
     std::fs::remove_dir_all(folder.path().join("node_modules")).unwrap();
     let missing = read(&ui, Some("ui/v1")).unwrap_err();

@@ -35,8 +35,7 @@ fn asked(tape: &[Value], operation: &str) -> BTreeMap<String, usize> {
     counts
 }
 
-const FRONT_ENDS: [&str; 9] =
-    ["release", "production", "--skip-gates", "--only", "ui-v1", "--only", "ui-v2", "--only", "ui-v3"];
+const FRONT_ENDS: [&str; 9] = ["release", "production", "--skip-gates", "--only", "ui-v1", "--only", "ui-v2", "--only", "ui-v3"];
 
 #[test]
 fn three_projects_of_one_repository_are_served_together_and_unchanged_ones_are_carried_without_a_request_that_changes_anything() {
@@ -55,9 +54,8 @@ fn three_projects_of_one_repository_are_served_together_and_unchanged_ones_are_c
         let targets = receipt["targets"].as_array().unwrap().iter();
         targets.map(|target| (target["name"].as_str().unwrap().to_owned(), target["carried"] == true)).collect()
     };
-    let all = |carried: [bool; 3]| -> Vec<(String, bool)> {
-        ["ui-v1", "ui-v2", "ui-v3"].into_iter().map(str::to_owned).zip(carried).collect()
-    };
+    let all =
+        |carried: [bool; 3]| -> Vec<(String, bool)> { ["ui-v1", "ui-v2", "ui-v3"].into_iter().map(str::to_owned).zip(carried).collect() };
     assert_eq!(carried(&run("first")), all([false, false, false]));
     let second = run("second");
     assert_eq!((second["outcome"].as_str(), carried(&second)), (Some("carried"), all([true, true, true])));

@@ -15,7 +15,22 @@ const ASKED: usize = 200;
 
 /// A site of 700 files: pages of a few bytes and of 200 KB, empty ones, names with spaces, letters of the world and signs, seven levels deep.
 fn generated(chance: &Chance) -> BTreeMap<String, Vec<u8>> {
-    let parts = ["docs", "a folder", "größe", "日本語", "emoji 🚀", "it's", "50% off", "a+b&c", "q?x#y", "plain", "UPPER", "semi;colon", "~tilde", "[slug]"];
+    let parts = [
+        "docs",
+        "a folder",
+        "größe",
+        "日本語",
+        "emoji 🚀",
+        "it's",
+        "50% off",
+        "a+b&c",
+        "q?x#y",
+        "plain",
+        "UPPER",
+        "semi;colon",
+        "~tilde",
+        "[slug]",
+    ];
     let one = || parts[chance.below(parts.len() as u64) as usize];
     let mut files = BTreeMap::new();
     for number in 0..700 {

@@ -159,7 +159,10 @@ async fn what_a_small_plan_does_not_roll_back_to_is_promoted_again_and_told() {
     scene.target.serve(&back, oldest.single().unwrap()).await.unwrap();
     assert_eq!(scene.get("example.com", "/").await.1, "old");
     let told = scene.told();
-    assert!(told.iter().any(|line| line.contains("asking for the promotion") && line.contains("previous production deployment")), "{told:?}");
+    assert!(
+        told.iter().any(|line| line.contains("asking for the promotion") && line.contains("previous production deployment")),
+        "{told:?}"
+    );
     assert_eq!((scene.count("roll_back"), scene.count("promote")), (1, 3));
 }
 

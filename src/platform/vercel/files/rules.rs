@@ -119,12 +119,15 @@ impl Rules {
         }
         rules.add("rewrites", rewrites, rewrite)?;
         let applied = ["cleanUrls", "trailingSlash", "routes", "redirects", "headers", "rewrites", "images", "crons"];
-        let rest = config.iter().filter(|(key, value)| !applied.contains(&key.as_str()) && !HARMLESS.contains(&key.as_str()) && !empty(value));
+        let rest =
+            config.iter().filter(|(key, value)| !applied.contains(&key.as_str()) && !HARMLESS.contains(&key.as_str()) && !empty(value));
         for (key, value) in rest {
             match key.as_str() {
                 "outputDirectory" if value == "." => {}
                 "outputDirectory" => {
-                    return Err(format!("`outputDirectory` is {value}: ship that directory (`dir`), or build with `vercel build` and ship `.vercel/output`"));
+                    return Err(format!(
+                        "`outputDirectory` is {value}: ship that directory (`dir`), or build with `vercel build` and ship `.vercel/output`"
+                    ));
                 }
                 "builds" | "functions" | "services" | "experimentalServices" | "bulkRedirectsPath" | "env" | "build" => {
                     return Err(format!("a plain site cannot have `{key}`: build it with `vercel build`, and ship `.vercel/output`"));
