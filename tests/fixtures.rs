@@ -45,6 +45,18 @@ fn flowhub_has_its_six_gates_three_front_ends_and_twelve_secrets() {
 }
 
 #[test]
+fn alchemyos_ships_what_its_gates_have_linted_tested_and_built() {
+    let manifest = fixture("alchemyos");
+    let gates: Vec<&str> = manifest.gates.keys().map(Name::as_str).collect();
+    assert_eq!(gates, ["install", "lint", "unit", "build"]);
+    let needs: Vec<&str> = manifest.gates[&name("build")].needs.iter().map(Name::as_str).collect();
+    assert_eq!(needs, ["lint", "unit"]);
+    let TargetPlatform::Vercel(vercel) = &manifest.targets[&name("ui")].platform else { panic!("ui is on Vercel") };
+    assert_eq!(vercel.project, "alchemyos");
+    assert!(manifest.gates[&name("build")].outputs.iter().any(|output| output.starts_with("ui/.vercel/output")));
+}
+
+#[test]
 fn tinybug_has_a_group_that_answers_and_one_that_works_and_a_migration_without_a_database_of_fly() {
     let manifest = fixture("tinybug");
     for branch in ["main", "production"] {

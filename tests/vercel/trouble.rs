@@ -147,6 +147,7 @@ async fn what_a_small_plan_does_not_roll_back_to_is_promoted_again_and_told() {
     let mut scene = wanted().scene();
     scene.vercel.switch(|switches| switches.plan = Plan::Hobby);
     let oldest = scene.observe().await;
+    assert!(oldest.facts["way back"].contains("on the Hobby plan it reaches one release back"), "the plan says so: {:?}", oldest.facts);
     for (release, text) in [("r-20260102-030405-aaaaaa", "one"), ("r-20260102-040506-bbbbbb", "two")] {
         let (_folder, artifact) = site(&[("index.html", text)]);
         let scope = scene.scope_of(release, Phase::Prepare);
@@ -340,6 +341,8 @@ async fn every_request_is_published() {
         let artifact = if by_hook { Artifact::Commit { sha: SHA.into(), branch: "main".into() } } else { files };
         scene.vercel.next_job("front", job);
         let after = scene.prepared(&artifact).await;
+        // Once more, which looks for what is there.
+        scene.prepared(&artifact).await;
         let served = scene.target.serve(&scene.scope(Phase::CutOver), &after).await;
         assert_eq!(served.is_ok(), job == JobFate::Succeeds);
         scene.target.serve(&scene.scope(Phase::RollBack), before.single().unwrap()).await.unwrap();

@@ -52,8 +52,12 @@ impl VercelTarget {
         let mut succeeded_at = None;
         let mut pause = Self::longer(scope, Duration::ZERO);
         if certain {
-            // A job that was made just now has moved nothing yet.
-            self.pause(scope, pause).await?;
+            // A job has moved nothing so soon after it was asked for; a slow answer has used that time up.
+            let since = self.memory().asked.map_or(Duration::ZERO, |asked| asked.elapsed());
+            let left = pause.saturating_sub(since);
+            if !left.is_zero() {
+                self.pause(scope, left).await?;
+            }
         }
         loop {
             let project = self.project().await?;

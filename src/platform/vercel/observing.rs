@@ -15,6 +15,9 @@ use crate::platform::{Observed, PlatformError, PlatformErrorKind, Revision, Scop
 /// For how long what a project is called, where its root is and what this release has not made yet is known from the last look at it.
 const KNOWN: Duration = Duration::from_secs(60);
 
+/// How far the vendor's rollback reaches (vercel.md 6.1). Which plan a team has is nothing that a project's token may ask.
+const WAY_BACK: &str = "Vercel's rollback; on the Hobby plan it reaches one release back, and what lies further back is promoted again";
+
 /// What was seen when the project was last observed.
 #[derive(Debug)]
 pub(super) struct Looked {
@@ -64,6 +67,7 @@ impl VercelTarget {
             observed.facts.insert("pinned".to_owned(), text.to_owned());
         }
         observed.facts.insert("project".to_owned(), project.id.clone());
+        observed.facts.insert("way back".to_owned(), WAY_BACK.to_owned());
         if let Some(host) = self.memory().host.clone() {
             observed.facts.insert("domain".to_owned(), host);
         }
