@@ -279,10 +279,11 @@ impl<'a> Release<'a> {
         self.verify().await?;
         self.lead_hostnames().await?;
         self.cut_over().await?;
-        let purging = hostnames::purge_moved(&self.context, &self.plan);
-        let (watched, ()) = tokio::join!(self.watch(), purging);
-        watched?;
-        self.commit().await
+        let mut purging = hostnames::Purging::of(&self.context, &self.plan);
+        purging.beside(self.watch()).await?;
+        self.commit().await?;
+        purging.rest().await;
+        Ok(())
     }
 
     async fn begin(&mut self) -> Result<(), Failure> {

@@ -364,6 +364,27 @@ async fn a_release_purges_what_has_moved_and_a_release_that_goes_back_purges_aga
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_purge_that_must_wait_keeps_neither_the_way_back_nor_the_commit_waiting() {
+    for fails in [false, true] {
+        let (bench, _, runner) = bench_with_a_hostname(false).await;
+        let rule = Rule::at("cloudflare.purge_cache", Effect::None, rate_limited(30)).unwrap().times(Times::Forever);
+        bench.world.ground().faults.set(rule);
+        if fails {
+            bench.vercel.next("front", cutover::embedded::vercel::Fate::FAILS_IN_PRODUCTION);
+        }
+        let began = bench.clock.elapsed();
+        let closes = async {
+            let last = if fails { "rolling_back" } else { "committed" };
+            until(|| !bench.records().is_empty() && bench.records().contains(&last)).await;
+            bench.clock.elapsed() - began
+        };
+        let (ending, took) = tokio::join!(bench.run(&runner), closes);
+        assert_eq!(ending.serving, if fails { Serving::Before } else { Serving::After }, "{ending:?}");
+        assert!(took.as_secs() < 25, "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_recovers_a_release_purges_by_the_journals_word() {
     let (bench, cloudflare, runner) = bench_with_a_hostname(false).await;
     // The runner ends as soon as it has begun to cut over, without a word.

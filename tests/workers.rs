@@ -339,7 +339,7 @@ fn a_worker_is_rehearsed_whole_and_a_hostname_that_leads_elsewhere_stops_it_befo
     let product = tempfile::tempdir().unwrap();
     let manifest = "version: 1\nproduct: shop\ntargets:\n  site:\n    worker: shop\n    dir: public\n    url: https://www.shop.example/\n    \
                     dns: [www.shop.example, shop.example]\n    verify: [{ get: /, contains: hello }]\nenvironments:\n  \
-                    production: { branch: main, watch: 0s }\n";
+                    production: { branch: main, watch: 1s }\n";
     std::fs::write(product.path().join("cutover.yml"), manifest).unwrap();
     std::fs::create_dir(product.path().join("public")).unwrap();
     std::fs::write(product.path().join("public/index.html"), "hello").unwrap();

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
 use super::journal::{Journal, Open, TargetRecord};
@@ -107,11 +108,37 @@ fn scope(context: &Context, phase: Phase) -> Scope {
     context.scope(phase, &context.shutdown)
 }
 
-/// Purges the hostnames of everything that has moved; what could not be purged is told. Borrows nothing of the release.
-pub(super) fn purge_moved(context: &Context, plan: &Plan) -> impl Future<Output = ()> + use<> {
-    let hosts: Vec<String> = plan.moving().flat_map(|planned| context.hostnames.purged(planned.target.name())).collect();
-    let (hostnames, scope) = (context.hostnames.clone(), scope(context, Phase::CutOver));
-    async move { hostnames.purge(&scope, &hosts).await }
+/// The purge of everything that has moved. It goes on beside what is done meanwhile and keeps nothing waiting: neither the way back, when that
+/// fails, nor the commit.
+pub(super) struct Purging(Option<BoxFuture<'static, ()>>);
+
+impl Purging {
+    /// Begins with everything that moves; what could not be purged is told.
+    pub(super) fn of(context: &Context, plan: &Plan) -> Self {
+        let hosts: Vec<String> = plan.moving().flat_map(|planned| context.hostnames.purged(planned.target.name())).collect();
+        let (hostnames, scope) = (context.hostnames.clone(), scope(context, Phase::CutOver));
+        Self((!hosts.is_empty()).then(|| async move { hostnames.purge(&scope, &hosts).await }.boxed()))
+    }
+
+    /// Does `work`, and purges as long as that takes.
+    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let Some(purging) = &mut self.0 else { return work.await };
+            tokio::select! {
+                biased;
+                () = purging => self.0 = None,
+                done = &mut work => return done,
+            }
+        }
+    }
+
+    /// Purges what is left.
+    pub(super) async fn rest(self) {
+        if let Some(purging) = self.0 {
+            purging.await;
+        }
+    }
 }
 
 /// Purges the hostnames of what a release has taken back, by the journal's own word for them.

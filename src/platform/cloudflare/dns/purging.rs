@@ -36,7 +36,7 @@ impl Hostnames {
         };
         tokio::select! {
             biased;
-            () = scope.shutdown.at_least(shutdown::Level::Now) => {}
+            () = scope.shutdown.at_least(shutdown::Level::Drain) => {}
             done = tokio::time::timeout(LIMIT, work) => {
                 if done.is_err() {
                     tell(scope, &format!("it took longer than {LIMIT:?}"), None, hosts);
