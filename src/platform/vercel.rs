@@ -180,8 +180,6 @@ struct Memory {
     looked: Option<observing::Looked>,
     /// The deployment that was last seen to be ready, and when.
     ready: Option<(String, Instant)>,
-    /// The deployment of ours that was last seen to be ready without ever having served; none once its promotion was asked for.
-    staged: Option<String>,
 }
 
 impl VercelTarget {

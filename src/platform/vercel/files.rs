@@ -225,7 +225,7 @@ impl Upload {
             let (entries, archive) = archive::pack(&found).map_err(FilesError::Archive)?;
             (entries, Some(archive))
         } else {
-            (hash::entries(found)?, None)
+            (hash::entries(&found)?, None)
         };
         Ok(Self { entries, form: layout.form, files, archived, notes, _archive: archive })
     }

@@ -88,6 +88,11 @@ impl VercelTarget {
         self.memory().looked.as_ref().is_some_and(|looked| looked.recent() && looked.made_nothing.as_ref() == Some(&scope.release))
     }
 
+    /// Returns whether a deployment was in production when the project was last observed.
+    pub(super) fn was_production(&self, id: &str) -> bool {
+        self.memory().looked.as_ref().is_some_and(|looked| looked.project.serves(id))
+    }
+
     /// Notes that something is about to be made.
     pub(super) fn has_made(&self) {
         if let Some(looked) = &mut self.memory().looked {

@@ -32,9 +32,7 @@ impl VercelTarget {
         let ready = self.until_ready(scope, made).await?;
         let revision = self.revision(&ready, &project);
         self.is_staged(scope, &ready, before).await?;
-        let mut memory = self.memory();
-        memory.ready = Some((ready.id().to_owned(), Instant::now()));
-        memory.staged = (ready.has_served() == Some(false)).then(|| ready.id().to_owned());
+        self.memory().ready = Some((ready.id().to_owned(), Instant::now()));
         Ok(revision)
     }
 

@@ -84,6 +84,10 @@ impl VercelTarget {
     /// Reads a deployment again, once no job of its project is under way: what production is about to lead to is not removed. `None` when it is
     /// gone, or stays.
     async fn removable(&self, scope: &Scope, revision: &Revision, id: &str) -> Result<Option<Deployment>, PlatformError> {
+        if scope.phase != Phase::RollBack && self.was_production(id) {
+            self.tell_that_it_stays(scope, revision, id);
+            return Ok(None);
+        }
         let mut found = self.client.deployment(id).await?;
         let left = self.memory().made.map_or(Duration::ZERO, |made| READ_LAG.saturating_sub(made.elapsed()));
         if found.is_none() && !left.is_zero() {
@@ -93,10 +97,7 @@ impl VercelTarget {
         }
         let Some(deployment) = found else { return Ok(None) };
         if scope.phase != Phase::RollBack && deployment.has_served() == Some(true) {
-            // It stays whatever else is true of it.
-            let serves = self.memory().moved_to.as_deref() == Some(id);
-            let why = if serves { Kept::Serves } else { Kept::CanServeAgain };
-            scope.step(&self.settings.target, format!("{} stays: {why}", revision.label));
+            self.tell_that_it_stays(scope, revision, id);
             return Ok(None);
         }
         let mut kept = self.kept_because(scope, revision, &deployment, &self.settled(scope).await?).await?;
@@ -111,6 +112,14 @@ impl VercelTarget {
             return Ok(None);
         }
         Ok(Some(deployment))
+    }
+
+    /// Tells that a deployment which has had production traffic stays, whatever else is true of it.
+    fn tell_that_it_stays(&self, scope: &Scope, revision: &Revision, id: &str) {
+        let moved_to = self.memory().moved_to.clone();
+        let serves = moved_to.map_or_else(|| self.was_production(id), |moved_to| moved_to == id);
+        let why = if serves { Kept::Serves } else { Kept::CanServeAgain };
+        scope.step(&self.settings.target, format!("{} stays: {why}", revision.label));
     }
 
     /// Waits until every edge has learnt that production has left: what is deleted answers nobody any more. Where nobody remembers when it

@@ -156,10 +156,6 @@ impl VercelTarget {
 
     /// Returns by which call the deployment comes to serve: promotion where it never had production traffic, rollback where it had.
     async fn verb(&self, scope: &Scope, id: &str) -> Result<Verb, PlatformError> {
-        // Seen when it was prepared: what has never served is promoted, whatever has become of it since.
-        if self.memory().staged.as_deref() == Some(id) {
-            return Ok(Verb::Promote);
-        }
         let Some(deployment) = self.client.deployment(id).await? else {
             let kind = PlatformErrorKind::NotFound(format!("the deployment {id} was deleted"));
             return Err(self.error("serve", kind).hint("roll back to an older release, or release this commit again"));
@@ -180,10 +176,7 @@ impl VercelTarget {
         let known = project.last_alias_request.as_ref();
         self.about_to_move(scope, project, verb);
         scope.step(&self.settings.target, format!("asks for the {} to {id}", verb.in_words()));
-        {
-            let mut memory = self.memory();
-            (memory.asked, memory.staged) = (Some(Instant::now()), None);
-        }
+        self.memory().asked = Some(Instant::now());
         match scope.changes.during(self.client.request_move(verb, &project.id, id)).await {
             Ok(Moved::Requested) => self.follow_move(scope, verb, id, known, true).await,
             Ok(Moved::Queued) => {

@@ -13,7 +13,7 @@ use super::{Content, Entry, FilesError};
 const MOST_THREADS: usize = 4;
 
 /// Returns what was found as entries, in the same order, each known by its digest.
-pub(super) fn entries(found: Vec<Found>) -> Result<Vec<Entry>, FilesError> {
+pub(super) fn entries(found: &[Found]) -> Result<Vec<Entry>, FilesError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let share = found.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {

@@ -65,7 +65,7 @@ impl Pattern {
             (_, Some(pattern)) => pattern,
             (Some(_), None) => ONE_PART.to_owned(),
             (None, None) => {
-                self.src.push_str(&format!("(?:{prefix}{suffix}){modifier}"));
+                self.src.extend(["(?:", &prefix, &suffix, ")", &modifier]);
                 return;
             }
         };

@@ -80,7 +80,8 @@ struct Rewrite {
 #[serde(deny_unknown_fields)]
 struct Headers {
     source: String,
-    headers: Vec<Header>,
+    #[serde(rename = "headers")]
+    pairs: Vec<Header>,
     has: Option<Vec<Value>>,
     missing: Option<Vec<Value>>,
 }
@@ -197,7 +198,7 @@ fn redirect(one: Redirect) -> Result<Value, String> {
     let to = if known.is_empty() { one.destination } else { to };
     let status = match (one.permanent, one.status_code) {
         (Some(_), Some(_)) => return Err("it has both `permanent` and `statusCode`".to_owned()),
-        (Some(true), None) | (None, None) => 308,
+        (Some(true) | None, None) => 308,
         (Some(false), None) => 307,
         (None, Some(status)) => status,
     };
@@ -223,7 +224,7 @@ fn header(one: Headers) -> Result<Value, String> {
     let known = pattern.inserted(&conditions);
     // A colon in a header is no name unless the source knows it.
     let filled = |text: String| if known.is_empty() || !text.contains(':') { text } else { expand(&text, &known).text };
-    let headers: Map<String, Value> = one.headers.into_iter().map(|pair| (filled(pair.key), filled(pair.value).into())).collect();
+    let headers: Map<String, Value> = one.pairs.into_iter().map(|pair| (filled(pair.key), filled(pair.value).into())).collect();
     Ok(conditional(json!({ "src": pattern.src, "headers": headers, "continue": true }), one.has, one.missing))
 }
 
@@ -251,7 +252,7 @@ fn with_query(destination: &str, known: &[(&str, String)]) -> String {
     let mut text = rest.to_owned();
     for (name, inserted) in known.iter().filter(|(name, _)| !has(name)) {
         text.push(if text.contains('?') { '&' } else { '?' });
-        text.push_str(&format!("{name}={inserted}"));
+        text.extend([name, "=", inserted.as_str()]);
     }
     text + hash
 }
