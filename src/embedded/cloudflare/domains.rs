@@ -10,6 +10,7 @@ use super::Cloudflare;
 use super::caller::Caller;
 use super::refusal::{Refusal, granted};
 use super::state::{Project, State as World};
+use super::wire::moment;
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
@@ -83,16 +84,26 @@ pub(super) async fn remove(
 fn one(state: &World, caller: &Caller, project: &str, name: &str) -> Result<Json<Value>, Refusal> {
     let project = state.project(&caller.account, project).ok_or_else(Refusal::no_project)?;
     let (name, status) = project.domains.iter().find(|(known, _)| known == name).ok_or_else(no_domain)?;
-    let error = (status == "pending").then_some("CNAME record not set");
-    Ok(granted(&json!({
+    Ok(granted(&shown(state, project, name, status)))
+}
+
+/// Returns a custom hostname as answers show it.
+pub(super) fn shown(state: &World, project: &Project, name: &str, status: &str) -> Value {
+    let mut verified = json!({ "status": if status == "initializing" { "pending" } else { status } });
+    if status == "pending" {
+        verified["error_message"] = json!("CNAME record not set");
+    }
+    json!({
         "id": name,
         "name": name,
+        "domain_id": format!("{}-{name}", project.id),
         "status": status,
         "certificate_authority": "google",
-        "zone_tag": state.zone_of(name).map(|zone| zone.id.clone()),
+        "created_on": moment(project.created),
+        "zone_tag": state.zone_of(name).map(|zone| zone.id.clone()).unwrap_or_default(),
         "validation_data": { "method": "http", "status": status },
-        "verification_data": { "status": status, "error_message": error },
-    })))
+        "verification_data": verified,
+    })
 }
 
 fn no_domain() -> Refusal {

@@ -110,6 +110,5 @@ pub(super) async fn domains(
 ) -> Result<Json<Value>, Refusal> {
     let state = cloudflare.state();
     let project = state.project(&caller.account, &name).ok_or_else(Refusal::no_project)?;
-    let one = |(name, status): &(String, String)| json!({ "id": name, "name": name, "status": status, "certificate_authority": "google" });
-    Ok(granted(&project.domains.iter().map(one).collect()))
+    Ok(granted(&project.domains.iter().map(|(name, status)| super::domains::shown(&state, project, name, status)).collect()))
 }
