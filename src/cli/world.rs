@@ -1,22 +1,24 @@
 //! The embedded world of a rehearsal or a sandbox: what the manifest names exists there, and any client can be pointed at it.
 
+mod broken;
+mod cloudflare;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Failure, targets};
 use crate::clock::Clock;
-use crate::embedded::cloudflare::{self, Cloudflare};
-use crate::embedded::fault::{Answer, Effect, Rule, Times};
+use crate::embedded::cloudflare::{AUTHORITY as CLOUDFLARE, BASE_PATH, Cloudflare};
 use crate::embedded::fly::container::ContainerEngine;
 use crate::embedded::fly::{self, Earlier, Fly, Scope};
 use crate::embedded::github::{self, CommitSeed, GitHub, Level, PullSeed, RepositorySeed, Token};
 use crate::embedded::registry::{self, Registry};
-use crate::embedded::vercel::{self, Fate, ProjectSeed, Tree, Vercel};
+use crate::embedded::vercel::{self, ProjectSeed, Tree, Vercel};
 use crate::embedded::world::{Addresses, World};
 use crate::id::{Chance, Name};
 use crate::manifest::{
     Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, PagesSource, PagesTarget, Target, TargetPlatform, VercelSource,
-    VercelTarget, WorkerTarget,
+    VercelTarget,
 };
 use crate::platform::fly::machine_config;
 use crate::platform::fly::toml::FlyConfig;
@@ -118,7 +120,7 @@ impl Embedded {
             (variable::VERCEL_API_URL, base(vercel::AUTHORITY)),
             (variable::VERCEL_TOKEN, VERCEL_TOKEN.to_owned()),
             (variable::VERCEL_ORG_ID, TEAM.to_owned()),
-            (variable::CLOUDFLARE_API_BASE_URL, format!("{}{}", base(cloudflare::AUTHORITY), cloudflare::BASE_PATH)),
+            (variable::CLOUDFLARE_API_BASE_URL, format!("{}{}", base(CLOUDFLARE), BASE_PATH)),
             (variable::CLOUDFLARE_API_TOKEN, CLOUDFLARE_TOKEN.to_owned()),
             (variable::CLOUDFLARE_ACCOUNT_ID, ACCOUNT.to_owned()),
             (variable::GITHUB_API_URL, base(github::AUTHORITY)),
@@ -264,82 +266,6 @@ impl Embedded {
         Ok(())
     }
 
-    fn seed_pages(
-        &mut self,
-        name: &Name,
-        target: &Target,
-        pages: &PagesTarget,
-        earlier: bool,
-        seen: &mut BTreeSet<String>,
-    ) -> Result<(), Failure> {
-        if !seen.insert(format!("pages/{}", pages.project)) {
-            return Ok(());
-        }
-        let account = pages.account.as_deref().unwrap_or(ACCOUNT);
-        self.cloudflare.seed_token(CLOUDFLARE_TOKEN, &[account]);
-        let host = target.url.as_deref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.host_str().map(str::to_owned));
-        let named = target.dns.iter().flat_map(|dns| dns.hosts.iter().cloned());
-        let domains: BTreeSet<String> = host.filter(|host| !host.ends_with(".pages.dev")).into_iter().chain(named).collect();
-        let domains = domains.into_iter().collect();
-        // Pushes build nothing: a release asks for what is built.
-        let connected = !matches!(pages.source, PagesSource::Directory(_));
-        let repository = connected.then(|| (format!("{}/{}", REPOSITORY.0, REPOSITORY.1), false));
-        let seed = cloudflare::ProjectSeed { domains, repository, ..cloudflare::ProjectSeed::new(account, &pages.project) };
-        self.cloudflare.seed_project(seed);
-        if let PagesSource::Hook { secret_name } = &pages.source {
-            let hook = self.cloudflare.seed_hook(&pages.project, &format!("hook-{name}"), "main");
-            let base = self.variables.get(variable::CLOUDFLARE_API_BASE_URL).cloned().unwrap_or_default();
-            self.variables.insert(secret_name.clone(), format!("{base}{}", hook.unwrap_or_default()));
-        }
-        if earlier {
-            let page = "<!doctype html><title>earlier</title><p>The release before this one.\n";
-            let tree = cloudflare::Tree::from([("index.html".to_owned(), page.as_bytes().to_vec())]);
-            let full = |error: std::io::Error| Failure::preflight(format!("the embedded Cloudflare cannot keep files: {error}"));
-            self.cloudflare.seed_earlier_deployment(&pages.project, &tree).map_err(full)?;
-        }
-        Ok(())
-    }
-
-    fn seed_worker(&self, target: &Target, worker: &WorkerTarget, earlier: bool, seen: &mut BTreeSet<String>) -> Result<(), Failure> {
-        if !seen.insert(format!("worker/{}", worker.name)) {
-            return Ok(());
-        }
-        let account = worker.account.as_deref().unwrap_or(ACCOUNT);
-        self.cloudflare.seed_token(CLOUDFLARE_TOKEN, &[account]);
-        let host = target.url.as_deref().and_then(|url| url::Url::parse(url).ok()).and_then(|url| url.host_str().map(str::to_owned));
-        let named = target.dns.iter().flat_map(|dns| dns.hosts.iter().cloned());
-        let domains: BTreeSet<String> = host.filter(|host| !host.ends_with(".workers.dev")).into_iter().chain(named).collect();
-        let domains = domains.into_iter().collect();
-        self.cloudflare.seed_worker(cloudflare::WorkerSeed { domains, ..cloudflare::WorkerSeed::new(account, &worker.name) });
-        if earlier {
-            let page = "<!doctype html><title>earlier</title><p>The release before this one.\n";
-            let tree = cloudflare::Tree::from([("index.html".to_owned(), page.as_bytes().to_vec())]);
-            let full = |error: std::io::Error| Failure::preflight(format!("the embedded Cloudflare cannot keep files: {error}"));
-            self.cloudflare.seed_earlier_version(&worker.name, &tree).map_err(full)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the hostnames of a target exist as they must be, each in a zone of its last two labels.
-    fn seed_names(&self, root: &Path, name: &Name, target: &Target) {
-        for host in target.dns.iter().flat_map(|dns| &dns.hosts) {
-            let labels: Vec<&str> = host.split('.').collect();
-            let zone = labels[labels.len().saturating_sub(2)..].join(".");
-            self.cloudflare.seed_zone(ACCOUNT, &zone);
-            match &target.platform {
-                TargetPlatform::Pages(pages) => self.cloudflare.point(host, "CNAME", &format!("{}.pages.dev", pages.project), true),
-                TargetPlatform::Worker(_) => self.cloudflare.point(host, "AAAA", "100::", true),
-                TargetPlatform::Vercel(_) => self.cloudflare.point(host, "CNAME", "cname.vercel-dns.com", false),
-                TargetPlatform::Fly(fly) => {
-                    let named = || targets::fly_config(root, name, fly).ok().and_then(|config| config.app);
-                    let app = fly.app.clone().or_else(named).unwrap_or_default();
-                    self.cloudflare.point(host, "CNAME", &format!("{app}.fly.dev"), false);
-                }
-                TargetPlatform::Render(_) => {}
-            }
-        }
-    }
-
     fn seed_accounts(&self, registry: &Registry, open: bool) {
         self.fly.seed_token(FLY_TOKEN, &Scope::Org(ORGANISATION.to_owned()), "rehearsal");
         self.vercel.seed_team(TEAM, "rehearsal");
@@ -398,42 +324,6 @@ impl Embedded {
         format!("{} {noun} on pull request #{number}, {deployment}, {status}", comments.len())
     }
 
-    /// Makes Fly refuse to register any machine of an app from now on.
-    pub(super) fn refuse_registration(&self, app: &str) {
-        let body = r#"{"error":"registration is refused, as the rehearsal asked for"}"#;
-        let answer = Answer::Status { code: 422, body: body.to_owned(), headers: Vec::new() };
-        if let Some(rule) = Rule::at(&format!("fly.uncordon_machine[{app}]"), Effect::None, answer) {
-            self.world.ground().faults.set(rule.times(Times::Forever));
-        }
-    }
-
-    /// Sets the fate of the next staging deployment of a Pages project, or of its next production deployment; on a first release a placeholder is
-    /// made before it.
-    pub(super) fn break_next_pages(&self, project: &str, production: bool, fate: cloudflare::Fate, first: bool) {
-        if first {
-            self.cloudflare.next(project, production, cloudflare::Fate::default());
-        }
-        self.cloudflare.next(project, production, fate);
-    }
-
-    /// Makes the embedded Cloudflare refuse what a worker is asked for by `operation` from now on.
-    pub(super) fn refuse_worker(&self, operation: &str, worker: &str) {
-        let body =
-            r#"{"success":false,"errors":[{"code":10021,"message":"refused, as the rehearsal asked for"}],"messages":[],"result":null}"#;
-        let answer = Answer::Status { code: 400, body: body.to_owned(), headers: Vec::new() };
-        if let Some(rule) = Rule::at(&format!("cloudflare.{operation}[{worker}]"), Effect::None, answer) {
-            self.world.ground().faults.set(rule.times(Times::Forever));
-        }
-    }
-
-    /// Sets the fate of the deployment that a release of `project` makes; on a first release a placeholder is made before it.
-    pub(super) fn break_next_deployment(&self, project: &str, fate: Fate, first: bool) {
-        if first {
-            self.vercel.next(project, Fate::default());
-        }
-        self.vercel.next(project, fate);
-    }
-
     /// Tells the simulated connected repository of a commit, so that git-source deployments and hooks build something.
     pub(super) fn seed_commit(&self, manifest: &Manifest, branch: &str, sha: &str) {
         let tree: Tree =
@@ -477,7 +367,7 @@ fn ports(first: u16) -> BTreeMap<String, u16> {
         "edge-1",
         "edge-2",
         // Last, so that what listened before has the port that it had.
-        cloudflare::AUTHORITY,
+        CLOUDFLARE,
     ];
     names.iter().zip(first..).map(|(name, port)| ((*name).to_owned(), port)).collect()
 }
