@@ -70,8 +70,9 @@ fn three_projects_of_one_repository_are_served_together_and_unchanged_ones_are_c
     assert_eq!(creations, expected.map(|(name, count)| (name.to_owned(), count)).into(), "{creations:?}");
     assert_eq!(asked(&tape, "promote"), [("flowhub-v1", 1), ("flowhub-v2", 2), ("flowhub-v3", 1)].map(|(n, c)| (n.to_owned(), c)).into());
     let uploads = tape.iter().filter(|entry| entry["operation"] == "upload_file").count();
-    // Four contents of each site: two pages, the mark and the configuration, which is one for all; then the changed page and its mark.
-    assert_eq!(uploads, 3 * 3 + 1 + 2);
+    // Four contents of each site: two pages, the mark and the configuration, which is one for all, though whoever asks at the same time may each
+    // send it; then the changed page and its mark.
+    assert!((3 * 3 + 1 + 2..=3 * 4 + 2).contains(&uploads), "{uploads}");
     for entry in tape.iter().filter(|entry| entry["platform"] == "vercel" && entry["hand"] == "client") {
         assert!(entry["path"].as_str().unwrap().contains("teamId=team_rehearsal"), "{entry}");
     }
