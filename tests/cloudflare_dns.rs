@@ -376,7 +376,7 @@ async fn a_purge_that_must_wait_keeps_neither_the_way_back_nor_the_commit_waitin
         let closes = async {
             let last = if fails { "rolling_back" } else { "committed" };
             until(|| !bench.records().is_empty() && bench.records().contains(&last)).await;
-            bench.clock.elapsed() - began
+            bench.clock.elapsed().saturating_sub(began)
         };
         let (ending, took) = tokio::join!(bench.run(&runner), closes);
         assert_eq!(ending.serving, if fails { Serving::Before } else { Serving::After }, "{ending:?}");

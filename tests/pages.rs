@@ -279,7 +279,7 @@ async fn a_failed_release_leaves_nothing_and_production_is_never_removed() {
     scene.back(before.single().unwrap()).await;
     scene.target.prune(&scene.scope(Phase::RollBack), std::slice::from_ref(&revision)).await.unwrap();
     let left: Vec<String> = scene.cloudflare.deployments("site").into_iter().map(|one| one.id).collect();
-    assert_eq!(left, [scene.earlier.clone()]);
+    assert_eq!(left, std::slice::from_ref(&scene.earlier));
 }
 
 #[tokio::test(start_paused = true)]

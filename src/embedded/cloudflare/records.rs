@@ -56,7 +56,7 @@ pub(super) async fn list(
             && content.as_ref().is_none_or(|content| *content == record.content)
             && kind.as_ref().is_none_or(|kind| *kind == record.kind)
     };
-    let records: Vec<Value> = zone.records.iter().filter(fits).map(|record| shown(record)).collect();
+    let records: Vec<Value> = zone.records.iter().filter(fits).map(shown).collect();
     let info = json!({ "page": 1, "per_page": 100, "count": records.len(), "total_count": records.len(), "total_pages": 1 });
     Ok(Json(json!({ "success": true, "errors": [], "messages": [], "result": records, "result_info": info })))
 }

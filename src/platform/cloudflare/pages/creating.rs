@@ -62,7 +62,7 @@ impl PagesTarget {
                 Err(error) => error,
             };
             if !error.ambiguous() {
-                return Err(self.explained(error, parts));
+                return Err(explained(error, parts));
             }
             creations += 1;
             scope.step(&self.settings.target, "the answer to the creation was lost: looking for the deployment");
@@ -70,19 +70,8 @@ impl PagesTarget {
                 return Ok(made);
             }
             if creations == CREATIONS {
-                return Err(self.explained(error, parts));
+                return Err(explained(error, parts));
             }
-        }
-    }
-
-    /// Adds what an unknown error mostly comes from.
-    fn explained(&self, error: PlatformError, parts: &Parts) -> PlatformError {
-        let ruled = parts.record.headers.is_some() || parts.record.redirects.is_some();
-        let unknown = matches!(error.kind, PlatformErrorKind::Unavailable(_));
-        if ruled && unknown {
-            error.hint("a rule of _headers or _redirects that Pages cannot read is answered like this: look through both")
-        } else {
-            error
         }
     }
 
@@ -188,5 +177,16 @@ impl PagesTarget {
             }
             _ => told,
         }
+    }
+}
+
+/// Adds what an unknown error mostly comes from.
+fn explained(error: PlatformError, parts: &Parts) -> PlatformError {
+    let ruled = parts.record.headers.is_some() || parts.record.redirects.is_some();
+    let unknown = matches!(error.kind, PlatformErrorKind::Unavailable(_));
+    if ruled && unknown {
+        error.hint("a rule of _headers or _redirects that Pages cannot read is answered like this: look through both")
+    } else {
+        error
     }
 }

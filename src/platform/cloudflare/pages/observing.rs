@@ -46,11 +46,8 @@ impl PagesTarget {
     /// Returns the deployment that is production, with its mark; read by itself where the project shows only its id.
     pub(super) async fn canonical(&self, project: &Project) -> Result<Option<Deployment>, PlatformError> {
         let Some(shown) = project.canonical_deployment.clone().filter(|canonical| !canonical.id.is_empty()) else { return Ok(None) };
-        let whole = if shown.deployment_trigger.is_some() {
-            shown
-        } else {
-            self.client.deployment(&self.settings.project, &shown.id).await?.unwrap_or(shown)
-        };
+        let whole =
+            if shown.trigger.is_some() { shown } else { self.client.deployment(&self.settings.project, &shown.id).await?.unwrap_or(shown) };
         // What is production is of production, whether it says so or not.
         Ok(Some(Deployment { environment: Some("production".to_owned()), ..whole }))
     }

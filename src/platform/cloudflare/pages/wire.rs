@@ -95,7 +95,8 @@ pub(in crate::platform::cloudflare) struct Deployment {
     pub(super) created_on: Option<String>,
     pub(super) latest_stage: Option<Stage>,
     pub(super) stages: Option<Vec<Stage>>,
-    pub(super) deployment_trigger: Option<Trigger>,
+    #[serde(rename = "deployment_trigger")]
+    pub(super) trigger: Option<Trigger>,
     pub(super) is_skipped: Option<bool>,
     pub(super) skip_reason: Option<String>,
 }
@@ -137,7 +138,7 @@ pub(super) enum Progress {
 
 impl Deployment {
     fn metadata(&self) -> Option<&Metadata> {
-        self.deployment_trigger.as_ref()?.metadata.as_ref()
+        self.trigger.as_ref()?.metadata.as_ref()
     }
 
     /// Returns the mark that a release of ours has left.
