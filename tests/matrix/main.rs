@@ -1,6 +1,6 @@
 //! The failure matrix: everything is broken at every point, and the world ends on one side.
 //!
-//! How many cases are played is in `MATRIX_CASES` (for each of the 56 stages; 230 unless it says otherwise), `MATRIX_ONLY` names the products that are
+//! How many cases are played is in `MATRIX_CASES` (for each of the 56 stages; 180 unless it says otherwise), `MATRIX_ONLY` names the products that are
 //! played, with commas between, unless all are, and `MATRIX_SECONDS` shortens what is left
 //! when so many seconds are over, and says so; a failing case prints the one line that holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
 
@@ -81,7 +81,7 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
         return replay(&line);
     }
     let number = |variable: &str, usual: usize| std::env::var(variable).map_or(usual, |number| number.parse().unwrap());
-    let share = number("MATRIX_CASES", 230);
+    let share = number("MATRIX_CASES", 180);
     let time = Time { began: Instant::now(), limit: Duration::from_secs(number("MATRIX_SECONDS", 1_000_000) as u64) };
     let stages: Vec<Stage> = stages().collect();
     let (mut tally, mut again, mut exhausted) = (Tally::default(), Vec::new(), 0);
@@ -117,7 +117,7 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
     assert!(failed.is_empty(), "{} of {} cases do not hold:\n{}", failed.len(), tally.counted, failed.join("\n"));
     assert!(tally.counted > share * stages.len() / 3, "only {} cases counted", tally.counted);
     the_same_in_another_process(&again);
-    if share >= 200 && products().len() == FIXTURES.len() {
+    if share >= 180 && products().len() == FIXTURES.len() {
         let never = operations().into_iter().filter(|operation| !tally.struck.contains(operation));
         let unexplained: Vec<_> = never.filter(|operation| !UNASKED.contains(&operation.as_str())).collect();
         assert!(unexplained.is_empty(), "operations that were never broken: {unexplained:?}");
@@ -125,15 +125,18 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
 }
 
 /// What no product of the matrix asks for: its apps have their addresses, and its sites are uploaded as they are, while what builds failed with,
-/// variables and hooks belong to builds of the platforms' own. Its sites have no hostname of their own. Nobody adds a machine meanwhile, which would
+/// variables and hooks belong to builds of the platforms' own. Its sites have no hostname of their own, and no worker's token asks for files one by
+/// one. Nobody adds a machine meanwhile, which would
 /// be marked; `tests/fly_strategies.rs` does.
-const UNASKED: [&str; 9] = [
+const UNASKED: [&str; 11] = [
     "cloudflare.add_domain",
     "cloudflare.get_log",
     "cloudflare.list_domains",
     "cloudflare.trigger_deploy_hook",
+    "cloudflare.upload_asset",
     "fly.assign_address",
     "fly.set_metadata",
+    "vercel.get_domain_config",
     "vercel.list_events",
     "vercel.list_variables",
     "vercel.trigger_deploy_hook",
