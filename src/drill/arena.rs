@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::blueprint::{ACCOUNT, Blueprint, CLOUDFLARE_TOKEN, FLY_TOKEN, GITHUB_TOKEN, Part, Seed, SeededGroup, TEAM, VERCEL_TOKEN};
+use super::blueprint::{
+    ACCOUNT, BRANCH, Blueprint, CLOUDFLARE_TOKEN, FLY_TOKEN, GITHUB_TOKEN, Part, Seed, SeededGroup, TEAM, VERCEL_TOKEN,
+};
 use super::schedule::{Beginning, Keeping, Schedule};
 use super::truth::{FOREIGN, Platforms, STRANGER, Truth};
 use crate::clock::Clock;
@@ -138,8 +140,16 @@ impl Platforms {
                     self.vercel.seed_earlier_deployment(project, &tree, BTreeMap::new())?;
                 }
             }
-            Seed::Site { project, account } => {
-                self.cloudflare.seed_project(cloudflare::ProjectSeed::new(account, project));
+            Seed::Site { project, account, built } => {
+                let seed = cloudflare::ProjectSeed::new(account, project);
+                // Pushes build nothing: only a release asks for a build.
+                let repository = built.as_ref().map(|_| (REPOSITORY.to_owned(), false));
+                self.cloudflare.seed_project(cloudflare::ProjectSeed { repository, ..seed });
+                if let Some(sha) = built {
+                    let page = format!("<!doctype html><p>built {project}\n");
+                    let tree: cloudflare::Tree = [("index.html".to_owned(), page.into_bytes())].into();
+                    self.cloudflare.seed_commit(project, BRANCH, sha, &tree)?;
+                }
                 if beginning == Beginning::Earlier {
                     let page = format!("<!doctype html><p>earlier {project}\n");
                     let tree: cloudflare::Tree = [("index.html".to_owned(), page.into_bytes())].into();

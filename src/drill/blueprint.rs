@@ -13,6 +13,7 @@ use super::stand_in::{self, Rules};
 use crate::id::Name;
 use crate::image::Digest;
 use crate::manifest::{Check, CheckRequest, Expect, ExpectedStatus, Loaded, Manifest, Target as Named, TargetPlatform};
+use crate::platform::cloudflare::pages::PagesSource;
 use crate::platform::fly::machine_config;
 use crate::platform::fly::toml::FlyConfig;
 use crate::platform::{AnyTarget, Artifact};
@@ -33,6 +34,8 @@ pub const CLOUDFLARE_TOKEN: &str = "drillCanaryCloudflareTokenOpensNothing";
 pub const ACCOUNT: &str = "0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d";
 /// The team that every project belongs to, unless the manifest names another.
 pub const TEAM: &str = "team_drill";
+/// The branch that every commit is on.
+pub const BRANCH: &str = "main";
 /// Where machines stand after the first, when an app keeps several running.
 const REGIONS: [&str; 3] = ["iad", "fra", "syd"];
 
@@ -114,6 +117,8 @@ pub enum Seed {
         project: String,
         /// Its account.
         account: String,
+        /// The commit at the head of its production branch, where Cloudflare builds it.
+        built: Option<String>,
     },
     /// A worker on Cloudflare.
     Worker {
@@ -313,10 +318,17 @@ fn part(means: &Means<'_>, folder: &Path, name: &Name, target: &Named) -> Result
             (Artifact::Directory { path, digest }, Seed::Project { project: settings.project.clone(), team })
         }
         TargetSettings::Pages { settings, .. } => {
-            let path = folder.join(name.as_str());
-            stand_in::write(&path, Rules::Cloudflare, name, &target.verify)?;
-            let digest = Digest::of(format!("the new files of {name}").as_bytes()).to_string();
-            (Artifact::Directory { path, digest }, Seed::Site { project: settings.project.clone(), account: settings.account.clone() })
+            let (project, account) = (settings.project.clone(), settings.account.clone());
+            if matches!(settings.source, PagesSource::Directory) {
+                let path = folder.join(name.as_str());
+                stand_in::write(&path, Rules::Cloudflare, name, &target.verify)?;
+                let digest = Digest::of(format!("the new files of {name}").as_bytes()).to_string();
+                (Artifact::Directory { path, digest }, Seed::Site { project, account, built: None })
+            } else {
+                let sha = "c".repeat(40);
+                let artifact = Artifact::Commit { sha: sha.clone(), branch: BRANCH.to_owned() };
+                (artifact, Seed::Site { project, account, built: Some(sha) })
+            }
         }
         TargetSettings::Worker { settings, .. } => {
             let path = folder.join(name.as_str());

@@ -62,6 +62,10 @@ const fn pages(name: &'static str, after: Option<&'static str>) -> Site {
     Site { kind: "pages", name, after }
 }
 
+const fn built(name: &'static str, after: Option<&'static str>) -> Site {
+    Site { kind: "built", name, after }
+}
+
 const fn worker(name: &'static str, after: Option<&'static str>) -> Site {
     Site { kind: "worker", name, after }
 }
@@ -71,7 +75,7 @@ const fn web(name: &'static str, strategy: &'static str) -> App {
 }
 
 /// Every product of the matrix.
-pub const FIXTURES: [Fixture; 14] = [
+pub const FIXTURES: [Fixture; 15] = [
     Fixture { name: "pair", apps: &[web("api", "bluegreen")], projects: &[("web", Some("api"))], sites: &[], more: "" },
     Fixture { name: "rolling", apps: &[web("api", "rolling")], projects: &[("web", Some("api"))], sites: &[], more: "" },
     Fixture { name: "trio", apps: &[web("api", "bluegreen")], projects: &[("front", Some("api")), ("docs", None)], sites: &[], more: "" },
@@ -90,6 +94,7 @@ pub const FIXTURES: [Fixture; 14] = [
     Fixture { name: "volume", apps: &[app("api", "rolling", Kind::Volume)], projects: &[], sites: &[], more: "" },
     Fixture { name: "sleeping", apps: &[app("api", "bluegreen", Kind::Sleeping)], projects: &[], sites: &[], more: "" },
     Fixture { name: "site", apps: &[], projects: &[], sites: &[pages("site", None)], more: "" },
+    Fixture { name: "built", apps: &[], projects: &[], sites: &[built("site", None)], more: "" },
     Fixture { name: "worker", apps: &[], projects: &[], sites: &[worker("site", None)], more: "" },
     Fixture {
         name: "all",
@@ -175,7 +180,13 @@ impl Fixture {
         let sites = self.sites.iter().map(|site| (site.kind, site.name, site.after));
         for (platform, project, after) in self.projects.iter().map(|(project, after)| ("vercel", *project, *after)).chain(sites) {
             let after = after.map(|after| format!(", after: {after}")).unwrap_or_default();
-            let _ = writeln!(text, "  {project}: {{ {platform}: {}-{project}, dir: {project}{after}, verify: [{{ get: / }}] }}", self.name);
+            let own = format!("{}-{project}", self.name);
+            let what = if platform == "built" {
+                format!("pages: {{ project: {own}, git: true }}")
+            } else {
+                format!("{platform}: {own}, dir: {project}")
+            };
+            let _ = writeln!(text, "  {project}: {{ {what}{after}, verify: [{{ get: / }}] }}");
         }
         text.push_str("environments:\n  production: { branch: main, watch: 1s }\n");
         text

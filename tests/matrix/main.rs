@@ -1,6 +1,6 @@
 //! The failure matrix: everything is broken at every point, and the world ends on one side.
 //!
-//! How many cases are played is in `MATRIX_CASES` (for each of the 56 stages; 180 unless it says otherwise), `MATRIX_ONLY` names the products that are
+//! How many cases are played is in `MATRIX_CASES` (for each of the 60 stages; 170 unless it says otherwise), `MATRIX_ONLY` names the products that are
 //! played, with commas between, unless all are, and `MATRIX_SECONDS` shortens what is left
 //! when so many seconds are over, and says so; a failing case prints the one line that holds all of it, and `cutover rehearse DIR --drills --schedule 'LINE'` or `SCHEDULE='LINE' cargo test --test matrix` plays it again.
 
@@ -81,7 +81,7 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
         return replay(&line);
     }
     let number = |variable: &str, usual: usize| std::env::var(variable).map_or(usual, |number| number.parse().unwrap());
-    let share = number("MATRIX_CASES", 180);
+    let share = number("MATRIX_CASES", 170);
     let time = Time { began: Instant::now(), limit: Duration::from_secs(number("MATRIX_SECONDS", 1_000_000) as u64) };
     let stages: Vec<Stage> = stages().collect();
     let (mut tally, mut again, mut exhausted) = (Tally::default(), Vec::new(), 0);
@@ -117,7 +117,7 @@ fn whatever_is_broken_at_whichever_point_every_invariant_holds() {
     assert!(failed.is_empty(), "{} of {} cases do not hold:\n{}", failed.len(), tally.counted, failed.join("\n"));
     assert!(tally.counted > share * stages.len() / 3, "only {} cases counted", tally.counted);
     the_same_in_another_process(&again);
-    if share >= 180 && products().len() == FIXTURES.len() {
+    if share >= 170 && products().len() == FIXTURES.len() {
         let never = operations().into_iter().filter(|operation| !tally.struck.contains(operation));
         let unexplained: Vec<_> = never.filter(|operation| !UNASKED.contains(&operation.as_str())).collect();
         assert!(unexplained.is_empty(), "operations that were never broken: {unexplained:?}");
@@ -143,13 +143,14 @@ const UNASKED: [&str; 11] = [
 ];
 
 /// What longer runs have found and what was mended since; a short run need not meet it again.
-const FOUND: [&str; 6] = [
+const FOUND: [&str; 7] = [
     "on trio journal=file seed=1; public.check[api.fly.dev]#1: effect=none answer=401 times=forever; vercel.delete_deployment[trio-front]#1: effect=none answer=done",
     "on groups first journal=ref seed=1; fly.create_machine[api]#4: effect=twice answer=true; journal.append[finishing]#1: effect=none answer=lost",
     "on groups first journal=file seed=1; fly.start_machine[api]#1: effect=none answer=500",
     "on groups first journal=file seed=1; fly.start_machine[api]#1: effect=none answer=lost",
     "on groups first journal=ref seed=1; fly.create_machine[api]#4: effect=none answer=done",
     "on pair journal=ref seed=1; at github.get_ref[drill/product]#2 before: person",
+    "on built first journal=file seed=1; at journal.append[cutting]#1 after: cancel",
 ];
 
 #[test]

@@ -100,6 +100,8 @@ impl PagesSettings {
     pub const READY_DEADLINE: Duration = Duration::from_secs(5 * 60);
     /// How long a build of Cloudflare's own may take: the vendor ends it after 20 minutes (cloudflare.md 4), and it may wait in a queue before.
     pub const BUILD_DEADLINE: Duration = Duration::from_secs(25 * 60);
+    /// By which word a journal tells a project that Cloudflare builds from one whose files are uploaded: its revisions are known by their commit.
+    pub const BUILT: &str = "built";
     /// How long a move of production may take unless anybody says otherwise (guess; it is seconds).
     pub const MOVE_DEADLINE: Duration = Duration::from_secs(180);
     /// How long a deployment stays after production has left it unless anybody says otherwise: an edge that has not learnt yet leads there. The
@@ -125,7 +127,9 @@ impl PagesSettings {
     /// Returns the settings of a project that a journal names: enough to serve and prune what is recorded, not to prepare anything new.
     pub fn recorded(target: Name, project: &str, account: String, reach: &Reach) -> Self {
         let drain_margin = reach.drain_ms.map(Duration::from_millis);
-        Self { url: reach.url.clone(), drain_margin, ..Self::new(target, project, account) }
+        // By which call it was built is nobody's question any more: what is recorded is gone back to, and never built anew.
+        let source = if reach.product.as_deref() == Some(Self::BUILT) { PagesSource::Git } else { PagesSource::Directory };
+        Self { source, url: reach.url.clone(), drain_margin, ..Self::new(target, project, account) }
     }
 }
 
@@ -280,7 +284,8 @@ impl Target for PagesTarget {
 
     fn reach(&self) -> Reach {
         let drain_ms = self.settings.drain_margin.and_then(|margin| u64::try_from(margin.as_millis()).ok());
-        Reach { account: Some(self.settings.account.clone()), url: self.settings.url.clone(), drain_ms, ..Reach::default() }
+        let product = self.builds_elsewhere().then(|| PagesSettings::BUILT.to_owned());
+        Reach { account: Some(self.settings.account.clone()), url: self.settings.url.clone(), drain_ms, product, ..Reach::default() }
     }
 
     async fn leading(&self, host: &str) -> Result<Option<Leading>, PlatformError> {

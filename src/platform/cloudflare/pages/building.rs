@@ -58,7 +58,7 @@ impl PagesTarget {
                 .hint("change the project's production branch, or release from it"));
         }
         let production = self.client.deployments(&self.settings.project, "production", 1).await?;
-        let built = production.iter().find(|one| one.commit() == Some(sha) && one.progress() == Progress::Ready);
+        let built = production.iter().find(|one| one.is_build_of(sha) && one.progress() == Progress::Ready);
         if let Some(built) = built {
             return Ok(self.revision_of(&Deployment { environment: Some("production".to_owned()), ..built.clone() }));
         }
@@ -95,24 +95,23 @@ impl PagesTarget {
         let asked = scope.changes.during(self.ask_for_build(branch)).await;
         let made = match asked {
             Ok(Some(made)) => made,
-            Ok(None) => self.appeared(scope, known).await?.ok_or_else(|| self.no_build())?,
+            Ok(None) => self.appeared(scope, known, sha).await?.ok_or_else(|| self.no_build(sha))?,
             // A second call would build twice, and the second build would run over whatever is done meanwhile.
             Err(error) if error.ambiguous() => {
                 scope.step(&self.settings.target, "the answer was lost: looking for the build");
-                self.appeared(scope, known).await?.ok_or(error)?
+                self.appeared(scope, known, sha).await?.ok_or(error)?
             }
             Err(error) => return Err(error),
         };
         let ended = self.until_ready(scope, made).await?;
-        match ended.commit() {
-            Some(built) if built != sha => {
-                // It is there because we asked: on the way back it counts as this release's.
-                self.memory().moved_to = Some(super::MovedTo { id: ended.id.clone(), digest: of_commit(sha) });
-                let text = format!("Cloudflare built {built}, not {sha}: {branch} has moved on, and its head is what is built");
-                Err(self.error("serve", PlatformErrorKind::Conflict(text)).hint("release the newer commit instead"))
-            }
-            _ => Ok(ended.id),
+        if ended.commit() == Some(sha) {
+            return Ok(ended.id);
         }
+        // It is there because we asked: on the way back it counts as this release's.
+        self.memory().moved_to = Some(super::MovedTo { id: ended.id.clone(), digest: of_commit(sha) });
+        let built = ended.commit().unwrap_or("no commit that it names");
+        let text = format!("Cloudflare built {built}, not {sha}: {branch} has moved on, and its head is what is built");
+        Err(self.error("serve", PlatformErrorKind::Conflict(text)).hint("release the newer commit instead"))
     }
 
     async fn ask_for_build(&self, branch: &str) -> Result<Option<Deployment>, PlatformError> {
@@ -128,12 +127,12 @@ impl PagesTarget {
         Ok(Some(made).filter(|made| !made.id.is_empty()))
     }
 
-    /// Returns the production deployment that was not there before, once there is one.
-    async fn appeared(&self, scope: &Scope, known: &BTreeSet<String>) -> Result<Option<Deployment>, PlatformError> {
+    /// Returns the build of the commit that was not there before, once there is one; what a person makes meanwhile is none.
+    async fn appeared(&self, scope: &Scope, known: &BTreeSet<String>, sha: &str) -> Result<Option<Deployment>, PlatformError> {
         let until = Instant::now() + LOOKUP_WINDOW;
         loop {
             let listed = self.client.deployments(&self.settings.project, "production", 1).await?;
-            if let Some(made) = listed.into_iter().find(|one| !known.contains(&one.id)) {
+            if let Some(made) = listed.into_iter().find(|one| one.is_build_of(sha) && !known.contains(&one.id)) {
                 return Ok(Some(made));
             }
             if Instant::now() >= until {
@@ -143,9 +142,10 @@ impl PagesTarget {
         }
     }
 
-    fn no_build(&self) -> PlatformError {
-        let kind = PlatformErrorKind::TimedOut { what: "a build by the deploy hook".to_owned(), limit: LOOKUP_WINDOW };
-        self.error("trigger_deploy_hook", kind)
-            .hint("no build has begun: the hook is for another branch, or builds of production are turned off")
+    fn no_build(&self, sha: &str) -> PlatformError {
+        let kind = PlatformErrorKind::TimedOut { what: format!("a build of {sha} by the deploy hook"), limit: LOOKUP_WINDOW };
+        let hint =
+            "no build of it has begun: its branch has moved on, the hook is for another branch, or builds of production are turned off";
+        self.error("trigger_deploy_hook", kind).hint(hint)
     }
 }

@@ -154,6 +154,11 @@ impl Deployment {
         self.metadata()?.commit_hash.as_deref().filter(|commit| !commit.is_empty())
     }
 
+    /// Returns whether Cloudflare made it of a commit. What is uploaded carries our mark, and the commit of its release besides.
+    pub(super) fn is_build_of(&self, sha: &str) -> bool {
+        self.commit() == Some(sha) && self.stamp().is_none()
+    }
+
     /// Returns whether it is under way, and not for longer than any build may take: what is older has been given up by the platform, too.
     pub(super) fn may_still_end(&self, now: Timestamp) -> bool {
         let created: Option<Timestamp> = self.created_on.as_deref().and_then(|at| at.parse().ok());
