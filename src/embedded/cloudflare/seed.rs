@@ -147,6 +147,11 @@ impl Cloudflare {
     /// Stores a tree's contents for a project and returns it as a site.
     pub(super) fn site_of(&self, state: &mut State, project: &Project, tree: &Tree) -> io::Result<Site> {
         let owner = state.owner(&project.account, &project.name);
+        self.stored(state, &owner, "text/html", tree)
+    }
+
+    /// Stores a tree's contents for `owner` and returns it as a site whose pages are of the type `page`.
+    pub(super) fn stored(&self, state: &mut State, owner: &str, page: &str, tree: &Tree) -> io::Result<Site> {
         let mut site = Site::default();
         for (path, content) in tree {
             let text = || String::from_utf8_lossy(content);
@@ -157,8 +162,8 @@ impl Cloudflare {
                     let encoded = STANDARD.encode(content) + extension(path);
                     let key = blake3::hash(encoded.as_bytes()).to_hex()[..32].to_owned();
                     self.store().put(&key, content)?;
-                    let kind = if extension(path) == "html" { "text/html" } else { "application/octet-stream" };
-                    state.contents.insert((owner.clone(), key.clone()), kind.to_owned());
+                    let kind = if extension(path) == "html" { page } else { "application/octet-stream" };
+                    state.contents.insert((owner.to_owned(), key.clone()), kind.to_owned());
                     site.types.insert(key.clone(), kind.to_owned());
                     site.manifest.insert(format!("/{path}"), key);
                 }

@@ -105,3 +105,10 @@ impl CloudflareClient {
         })
     }
 }
+
+/// Returns the headers by which a service token (id and secret) leads past Cloudflare Access (cloudflare.md 4.1); none without a token.
+pub(super) fn opening(access: Option<&(String, SecretString)>) -> Vec<(String, String)> {
+    let Some((id, secret)) = access else { return Vec::new() };
+    let secret = secret.expose_secret().to_owned();
+    vec![("cf-access-client-id".to_owned(), id.clone()), ("cf-access-client-secret".to_owned(), secret)]
+}

@@ -37,13 +37,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::time::Instant;
 
 use self::hints::Hints;
 use self::record::Parts;
 use self::wire::Project;
-use super::client::CloudflareClient;
+use super::client::{CloudflareClient, opening};
 use super::endpoints::CloudflareEndpoints;
 use crate::http::{Platform, Transport};
 use crate::id::Name;
@@ -191,9 +191,7 @@ impl PagesTarget {
 
     /// Returns the headers that lead past Cloudflare Access.
     fn opening(&self) -> Vec<(String, String)> {
-        let Some((id, secret)) = &self.settings.access else { return Vec::new() };
-        let secret = secret.expose_secret().to_owned();
-        vec![("cf-access-client-id".to_owned(), id.clone()), ("cf-access-client-secret".to_owned(), secret)]
+        opening(self.settings.access.as_ref())
     }
 
     fn error(&self, operation: &'static str, kind: PlatformErrorKind) -> PlatformError {

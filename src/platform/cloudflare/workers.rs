@@ -34,11 +34,11 @@ mod wire;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::time::Instant;
 
 use self::hints::Hints;
-use super::client::CloudflareClient;
+use super::client::{CloudflareClient, opening};
 use super::endpoints::CloudflareEndpoints;
 use super::pages::files::FilesError;
 use crate::http::{Platform, Transport};
@@ -129,9 +129,7 @@ impl WorkerTarget {
 
     /// Returns the headers that lead past Cloudflare Access.
     fn opening(&self) -> Vec<(String, String)> {
-        let Some((id, secret)) = &self.settings.access else { return Vec::new() };
-        let secret = secret.expose_secret().to_owned();
-        vec![("cf-access-client-id".to_owned(), id.clone()), ("cf-access-client-secret".to_owned(), secret)]
+        opening(self.settings.access.as_ref())
     }
 
     fn error(&self, operation: &'static str, kind: PlatformErrorKind) -> PlatformError {

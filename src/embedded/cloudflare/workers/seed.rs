@@ -4,14 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use super::front::Front;
 use super::state::{Deployment, Version, Worker, WorkerFate, owner};
-use crate::embedded::cloudflare::rules::{Headers, Redirects};
-use crate::embedded::cloudflare::site::Site;
-use crate::embedded::cloudflare::store::extension;
 use crate::embedded::cloudflare::{Cloudflare, Tree};
 
 /// A worker to begin with.
@@ -78,22 +72,7 @@ impl Cloudflare {
             let mut state = self.state();
             let found = state.workers.values().find(|one| one.name == worker).cloned().ok_or(io::ErrorKind::NotFound)?;
             let whose = owner(&found.account, worker);
-            let mut site = Site::default();
-            for (path, content) in tree {
-                let text = || String::from_utf8_lossy(content);
-                match path.as_str() {
-                    "_headers" => site.headers = Headers::parse(&text()),
-                    "_redirects" => site.redirects = Redirects::parse(&text()),
-                    _ => {
-                        let key = blake3::hash((STANDARD.encode(content) + extension(path)).as_bytes()).to_hex()[..32].to_owned();
-                        self.store().put(&key, content)?;
-                        let kind = if extension(path) == "html" { "text/html; charset=utf-8" } else { "application/octet-stream" };
-                        state.contents.insert((whose.clone(), key.clone()), kind.to_owned());
-                        site.types.insert(key.clone(), kind.to_owned());
-                        site.manifest.insert(format!("/{path}"), key);
-                    }
-                }
-            }
+            let site = self.stored(&mut state, &whose, "text/html; charset=utf-8", tree)?;
             let created = state.stamp(now - 3_600_000);
             let front = |preview| Arc::new(Front::new(self, (&found.account, worker), &id, preview));
             let version = Version {
