@@ -208,7 +208,7 @@ fn ready(
         rehearsal: true,
     };
     let builds = if embedded.containers { Builds::RealOrStandIn } else { Builds::StandIn };
-    let stage = Stage { means, manifest: loaded.manifest.clone(), builds };
+    let stage = Stage { means, manifest: loaded.manifest.clone(), builds, previewing: None };
     Ok(Ready { stage, events: receiver, telling: Telling { format: base.format, quiet: base.quiet, actions: false } })
 }
 

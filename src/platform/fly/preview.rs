@@ -23,8 +23,7 @@ use crate::event::{Level, Phase};
 use crate::http::{Platform, Transport};
 use crate::id::{Name, ReleaseId};
 use crate::platform::{
-    Artifact, Changes, MigrationEnd, PlatformError, PlatformErrorKind, Preview, PreviewOf, PreviewScope, Problem, Scope, Shown, Target,
-    Turn,
+    Artifact, Changes, PlatformError, PlatformErrorKind, Preview, PreviewOf, PreviewScope, Problem, Scope, Shown, Target, Turn,
 };
 use crate::shutdown;
 
@@ -73,9 +72,9 @@ impl FlyPreviewSettings {
         self.preview.label(&self.base_app, LONGEST_NAME)
     }
 
-    /// Returns the app's address, without any credential.
-    pub fn address(&self) -> String {
-        format!("https://{}.fly.dev", self.app())
+    /// Returns the address of the app that previews `base_app`.
+    pub fn address_of(preview: &PreviewOf, base_app: &str) -> String {
+        format!("https://{}.fly.dev", preview.label(base_app, LONGEST_NAME))
     }
 }
 
@@ -216,7 +215,7 @@ impl FlyPreview {
     /// Removes machines of earlier showings that broke off, and marks those that stay with the commit.
     async fn tidy(&self, scope: &PreviewScope) -> Result<(), PlatformError> {
         let fleet: Fleet = self.target.fleet().await?;
-        for machine in fleet.machines.iter().chain(&fleet.unmanaged) {
+        for machine in &fleet.machines {
             if machine.metadata(stamp::RELEASE) == scope.release.as_str() {
                 self.client.set_metadata(&self.app, &machine.id, COMMIT, &scope.commit).await?;
             } else {
@@ -242,7 +241,7 @@ impl Preview for FlyPreview {
     }
 
     fn address(&self) -> String {
-        self.settings.address()
+        FlyPreviewSettings::address_of(&self.settings.preview, &self.settings.base_app)
     }
 
     fn answers(&self) -> bool {
