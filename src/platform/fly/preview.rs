@@ -69,12 +69,17 @@ const LONGEST_NAME: usize = 63;
 impl FlyPreviewSettings {
     /// Returns the app's name; the same for every push.
     pub fn app(&self) -> String {
-        self.preview.label(&self.base_app, LONGEST_NAME)
+        Self::app_of(&self.preview, &self.base_app)
+    }
+
+    /// Returns the name of the app that previews `base_app`.
+    pub fn app_of(preview: &PreviewOf, base_app: &str) -> String {
+        preview.label(base_app, LONGEST_NAME)
     }
 
     /// Returns the address of the app that previews `base_app`.
     pub fn address_of(preview: &PreviewOf, base_app: &str) -> String {
-        format!("https://{}.fly.dev", preview.label(base_app, LONGEST_NAME))
+        format!("https://{}.fly.dev", Self::app_of(preview, base_app))
     }
 }
 
