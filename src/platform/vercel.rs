@@ -30,6 +30,7 @@ mod job;
 mod observing;
 mod preflight;
 mod preparing;
+pub mod preview;
 mod pruning;
 mod restoring;
 mod scope;

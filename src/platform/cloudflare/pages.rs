@@ -26,6 +26,7 @@ mod hostnames;
 mod observing;
 mod preflight;
 mod preparing;
+pub mod preview;
 mod pruning;
 mod record;
 mod serving;

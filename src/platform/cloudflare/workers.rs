@@ -24,6 +24,7 @@ mod hostnames;
 mod observing;
 mod preflight;
 mod preparing;
+pub mod preview;
 mod pruning;
 mod serving;
 mod site;
