@@ -1,10 +1,12 @@
 //! What every piece of work on a platform has in common, whether a release asks for it or a preview: where its steps are told, and by what it is
 //! ended.
 
+use std::time::Duration;
+
 use super::{PreviewScope, Scope};
 use crate::event::Events;
-use crate::id::Name;
-use crate::shutdown::Shutdown;
+use crate::id::{Chance, Name};
+use crate::shutdown::{Level, Shutdown};
 
 /// A piece of work: uploading, creating, waiting. Who it is for is told by marks, which are none of its business.
 pub(crate) trait Errand {
@@ -51,6 +53,17 @@ impl Errand for PreviewScope {
 
     fn commit(&self) -> Option<&str> {
         known(&self.commit)
+    }
+}
+
+/// Waits, and a little longer by chance: several that wait for the same platform do not ask it in step. Returns `false` when it was ended before, by
+/// [`Level::Drain`].
+pub(crate) async fn paused(chance: &Chance, shutdown: &Shutdown, pause: Duration) -> bool {
+    let jitter = chance.below(pause.as_millis() as u64 / 4 + 1);
+    tokio::select! {
+        biased;
+        () = shutdown.at_least(Level::Drain) => false,
+        () = tokio::time::sleep(pause + Duration::from_millis(jitter)) => true,
     }
 }
 

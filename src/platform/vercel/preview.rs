@@ -7,15 +7,26 @@
 //!
 //! What is built elsewhere got its variables there, so nothing is set here.
 
+mod ground;
+mod hostname;
+mod mark;
+mod preflight;
+mod showing;
+mod standing;
+
+use secrecy::SecretString;
+
+pub use self::ground::VercelGround;
 use super::endpoints::VercelEndpoints;
 use super::{VercelSettings, VercelTarget};
 use crate::http::{Platform, Transport};
 use crate::id::Name;
-use crate::platform::{
-    Artifact, Leftover, PlatformError, PlatformErrorKind, Preview, PreviewGround, PreviewOf, PreviewScope, PreviewsOf, Problem, Shown,
-};
-use crate::shutdown::Shutdown;
-use secrecy::SecretString;
+use crate::platform::{Artifact, PlatformError, Preview, PreviewOf, PreviewScope, Problem, Shown};
+
+/// Why a preview is made of files alone.
+const ONLY_DIRECTORIES: &str = "A preview on Vercel shows a directory: what Vercel builds from the repository it previews by itself.";
+/// What to do about a project that never served.
+const FIRST_HINT: &str = "release it to production once; previews begin after that";
 
 /// What all hostnames of previews end with.
 const APP: &str = "vercel.app";
@@ -49,10 +60,11 @@ impl VercelPreview {
         let host = format!("{}.{APP}", preview.label(&base, LABEL));
         Self { site: VercelTarget::new(site, endpoints, token, transport), preview, host }
     }
+}
 
-    fn unfinished(&self) -> PlatformError {
-        self.site.error("preview", PlatformErrorKind::Impossible("previews on Vercel are not finished".to_owned()))
-    }
+/// Returns why a project that never served gets no preview.
+fn first(project: &str) -> String {
+    format!("The project {project} has no production deployment, and Vercel makes a project's first deployment its production.")
 }
 
 impl Preview for VercelPreview {
@@ -72,59 +84,24 @@ impl Preview for VercelPreview {
         format!("https://{}", self.host)
     }
 
-    async fn preflight(&self, _: &PreviewScope) -> Result<Vec<Problem>, PlatformError> {
-        Err(self.unfinished())
+    fn opening(&self) -> Vec<(String, String)> {
+        self.site.bypass()
     }
 
-    async fn shown(&self, _: &PreviewScope) -> Result<Option<Shown>, PlatformError> {
-        Err(self.unfinished())
+    async fn preflight(&self, scope: &PreviewScope) -> Result<Vec<Problem>, PlatformError> {
+        self.problems(scope).await
     }
 
+    async fn shown(&self, scope: &PreviewScope) -> Result<Option<Shown>, PlatformError> {
+        self.shown_now(scope).await
+    }
+
+    /// The place is the target's own project.
     async fn make(&self, _: &PreviewScope) -> Result<(), PlatformError> {
-        Err(self.unfinished())
+        Ok(())
     }
 
-    async fn show(&self, _: &PreviewScope, _: &Artifact) -> Result<Shown, PlatformError> {
-        let _ = &self.preview;
-        Err(self.unfinished())
-    }
-}
-
-/// A project in which previews stand.
-#[derive(Debug)]
-pub struct VercelGround {
-    site: VercelTarget,
-}
-
-impl VercelGround {
-    /// Returns the ground; nothing is asked yet. `team` is a team's id or slug, as for the project's target.
-    pub fn new(
-        project: impl Into<String>,
-        team: Option<String>,
-        endpoints: VercelEndpoints,
-        token: SecretString,
-        transport: Transport,
-    ) -> Self {
-        let target = Name::parse("ground").unwrap_or_else(|| unreachable!("a plain word is a name"));
-        let settings = VercelSettings::new(target, project, team, super::VercelSource::Directory);
-        Self { site: VercelTarget::new(settings, endpoints, token, transport) }
-    }
-}
-
-impl PreviewGround for VercelGround {
-    fn platform(&self) -> Platform {
-        Platform::Vercel
-    }
-
-    fn place(&self) -> String {
-        format!("project {}", self.site.settings.project)
-    }
-
-    async fn leftovers(&self, _: &PreviewsOf) -> Result<Vec<Leftover>, PlatformError> {
-        Err(self.site.error("preview", PlatformErrorKind::Impossible("previews on Vercel are not finished".to_owned())))
-    }
-
-    async fn remove(&self, _: &PreviewsOf, _: &Leftover, _: &Shutdown) -> Result<(), PlatformError> {
-        Err(self.site.error("preview", PlatformErrorKind::Impossible("previews on Vercel are not finished".to_owned())))
+    async fn show(&self, scope: &PreviewScope, artifact: &Artifact) -> Result<Shown, PlatformError> {
+        self.show_artifact(scope, artifact).await
     }
 }
