@@ -3,16 +3,28 @@
 //! The branch is `pr-<number>`, and the platform lets a hostname with its name lead to its newest deployment (cloudflare.md 4.1), so every push
 //! shows at the same address. A branch of that name which somebody else deploys has deployments without our mark, and is left alone.
 
+mod branch;
+mod ground;
+mod mark;
+mod preflight;
+mod showing;
+mod standing;
+
 use secrecy::SecretString;
 
+pub use self::ground::PagesGround;
 use super::{PagesSettings, PagesTarget};
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::platform::cloudflare::endpoints::CloudflareEndpoints;
-use crate::platform::{
-    Artifact, Leftover, PlatformError, PlatformErrorKind, Preview, PreviewGround, PreviewOf, PreviewScope, PreviewsOf, Problem, Shown,
-};
-use crate::shutdown::Shutdown;
+use crate::platform::{Artifact, PlatformError, Preview, PreviewOf, PreviewScope, Problem, Shown};
+
+/// Why a preview is made of files alone.
+const ONLY_DIRECTORIES: &str = "A preview on Pages shows a directory: what Cloudflare builds from the repository it previews by itself.";
+/// What to do about a production branch that is called like a preview's.
+const BRANCH_HINT: &str = "set another production branch";
+/// What to do about deployments of others on the preview's branch.
+const TAKEN_HINT: &str = "delete those deployments, or release from another project";
 
 /// What the hostnames of all projects end with.
 const DEV: &str = ".pages.dev";
@@ -51,8 +63,8 @@ impl PagesPreview {
         Self { site: PagesTarget::new(site, endpoints, token, transport), preview, branch, subdomain, thing }
     }
 
-    fn unfinished(&self) -> PlatformError {
-        self.site.error("preview", PlatformErrorKind::Impossible("previews on Pages are not finished".to_owned()))
+    fn address_text(&self) -> String {
+        format!("https://{}.{}", self.branch, self.subdomain)
     }
 }
 
@@ -70,7 +82,7 @@ impl Preview for PagesPreview {
     }
 
     fn address(&self) -> String {
-        format!("https://{}.{}", self.branch, self.subdomain)
+        self.address_text()
     }
 
     fn opening(&self) -> Vec<(String, String)> {
@@ -78,57 +90,19 @@ impl Preview for PagesPreview {
     }
 
     async fn preflight(&self, _: &PreviewScope) -> Result<Vec<Problem>, PlatformError> {
-        Err(self.unfinished())
+        self.problems().await
     }
 
     async fn shown(&self, _: &PreviewScope) -> Result<Option<Shown>, PlatformError> {
-        Err(self.unfinished())
+        self.shown_now().await
     }
 
+    /// The place is the target's own project.
     async fn make(&self, _: &PreviewScope) -> Result<(), PlatformError> {
-        Err(self.unfinished())
+        Ok(())
     }
 
-    async fn show(&self, _: &PreviewScope, _: &Artifact) -> Result<Shown, PlatformError> {
-        let _ = &self.preview;
-        Err(self.unfinished())
-    }
-}
-
-/// A project in which previews stand.
-#[derive(Debug)]
-pub struct PagesGround {
-    site: PagesTarget,
-}
-
-impl PagesGround {
-    /// Returns the ground; nothing is asked yet.
-    pub fn new(
-        project: impl Into<String>,
-        account: impl Into<String>,
-        endpoints: CloudflareEndpoints,
-        token: SecretString,
-        transport: Transport,
-    ) -> Self {
-        let target = Name::parse("ground").unwrap_or_else(|| unreachable!("a plain word is a name"));
-        Self { site: PagesTarget::new(PagesSettings::new(target, project, account), endpoints, token, transport) }
-    }
-}
-
-impl PreviewGround for PagesGround {
-    fn platform(&self) -> Platform {
-        Platform::Cloudflare
-    }
-
-    fn place(&self) -> String {
-        format!("Pages project {} of the account {}", self.site.settings.project, self.site.settings.account)
-    }
-
-    async fn leftovers(&self, _: &PreviewsOf) -> Result<Vec<Leftover>, PlatformError> {
-        Err(self.site.error("preview", PlatformErrorKind::Impossible("previews on Pages are not finished".to_owned())))
-    }
-
-    async fn remove(&self, _: &PreviewsOf, _: &Leftover, _: &Shutdown) -> Result<(), PlatformError> {
-        Err(self.site.error("preview", PlatformErrorKind::Impossible("previews on Pages are not finished".to_owned())))
+    async fn show(&self, scope: &PreviewScope, artifact: &Artifact) -> Result<Shown, PlatformError> {
+        self.show_artifact(scope, artifact).await
     }
 }
