@@ -3,16 +3,22 @@
 //! A version cannot be removed by any call, a worker can: so every pull request gets one, `<worker>-pr-<number>`, marked by its tags (API description:
 //! "Tags associated with the Worker"), which are uploaded together with its files. A worker of that name without our tag is somebody else's.
 
+mod ground;
+mod mark;
+mod preflight;
+mod showing;
+
 use secrecy::SecretString;
 
+pub use self::ground::WorkersGround;
 use super::{WorkerSettings, WorkerTarget};
 use crate::http::{Platform, Transport};
 use crate::id::Name;
 use crate::platform::cloudflare::endpoints::CloudflareEndpoints;
-use crate::platform::{
-    Artifact, Leftover, PlatformError, PlatformErrorKind, Preview, PreviewGround, PreviewOf, PreviewScope, PreviewsOf, Problem, Shown,
-};
-use crate::shutdown::Shutdown;
+use crate::platform::{Artifact, PlatformError, Preview, PreviewOf, PreviewScope, Problem, Shown};
+
+/// What to do about a worker of others with the preview's name.
+const TAKEN_HINT: &str = "remove that worker, or call the target's worker otherwise";
 
 /// What the hostnames of all accounts end with.
 const DEV: &str = ".workers.dev";
@@ -36,6 +42,8 @@ pub struct WorkerPreview {
     /// The worker of its own.
     site: WorkerTarget,
     preview: PreviewOf,
+    /// The released worker's name.
+    base: String,
     /// The account's name.
     subdomain: String,
 }
@@ -44,14 +52,11 @@ impl WorkerPreview {
     /// Returns the preview; nothing is asked yet.
     pub fn new(settings: WorkerPreviewSettings, endpoints: CloudflareEndpoints, token: SecretString, transport: Transport) -> Self {
         let WorkerPreviewSettings { mut site, preview, subdomain } = settings;
-        site.worker = preview.label(&site.worker, LABEL);
+        let base = std::mem::take(&mut site.worker);
+        site.worker = preview.label(&base, LABEL);
         site.url = None;
         let subdomain = subdomain.trim_end_matches(DEV).to_owned();
-        Self { site: WorkerTarget::new(site, endpoints, token, transport), preview, subdomain }
-    }
-
-    fn unfinished(&self) -> PlatformError {
-        self.site.error("preview", PlatformErrorKind::Impossible("previews of workers are not finished".to_owned()))
+        Self { site: WorkerTarget::new(site, endpoints, token, transport), preview, base, subdomain }
     }
 }
 
@@ -77,51 +82,19 @@ impl Preview for WorkerPreview {
     }
 
     async fn preflight(&self, _: &PreviewScope) -> Result<Vec<Problem>, PlatformError> {
-        Err(self.unfinished())
+        self.problems().await
     }
 
     async fn shown(&self, _: &PreviewScope) -> Result<Option<Shown>, PlatformError> {
-        Err(self.unfinished())
+        self.shown_now().await
     }
 
+    /// A worker is made together with its first files.
     async fn make(&self, _: &PreviewScope) -> Result<(), PlatformError> {
-        Err(self.unfinished())
+        Ok(())
     }
 
-    async fn show(&self, _: &PreviewScope, _: &Artifact) -> Result<Shown, PlatformError> {
-        let _ = &self.preview;
-        Err(self.unfinished())
-    }
-}
-
-/// An account in which workers of previews stand.
-#[derive(Debug)]
-pub struct WorkersGround {
-    account: WorkerTarget,
-}
-
-impl WorkersGround {
-    /// Returns the ground; nothing is asked yet.
-    pub fn new(account: impl Into<String>, endpoints: CloudflareEndpoints, token: SecretString, transport: Transport) -> Self {
-        let target = Name::parse("ground").unwrap_or_else(|| unreachable!("a plain word is a name"));
-        Self { account: WorkerTarget::new(WorkerSettings::new(target, String::new(), account), endpoints, token, transport) }
-    }
-}
-
-impl PreviewGround for WorkersGround {
-    fn platform(&self) -> Platform {
-        Platform::Cloudflare
-    }
-
-    fn place(&self) -> String {
-        format!("workers of the account {}", self.account.settings.account)
-    }
-
-    async fn leftovers(&self, _: &PreviewsOf) -> Result<Vec<Leftover>, PlatformError> {
-        Err(self.account.error("preview", PlatformErrorKind::Impossible("previews of workers are not finished".to_owned())))
-    }
-
-    async fn remove(&self, _: &PreviewsOf, _: &Leftover, _: &Shutdown) -> Result<(), PlatformError> {
-        Err(self.account.error("preview", PlatformErrorKind::Impossible("previews of workers are not finished".to_owned())))
+    async fn show(&self, scope: &PreviewScope, artifact: &Artifact) -> Result<Shown, PlatformError> {
+        self.show_artifact(scope, artifact).await
     }
 }
