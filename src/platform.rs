@@ -5,6 +5,7 @@
 //! `cutover plan` before anything runs.
 
 pub mod cloudflare;
+mod errand;
 mod error;
 pub mod fly;
 mod hostname;
@@ -16,6 +17,7 @@ mod target;
 mod turn;
 pub mod vercel;
 
+pub(crate) use errand::Errand;
 pub use error::{PlatformError, PlatformErrorKind};
 pub use hostname::{Attached, Leading, RecordKind};
 pub use migration::{Migration, MigrationEnd, MigrationResult, Snapshot};
