@@ -128,7 +128,7 @@ fn copies(stage: &Stage) -> Result<Vec<Copy>, Conclusion> {
     let (mut copies, mut faults) = (Vec::new(), Vec::new());
     for (name, target) in &previewing.agreed.targets {
         let of = (&previewing.agreed, name, target);
-        match previews::preview(&means, &previewing.of, of, &variables, stage.transport.clone()) {
+        match previews::preview(&means, &previewing.of, of, stage.transport.clone()) {
             Ok(preview) => {
                 copies.push(Copy { preview, after: target.target.after.clone(), checks: target.target.verify.clone() });
             }

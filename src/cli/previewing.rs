@@ -98,7 +98,8 @@ pub(crate) async fn settle(stage: &mut Stage) -> Result<(), NoPreview> {
     let of = previews_of(stage, &github, &base.manifest.product).await?;
     let of = PreviewOf { of, pull_request: pull_request.number };
     stage.manifest = agreed.applied(&stage.manifest);
-    let addresses = previews::addresses(&super::targets::means_of(stage, &NO_VARIABLES), &of, &agreed).map_err(|fault| unusable(&fault))?;
+    let addresses = previews::addresses(&super::targets::means_of(stage, &NO_VARIABLES), &of, &agreed, &stage.transport)
+        .map_err(|fault| unusable(&fault))?;
     stage.previewing = Some(std::sync::Arc::new(Previewing { of, agreed, addresses }));
     Ok(())
 }

@@ -120,16 +120,16 @@ fn under_names(head: &Target, base: &Target) -> Option<Target> {
     match (&mut target.platform, &base.platform) {
         (TargetPlatform::Fly(head), TargetPlatform::Fly(base)) => head.app.clone_from(&base.app),
         (TargetPlatform::Vercel(head), TargetPlatform::Vercel(base)) => {
-            (head.project, head.team) = (base.project.clone(), base.team.clone());
+            (head.project, head.team, head.alias) = (base.project.clone(), base.team.clone(), base.alias.clone());
             // What Vercel builds by itself is asked for by a call that names anything; only files are sent for a preview.
             head.source =
                 if matches!(head.source, crate::manifest::VercelSource::Directory(_)) { head.source.clone() } else { base.source.clone() };
         }
         (TargetPlatform::Pages(head), TargetPlatform::Pages(base)) => {
-            (head.project, head.account) = (base.project.clone(), base.account.clone());
+            (head.project, head.account, head.subdomain) = (base.project.clone(), base.account.clone(), base.subdomain.clone());
         }
         (TargetPlatform::Worker(head), TargetPlatform::Worker(base)) => {
-            (head.name, head.account) = (base.name.clone(), base.account.clone());
+            (head.name, head.account, head.subdomain) = (base.name.clone(), base.account.clone(), base.subdomain.clone());
         }
         _ => return None,
     }

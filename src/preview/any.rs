@@ -2,7 +2,10 @@
 
 use crate::http::Platform;
 use crate::id::Name;
+use crate::platform::cloudflare::pages::preview::{PagesGround, PagesPreview};
+use crate::platform::cloudflare::workers::preview::{WorkerPreview, WorkersGround};
 use crate::platform::fly::{FlyGround, FlyPreview};
+use crate::platform::vercel::preview::{VercelGround, VercelPreview};
 use crate::platform::{Artifact, Leftover, PlatformError, Preview, PreviewGround, PreviewScope, PreviewsOf, Problem, Shown};
 use crate::shutdown::Shutdown;
 
@@ -11,6 +14,12 @@ use crate::shutdown::Shutdown;
 pub enum AnyPreview {
     /// An app on Fly.io.
     Fly(Box<FlyPreview>),
+    /// A deployment of a project on Vercel.
+    Vercel(Box<VercelPreview>),
+    /// A branch of a project on Cloudflare Pages.
+    Pages(Box<PagesPreview>),
+    /// A worker on Cloudflare of its own.
+    Worker(Box<WorkerPreview>),
 }
 
 /// A ground of previews on any platform.
@@ -18,6 +27,12 @@ pub enum AnyPreview {
 pub enum AnyGround {
     /// An organisation on Fly.io.
     Fly(Box<FlyGround>),
+    /// A project on Vercel.
+    Vercel(Box<VercelGround>),
+    /// A project on Cloudflare Pages.
+    Pages(Box<PagesGround>),
+    /// The workers of an account on Cloudflare.
+    Workers(Box<WorkersGround>),
 }
 
 /// Calls the same method on whichever preview it is.
@@ -25,6 +40,9 @@ macro_rules! each {
     ($self:expr, $preview:ident => $body:expr) => {
         match $self {
             AnyPreview::Fly($preview) => $body,
+            AnyPreview::Vercel($preview) => $body,
+            AnyPreview::Pages($preview) => $body,
+            AnyPreview::Worker($preview) => $body,
         }
     };
 }
@@ -67,6 +85,9 @@ macro_rules! each_ground {
     ($self:expr, $ground:ident => $body:expr) => {
         match $self {
             AnyGround::Fly($ground) => $body,
+            AnyGround::Vercel($ground) => $body,
+            AnyGround::Pages($ground) => $body,
+            AnyGround::Workers($ground) => $body,
         }
     };
 }

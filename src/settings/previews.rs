@@ -2,66 +2,100 @@
 
 use std::collections::BTreeMap;
 
-use super::targets::{Means, Unusable, fly_config};
-use super::variable;
+use secrecy::SecretString;
+
+use super::targets::{Means, TargetSettings, Unusable, fly_config};
+use super::{Settings, variable};
 use crate::http::Transport;
 use crate::id::Name;
-use crate::manifest::{FlyTarget as FlyManifest, Manifest, PullRequests, TargetPlatform};
+use crate::manifest::{FlyTarget as FlyManifest, Manifest, PullRequests, Target, TargetPlatform};
 use crate::platform::PreviewOf;
+use crate::platform::cloudflare::pages::preview::{PagesGround, PagesPreview, PagesPreviewSettings};
+use crate::platform::cloudflare::workers::preview::{WorkerPreview, WorkerPreviewSettings, WorkersGround};
 use crate::platform::fly::{FlyEndpoints, FlyGround, FlyPreview, FlyPreviewSettings};
+use crate::platform::vercel::preview::{VercelGround, VercelPreview, VercelPreviewSettings};
 use crate::preview::{Agreed, AgreedTarget, AnyGround, AnyPreview};
 
 /// The organisation that flyctl makes apps in.
 const FLY_ORG: &str = "FLY_ORG";
 
-/// Returns the address that each target of the preview will have; no credential is needed, and nothing is asked.
-pub fn addresses(means: &Means<'_>, preview: &PreviewOf, agreed: &Agreed) -> Result<BTreeMap<Name, String>, Unusable> {
-    let address = |(name, target): &(Name, AgreedTarget)| Ok((name.clone(), address(means, preview, name, target)?));
+/// Returns the address that each target of the preview will have; nothing is asked, and no credential is needed: a job that builds what is previewed
+/// has none.
+pub fn addresses(means: &Means<'_>, of: &PreviewOf, agreed: &Agreed, transport: &Transport) -> Result<BTreeMap<Name, String>, Unusable> {
+    let standing = standing_in(means.settings);
+    let names = agreed.targets.iter().flat_map(|(_, target)| target.target.variables.clone());
+    let variables = names.map(|name| (name, String::new())).collect();
+    let means = Means { settings: &standing, variables: &variables, ..*means };
+    let address = |(name, target): &(Name, AgreedTarget)| {
+        use crate::platform::Preview as _;
+        let preview = preview(&means, of, (agreed, name, target), transport.clone())?;
+        Ok((name.clone(), preview.address()))
+    };
     agreed.targets.iter().map(address).collect()
 }
 
-fn address(_: &Means<'_>, preview: &PreviewOf, name: &Name, target: &AgreedTarget) -> Result<String, Unusable> {
-    match &target.target.platform {
-        TargetPlatform::Fly(of) => {
-            let app = base_app(name, target, of)?;
-            Ok(FlyPreviewSettings::address_of(preview, &app))
-        }
-        other => Err(unpreviewable(name, other)),
-    }
+/// Returns settings in which something stands for every credential and place that addresses do not depend on.
+fn standing_in(settings: &Settings) -> Settings {
+    let mut standing = settings.clone();
+    let token = || Some(SecretString::from("none".to_owned()));
+    (standing.fly_token, standing.vercel_token, standing.cloudflare_token) = (token(), token(), token());
+    standing.cloudflare_account.get_or_insert_with(|| "0".repeat(32));
+    standing.environment.entry(FLY_ORG.to_owned()).or_insert_with(|| "none".to_owned());
+    standing
 }
 
-/// Returns the preview of one target, which sends its calls by `transport`. `variables` are those of the environment, addresses filled in.
+/// Returns the preview of one target, which sends its calls by `transport`.
 pub fn preview(
     means: &Means<'_>,
     of: &PreviewOf,
     (agreed, name, target): (&Agreed, &Name, &AgreedTarget),
-    variables: &BTreeMap<String, String>,
     transport: Transport,
 ) -> Result<AnyPreview, Unusable> {
-    match &target.target.platform {
-        TargetPlatform::Fly(fly) => {
-            let settings = fly_preview(means, of, (agreed, name, target, fly), variables)?;
-            let (endpoints, token) = fly_credentials(means, name)?;
-            let made = FlyPreview::new(settings, endpoints, &token, transport);
-            made.map(|preview| AnyPreview::Fly(Box::new(preview))).map_err(|error| Unusable {
-                target: name.clone(),
-                reason: error.to_string(),
-                hints: error.hints,
-            })
-        }
-        other => Err(unpreviewable(name, other)),
+    if let TargetPlatform::Fly(fly) = &target.target.platform {
+        let settings = fly_preview(means, of, (agreed, name, target, fly))?;
+        let (endpoints, token) = fly_credentials(means, name)?;
+        let made = FlyPreview::new(settings, endpoints, &token, transport);
+        return made.map(|preview| AnyPreview::Fly(Box::new(preview))).map_err(|error| Unusable {
+            target: name.clone(),
+            reason: error.to_string(),
+            hints: error.hints,
+        });
     }
+    let preview = of.clone();
+    let made = match (TargetSettings::read(means, name, &target.target)?, &target.target.platform) {
+        (TargetSettings::Vercel { settings, endpoints, token }, TargetPlatform::Vercel(written)) => {
+            let settings = VercelPreviewSettings { site: *settings, preview, alias: written.alias.clone() };
+            AnyPreview::Vercel(Box::new(VercelPreview::new(settings, endpoints, token, transport)))
+        }
+        (TargetSettings::Pages { settings, endpoints, token }, TargetPlatform::Pages(written)) => {
+            let settings = PagesPreviewSettings { site: *settings, preview, subdomain: written.subdomain.clone() };
+            AnyPreview::Pages(Box::new(PagesPreview::new(settings, endpoints, token, transport)))
+        }
+        (TargetSettings::Worker { settings, endpoints, token }, TargetPlatform::Worker(written)) => {
+            let subdomain = written.subdomain.clone().ok_or_else(|| {
+                Unusable::new(name, "nobody says what the account is called on workers.dev, below which previews are addressed")
+                    .hint("write `worker: { name: NAME, subdomain: ACCOUNT }`, and merge that first")
+            })?;
+            AnyPreview::Worker(Box::new(WorkerPreview::new(
+                WorkerPreviewSettings { site: *settings, preview, subdomain },
+                endpoints,
+                token,
+                transport,
+            )))
+        }
+        (_, other) => return Err(unpreviewable(name, other)),
+    };
+    Ok(made)
 }
 
 fn fly_preview(
     means: &Means<'_>,
     of: &PreviewOf,
     (agreed, name, target, fly): (&Agreed, &Name, &AgreedTarget, &FlyManifest),
-    variables: &BTreeMap<String, String>,
 ) -> Result<FlyPreviewSettings, Unusable> {
     let mut config = fly_config(means.root, name, fly)?;
     for variable in &target.target.variables {
-        let value = variables.get(variable).ok_or_else(|| Unusable::new(name, format!("the variable {variable} has no value")))?;
+        let value = means.variables.get(variable).ok_or_else(|| Unusable::new(name, format!("the variable {variable} has no value")))?;
         config.env.insert(variable.clone(), value.clone());
     }
     let secrets = &target.target.secrets;
@@ -96,7 +130,7 @@ fn organization(means: &Means<'_>, name: &Name, pull_requests: &PullRequests) ->
     })
 }
 
-fn fly_credentials(means: &Means<'_>, name: &Name) -> Result<(FlyEndpoints, secrecy::SecretString), Unusable> {
+fn fly_credentials(means: &Means<'_>, name: &Name) -> Result<(FlyEndpoints, SecretString), Unusable> {
     let endpoints = FlyEndpoints::from_lookup(|variable| means.settings.environment.get(variable).cloned())
         .map_err(|error| Unusable::new(name, error.to_string()))?;
     let token = means.settings.fly_token.clone().ok_or_else(|| {
@@ -115,7 +149,7 @@ pub fn grounds(means: &Means<'_>, manifest: &Manifest, environment: &Name, trans
     for (name, target) in &view.targets {
         let ground = match &target.platform {
             TargetPlatform::Fly(_) => fly_ground(means, name, &pull_requests, transport),
-            other => Err(unpreviewable(name, other)),
+            _ => site_ground(means, name, target, transport),
         };
         match ground {
             Ok(ground) => {
@@ -139,6 +173,22 @@ fn fly_ground(means: &Means<'_>, name: &Name, pull_requests: &PullRequests, tran
         target: name.clone(),
         reason: error.to_string(),
         hints: error.hints,
+    })
+}
+
+fn site_ground(means: &Means<'_>, name: &Name, target: &Target, transport: &Transport) -> Result<AnyGround, Unusable> {
+    let transport = transport.clone();
+    Ok(match TargetSettings::read(means, name, target)? {
+        TargetSettings::Vercel { settings, endpoints, token } => {
+            AnyGround::Vercel(Box::new(VercelGround::new(settings.project, settings.team, endpoints, token, transport)))
+        }
+        TargetSettings::Pages { settings, endpoints, token } => {
+            AnyGround::Pages(Box::new(PagesGround::new(settings.project, settings.account, endpoints, token, transport)))
+        }
+        TargetSettings::Worker { settings, endpoints, token } => {
+            AnyGround::Workers(Box::new(WorkersGround::new(settings.account, endpoints, token, transport)))
+        }
+        TargetSettings::Fly { .. } => return Err(unpreviewable(name, &target.platform)),
     })
 }
 
