@@ -441,6 +441,9 @@ pub struct Sandbox {
     /// Begin with an earlier release serving on every target of the directory.
     #[arg(long, requires = "directory")]
     pub earlier: bool,
+    /// Begin with pull request #7 open, from the branch `topic` into `main`; otherwise it is merged.
+    #[arg(long)]
+    pub pull_request: bool,
 }
 
 fn failure(text: &str) -> Result<(Name, Phase), String> {

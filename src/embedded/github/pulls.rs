@@ -15,6 +15,7 @@ use super::shape::{address, extend, moment, node, ordinary, page, user};
 use super::state::{Pull, Repository};
 
 pub(super) const READ: Need = &[("pull_requests", Level::Read)];
+const WRITE: Need = &[("pull_requests", Level::Write)];
 
 /// The most files that are ever listed (published).
 const MOST_FILES: usize = 3000;
@@ -81,6 +82,35 @@ pub(super) async fn get(
     });
     extend(&mut body, more);
     Ok(Json(body))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Change {
+    state: Option<String>,
+}
+
+/// `PATCH /repos/{owner}/{repo}/pulls/{number}`: closes it, or opens it again; other fields of it never change here (published).
+pub(super) async fn update(
+    State(github): State<GitHub>,
+    caller: Caller,
+    Path((owner, name, number)): Path<(String, String, i64)>,
+    body: axum::body::Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let now = github.now();
+    let change: Change = super::refusal::parse(&body)?;
+    let mut state = github.state();
+    let repository = caller.repository(&mut state, &(owner, name), WRITE)?;
+    let pull = repository.pulls.get_mut(&number).ok_or_else(Refusal::not_found)?;
+    match change.state.as_deref() {
+        Some("closed") => pull.closed_at = pull.closed_at.or(Some(now)),
+        Some("open") if pull.merged_at.is_none() => pull.closed_at = None,
+        None => {}
+        Some(_) => return Err(Refusal::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed")),
+    }
+    let repository = &*repository;
+    let pull = repository.pulls.get(&number).ok_or_else(Refusal::not_found)?;
+    Ok(Json(simple(&caller, repository, pull)))
 }
 
 /// `GET /repos/{owner}/{repo}/pulls/{number}/files`: at most 3000 in all.
