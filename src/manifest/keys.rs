@@ -188,6 +188,11 @@ pub(super) const VERCEL: Section = Section {
         key("link", "path", "The directory with `.vercel/project.json`; default: the repository's root."),
         key("git", "git", "Vercel builds it from git: the branch, or `true` for the branch that is released."),
         key("hook", "variable_name", "A deploy hook starts it: the environment variable that holds the hook's URL."),
+        key(
+            "alias",
+            "label",
+            "What the hostnames of previews begin with, before `-pr-NUMBER.vercel.app`; default: the product's and the target's name.",
+        ),
         key("archive_above", "entries", "Above how many files one archive is sent instead of each by itself; default: 500, at most 15000."),
     ],
     required: &[],
@@ -200,6 +205,7 @@ pub(super) const PAGES: Section = Section {
     keys: &[
         key("project", "text", "Its name."),
         key("account", "text", "The account's id, 32 hex digits; default: what CLOUDFLARE_ACCOUNT_ID says."),
+        key("subdomain", "label", "Its name on pages.dev, where that is another than its own; previews are addressed below it."),
         key("git", "flag", "Cloudflare builds it from the repository that the project is connected to; default: no."),
         key("hook", "variable_name", "A deploy hook has it built: the environment variable that holds the hook's URL."),
         key("dotfiles", "globs", "Names with a dot that are published all the same, such as `.htaccess`; `.well-known` always is."),
@@ -214,6 +220,7 @@ pub(super) const WORKER: Section = Section {
     keys: &[
         key("name", "text", "Its name."),
         key("account", "text", "The account's id, 32 hex digits; default: what CLOUDFLARE_ACCOUNT_ID says."),
+        key("subdomain", "label", "The account's name on workers.dev, below which previews are addressed."),
         key("dotfiles", "globs", "Names with a dot that are published all the same, such as `.htaccess`; `.well-known` always is."),
         key(
             "not_found",

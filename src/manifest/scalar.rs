@@ -191,13 +191,27 @@ pub(super) fn address(text: &str) -> Result<String, Wrong> {
 
 /// Returns a hostname: at least two labels of lower-case letters, digits and hyphens (RFC 1123), which is Punycode for every other letter.
 pub(super) fn hostname(text: &str) -> Result<String, Wrong> {
-    let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-    let label =
-        |label: &str| (1..=63).contains(&label.len()) && label.chars().all(plain) && !label.starts_with('-') && !label.ends_with('-');
-    if text.len() <= 253 && text.contains('.') && text.split('.').all(label) {
+    if text.len() <= 253 && text.contains('.') && text.split('.').all(is_label) {
         return Ok(text.to_owned());
     }
     wrong(Code::BadValue, format!("`{}` is not a hostname", shown(text)), "write only the name, in lower case: `www.example.com`")
+}
+
+/// Returns one label of a hostname.
+pub(super) fn label(text: &str) -> Result<String, Wrong> {
+    if is_label(text) {
+        return Ok(text.to_owned());
+    }
+    wrong(
+        Code::BadValue,
+        format!("`{}` is no single label of a hostname", shown(text)),
+        "write a-z, 0-9 and `-` alone, without what follows the first dot",
+    )
+}
+
+fn is_label(label: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    (1..=63).contains(&label.len()) && label.chars().all(plain) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 /// Returns the name of a branch.

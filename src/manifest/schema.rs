@@ -104,6 +104,7 @@ fn scalars() -> Map<String, Value> {
         ("json_pointer", pattern("^/")),
         ("variable_name", pattern("^[A-Za-z_][A-Za-z0-9_]*$")),
         ("hostname", pattern(r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$")),
+        ("label", any_of(&[pattern("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"), json!({ "type": "integer", "minimum": 0 })])),
         ("branch", pattern(r"^(?!refs/heads/)[^ ~^:?*\[\\]+$")),
         ("strategy", json!({ "enum": super::shape::FlyStrategy::ALL.map(super::shape::FlyStrategy::as_str) })),
         ("not_found", json!({ "enum": super::shape::NotFound::ALL.map(super::shape::NotFound::as_str) })),

@@ -149,6 +149,8 @@ pub struct VercelTarget {
     pub team: Option<String>,
     /// What is deployed.
     pub source: VercelSource,
+    /// What the hostnames of previews begin with, where it is not the product's and the target's name.
+    pub alias: Option<String>,
     /// Above how many files one archive is sent, where it is not the usual number.
     pub archive_above: Option<u32>,
 }
@@ -183,6 +185,8 @@ pub struct PagesTarget {
     pub project: String,
     /// The account's id, 32 hex digits; what `CLOUDFLARE_ACCOUNT_ID` says when `None`.
     pub account: Option<String>,
+    /// Its name on `pages.dev`, where that is another than its own.
+    pub subdomain: Option<String>,
     /// What is published.
     pub source: PagesSource,
     /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.
@@ -210,6 +214,8 @@ pub struct WorkerTarget {
     pub name: String,
     /// The account's id, 32 hex digits; what `CLOUDFLARE_ACCOUNT_ID` says when `None`.
     pub account: Option<String>,
+    /// The account's name on `workers.dev`, which previews need.
+    pub subdomain: Option<String>,
     /// The directory that is published, below the repository's root.
     pub directory: PathBuf,
     /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.
