@@ -36,6 +36,7 @@ mod network;
 mod openapi;
 mod pages;
 mod people;
+mod previews;
 mod promotion;
 mod ref_store;
 mod ref_store_strangers;

@@ -169,6 +169,8 @@ fn short_forms() -> Map<String, Value> {
         ("worker", any_of(&[reference("text"), section(&keys::WORKER)])),
         ("dns", any_of(&[reference("hostnames"), section(&keys::DNS)])),
         ("render", any_of(&[reference("text"), section(&keys::RENDER)])),
+        ("pull_request", any_of(&[reference("flag"), section(&keys::PULL_REQUEST)])),
+        ("seeds", named(&reference("text"), MOST_OTHERS)),
         ("migration", any_of(&[reference("text"), section(&keys::MIGRATION)])),
         ("check", any_of(&[reference("url_path"), check])),
         ("body", json!({ "type": ["string", "number", "boolean", "object", "array"] })),

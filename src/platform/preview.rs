@@ -10,7 +10,7 @@
 use super::{Artifact, PlatformError, Problem, RevisionDigest};
 use crate::event::{EventKind, Events, Phase};
 use crate::http::Platform;
-use crate::id::Name;
+use crate::id::{Name, ReleaseId};
 use crate::shutdown::Shutdown;
 
 /// Whose previews: those of one product in one repository.
@@ -76,6 +76,8 @@ pub struct PreviewScope {
     pub environment: Name,
     /// The head commit that is shown.
     pub commit: String,
+    /// The id of this showing: what it makes is found by it when a call is repeated.
+    pub release: ReleaseId,
     /// The phase, for events.
     pub phase: Phase,
     /// Where steps are told.
@@ -112,6 +114,10 @@ pub trait Preview {
     /// Returns its public address, `https://host` without a path: the same for every push, and known before anything exists and without a
     /// credential, because other targets are built with it.
     fn address(&self) -> String;
+    /// Returns whether anybody answers at that address: an app of workers alone has none who would.
+    fn answers(&self) -> bool {
+        true
+    }
     /// Returns the headers that open its protection, where it has any and this run has what opens it.
     fn opening(&self) -> Vec<(String, String)> {
         Vec::new()

@@ -36,12 +36,17 @@ pub(in crate::manifest) fn target(reader: &mut Reader, around: &Around<'_>, name
     let after = reader.references(fields.get("after"), Pointed::Target, &from);
     let needs = fields.get("needs").map(|node| reader.references(Some(node), Pointed::Gate, &from));
     let (secrets, compatible_secrets) = secrets(reader, fields.get("secrets"));
+    let variables = reader.variable_names(fields.get("variables"));
+    if let (Some((own, _)), None) = (fields.entry("variables"), fields.get("fly")) {
+        let fault = Fault::new(Code::Conflict, &own.span, "a target on this platform gets no variables when it runs");
+        reader.fault(fault.suggest("what a site needs is built into it: name them at the gate that builds it"));
+    }
     let verify = check::checks(reader, fields.get("verify"));
     let url = fields.get("url").and_then(|node| reader.parsed(node, "a public address", scalar::address));
     let dns = fields.get("dns").and_then(|node| dns(reader, &fields, node));
     let migration = fields.get("migration").and_then(|node| migration(reader, &fields, node));
     let needs = needs.unwrap_or_else(|| around.gates.to_vec());
-    Some(Target { platform: platform?, after, needs, secrets, compatible_secrets, verify, migration, url, dns })
+    Some(Target { platform: platform?, after, needs, secrets, compatible_secrets, variables, verify, migration, url, dns })
 }
 
 /// How old a newest snapshot may be at most: a year.

@@ -19,6 +19,8 @@ pub struct Target {
     pub secrets: Vec<String>,
     /// Those of them with whose changed value the revision that serves before works as well.
     pub compatible_secrets: Vec<String>,
+    /// Variables of the environment that it gets when it runs; only an app on Fly has any.
+    pub variables: Vec<String>,
     /// What judges a prepared or serving revision.
     pub verify: Vec<Check>,
     /// What is to be known of its migration, where the manifest says anything.
