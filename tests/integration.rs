@@ -43,6 +43,7 @@ mod ref_store_strangers;
 mod rehearse;
 mod release;
 mod report;
+mod site_previews;
 mod support;
 mod takeover;
 mod trigger;

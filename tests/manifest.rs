@@ -51,6 +51,11 @@ fn hostnames_and_workers_are_settled() {
     assert_eq!((files.hosts, files.manage, files.purge), (vec!["shop.example.com".into(), "example.com".into()], false, true));
     let TargetPlatform::Worker(whole) = &manifest.targets[&name("whole")].platform else { panic!("a worker") };
     assert_eq!((whole.name.as_str(), whole.not_found.as_str(), whole.dotfiles.len()), ("help", "single-page-application", 1));
+    let TargetPlatform::Worker(files) = &manifest.targets[&name("files")].platform else { panic!("a worker") };
+    let TargetPlatform::Pages(pages) = &manifest.targets[&name("pages")].platform else { panic!("a project") };
+    let TargetPlatform::Vercel(front) = &manifest.targets[&name("front")].platform else { panic!("a project") };
+    let names = [&files.subdomain, &pages.subdomain, &front.alias, &whole.subdomain];
+    assert_eq!(names.map(Option::as_deref), [Some("acme"), Some("docs-4f2"), Some("shop-front"), None]);
     let staging = manifest.in_environment(&name("staging")).unwrap();
     let TargetPlatform::Worker(whole) = &staging.targets[&name("whole")].platform else { panic!("a worker") };
     assert_eq!((whole.name.as_str(), whole.account.is_some()), ("help-staging", true), "an override merges the short form, too");
