@@ -1,7 +1,8 @@
 //! How a run ended, in words: what failed, what is live now, what to type next. The same words in every rendering.
 
 use super::words::{count, list, side};
-use super::{Report, model::TargetReport};
+use super::Report;
+use super::model::{GateReport, TargetReport};
 use crate::event::{Outcome, Serving, Side, Verdict};
 
 /// How good the news is.
@@ -57,6 +58,8 @@ impl Ending {
     }
 }
 
+/// The most failed tests of a gate that a sentence names.
+const MOST_NAMED: usize = 3;
 /// The code of the notice that every release was closed when a recovery looked.
 const NOTHING: &str = "recover::nothing";
 
@@ -110,8 +113,16 @@ fn failed(report: &Report) -> Option<String> {
     if report.failure.is_some() || report.outcome != Some(Outcome::GatesFailed) {
         return report.failure.clone();
     }
-    let gates: Vec<String> = report.failed_gates().map(|gate| format!("{} {}", gate.name, gate.words)).collect();
+    let gates: Vec<String> = report.failed_gates().map(|gate| format!("{} {}{}", gate.name, gate.words, tests(gate))).collect();
     (!gates.is_empty()).then(|| gates.join("; "))
+}
+
+/// Returns which tests of a gate failed, the first of them by name.
+fn tests(gate: &GateReport) -> String {
+    let Some(tests) = gate.tests.as_ref().filter(|tests| tests.failed > 0) else { return String::new() };
+    let named: Vec<&str> = tests.failures().take(MOST_NAMED).map(|test| test.name.as_str()).collect();
+    let rest = if tests.failed > named.len() as u64 { format!(" and {} more", tests.failed - named.len() as u64) } else { String::new() };
+    format!(" ({} of {}: {}{rest})", tests.failed, count(usize::try_from(tests.total()).unwrap_or(usize::MAX), "test"), named.join("; "))
 }
 
 fn live(report: &Report) -> String {
