@@ -68,8 +68,7 @@ impl TestResults {
     /// Returns the counts in words, without those that are zero: "46 passed, 2 failed, 1 flaky".
     pub fn words(&self) -> String {
         let counts = [(self.failed, "failed"), (self.flaky, "flaky"), (self.passed, "passed"), (self.skipped, "skipped")];
-        let said: Vec<String> =
-            counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+        let said: Vec<String> = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
         if said.is_empty() { "no tests".to_owned() } else { said.join(", ") }
     }
 }

@@ -50,6 +50,8 @@ fn walk(root: &Path, glob: &str) -> impl Iterator<Item = PathBuf> {
     let overrides = OverrideBuilder::new(root).add(&format!("/{glob}")).and_then(|builder| builder.build()).ok();
     let walk = overrides.is_some().then(|| WalkBuilder::new(base).standard_filters(false).build());
     walk.into_iter().flatten().flatten().map(|entry| (entry.file_type().is_some_and(|kind| kind.is_dir()), entry.into_path())).filter_map(
-        move |(is_directory, path)| overrides.as_ref().is_some_and(|overrides| overrides.matched(&path, is_directory).is_whitelist()).then_some(path),
+        move |(is_directory, path)| {
+            overrides.as_ref().is_some_and(|overrides| overrides.matched(&path, is_directory).is_whitelist()).then_some(path)
+        },
     )
 }

@@ -188,7 +188,8 @@ fn message(case: &Case) -> String {
     let panicked = |line: &str| line.starts_with("thread '") && line.contains("panicked at");
     if panicked(&case.message) || (case.message.is_empty() && lines().next().is_some_and(panicked)) {
         let mut after = lines().skip_while(|line| !panicked(line)).skip(1);
-        let said: Vec<&str> = after.by_ref().take_while(|line| !line.starts_with("note: run with") && !line.starts_with("stack backtrace")).take(6).collect();
+        let said: Vec<&str> =
+            after.by_ref().take_while(|line| !line.starts_with("note: run with") && !line.starts_with("stack backtrace")).take(6).collect();
         if !said.is_empty() {
             return said.join("\n");
         }

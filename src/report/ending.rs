@@ -1,8 +1,8 @@
 //! How a run ended, in words: what failed, what is live now, what to type next. The same words in every rendering.
 
-use super::words::{count, list, side};
 use super::Report;
 use super::model::{GateReport, TargetReport};
+use super::words::{count, list, side};
 use crate::event::{Outcome, Serving, Side, Verdict};
 
 /// How good the news is.

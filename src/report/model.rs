@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, EventKind, GateOutcome, Level, Monthly, Outcome, Phase, Serving, Side, SnapshotTaken, TargetSummary, TestResults, Verdict};
+use crate::event::{
+    Event, EventKind, GateOutcome, Level, Monthly, Outcome, Phase, Serving, Side, SnapshotTaken, TargetSummary, TestResults, Verdict,
+};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 
@@ -284,8 +286,12 @@ impl Report {
             EventKind::Notice { level, code, text } => {
                 self.notices.push(NoticeReport { level: *level, code: (*code).to_owned(), text: text.clone() });
             }
-            EventKind::GateStarted { .. } | EventKind::GateTests { .. } | EventKind::GateFinished { .. } => self.fold_gate(&event.kind, now),
-            EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } | EventKind::ImageShipped { .. } => self.fold_image(&event.kind, now),
+            EventKind::GateStarted { .. } | EventKind::GateTests { .. } | EventKind::GateFinished { .. } => {
+                self.fold_gate(&event.kind, now)
+            }
+            EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } | EventKind::ImageShipped { .. } => {
+                self.fold_image(&event.kind, now)
+            }
             EventKind::ReleaseStarted { release, environment, targets } => {
                 self.release = Some(release.clone());
                 self.environment = Some(environment.clone());

@@ -36,9 +36,7 @@ impl Places {
         let file = case.file.as_deref().and_then(|file| self.resolve(file));
         match (file, case.line) {
             (Some(file), Some(line)) => Some(Place { file, line }),
-            (file, _) => {
-                self.frame(&case.message).or_else(|| self.frame(&case.text)).or_else(|| file.map(|file| Place { file, line: 1 }))
-            }
+            (file, _) => self.frame(&case.message).or_else(|| self.frame(&case.text)).or_else(|| file.map(|file| Place { file, line: 1 })),
         }
     }
 

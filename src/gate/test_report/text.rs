@@ -2,8 +2,8 @@
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-use crate::gate::line::without_controls;
 use crate::gate::line::Colour;
+use crate::gate::line::without_controls;
 
 /// How far into a file its declaration may stand.
 const PROLOG_BYTES: usize = 200;
