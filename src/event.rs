@@ -131,6 +131,11 @@ pub enum EventKind {
         #[serde(with = "milliseconds")]
         duration: Duration,
     },
+    /// What is released is the preview of a pull request: it goes when that is closed, and nothing is rolled back.
+    Previewed {
+        /// The pull request's number.
+        pull_request: u64,
+    },
     /// An image was handed to the registry of the platform that runs it.
     ImageShipped {
         /// The image.
@@ -312,13 +317,16 @@ pub struct TargetSummary {
 }
 
 /// What something costs a month, in US dollars, as far as prices are known.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Monthly {
     /// With the release.
     pub usd: f64,
     /// Before it; absent where nothing was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<f64>,
+    /// The month of the prices.
+    #[serde(default)]
+    pub prices_as_of: String,
 }
 
 /// How much a notice matters.

@@ -184,7 +184,11 @@ impl Planned {
             after,
             carried: self.carried,
             cost: self.before.facts.get("cost").cloned(),
-            monthly: figure("monthly_usd").map(|usd| Monthly { usd, before: figure("monthly_usd_before") }),
+            monthly: figure("monthly_usd").map(|usd| Monthly {
+                usd,
+                before: figure("monthly_usd_before"),
+                prices_as_of: self.before.facts.get("prices_as_of").cloned().unwrap_or_default(),
+            }),
         }
     }
 }

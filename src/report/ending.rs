@@ -29,7 +29,7 @@ pub struct Ending {
     pub live: String,
     /// Commands and sentences for what to do next.
     pub next: Vec<String>,
-    /// The command that undoes the release.
+    /// How the release is undone: a command, or a sentence without its end.
     pub undo: Option<String>,
 }
 
@@ -45,8 +45,12 @@ impl Ending {
         let changed = report.outcome == Some(Outcome::Finished) && report.targets.iter().any(|target| target.before.is_some());
         // A journal that ended with its runner knows no release to go back to; the commit itself can always be taken back.
         let forgotten = report.notices.iter().any(|notice| notice.code == "journal::local-only");
-        let undo =
-            changed.then(|| if forgotten { format!("git revert {}", report.commit) } else { format!("cutover rollback {environment}") });
+        let undo = match report.preview {
+            Some(number) => (report.outcome == Some(Outcome::Finished))
+                .then(|| format!("close pull request {number}: the preview and everything of it is removed; nothing else was changed")),
+            None if forgotten => changed.then(|| format!("git revert {}", report.commit)),
+            None => changed.then(|| format!("cutover rollback {environment}")),
+        };
         Self {
             tone,
             headline: headline(report, environment),

@@ -65,7 +65,7 @@ pub(super) fn masked(event: &Event, masker: &Masker) -> Event {
             maybe(failure);
             lines(hints);
         }
-        EventKind::GateStarted { .. } | EventKind::PhaseStarted { .. } | EventKind::ImageShipped { .. } => {}
+        EventKind::GateStarted { .. } | EventKind::PhaseStarted { .. } | EventKind::ImageShipped { .. } | EventKind::Previewed { .. } => {}
     }
     event
 }

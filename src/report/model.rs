@@ -32,6 +32,8 @@ pub struct Report {
     pub notices: Vec<NoticeReport>,
     /// Gates in the order in which they began or ended.
     pub gates: Vec<GateReport>,
+    /// The pull request whose preview this is, where it is one.
+    pub preview: Option<u64>,
     /// Images.
     pub images: Vec<ImageReport>,
     /// The release, where there was one.
@@ -236,6 +238,7 @@ impl Default for Report {
             notices: Vec::new(),
             gates: Vec::new(),
             images: Vec::new(),
+            preview: None,
             release: None,
             targets: Vec::new(),
             phases: Vec::new(),
@@ -292,6 +295,7 @@ impl Report {
             EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } | EventKind::ImageShipped { .. } => {
                 self.fold_image(&event.kind, now)
             }
+            EventKind::Previewed { pull_request } => self.preview = Some(*pull_request),
             EventKind::ReleaseStarted { release, environment, targets } => {
                 self.release = Some(release.clone());
                 self.environment = Some(environment.clone());
@@ -483,7 +487,7 @@ fn target(summary: &TargetSummary) -> TargetReport {
         seen_ms: None,
         carried: summary.carried,
         cost: summary.cost.clone(),
-        monthly: summary.monthly,
+        monthly: summary.monthly.clone(),
         steps: Vec::new(),
         migration: None,
     }

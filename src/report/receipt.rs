@@ -64,6 +64,9 @@ pub struct Receipt {
     pub hints: Vec<String>,
     /// The gates.
     pub gates: Vec<GateReport>,
+    /// The pull request whose preview this is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<u64>,
     /// The images.
     #[serde(default)]
     pub images: Vec<ImageReport>,
@@ -128,6 +131,7 @@ impl Receipt {
             failure: report.failure,
             hints: report.hints,
             gates: report.gates,
+            preview: report.preview,
             images: report.images,
             targets: report.targets,
             phases: report.phases,
@@ -148,6 +152,7 @@ impl Receipt {
             elapsed: Duration::from_millis(self.duration_ms),
             notices: self.notices,
             gates: self.gates,
+            preview: self.preview,
             images: self.images,
             release: self.release,
             targets: self.targets,

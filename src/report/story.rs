@@ -148,7 +148,8 @@ pub(super) fn tell(event: &Event) -> Telling {
             });
             passing(std::iter::once(how).chain(kept).collect())
         }
-        EventKind::ImageShipped { .. }
+        EventKind::Previewed { .. }
+        | EventKind::ImageShipped { .. }
         | EventKind::TargetSettled { .. }
         | EventKind::ReleaseFinished { .. }
         | EventKind::RunFinished { .. } => Telling::default(),
