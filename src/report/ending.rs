@@ -62,6 +62,8 @@ impl Ending {
     }
 }
 
+/// The most failed gates that a command names.
+const MOST_GATES: usize = 20;
 /// The most failed tests of a gate that a sentence names.
 const MOST_NAMED: usize = 3;
 /// The code of the notice that every release was closed when a recovery looked.
@@ -153,11 +155,24 @@ fn live(report: &Report) -> String {
 
 fn next(report: &Report, environment: &str) -> Vec<String> {
     if !report.hints.is_empty() {
-        return report.hints.clone();
+        // The way back and the release may have said the same.
+        let mut hints: Vec<String> = Vec::new();
+        for hint in &report.hints {
+            let hint = hint.strip_prefix("# ").unwrap_or(hint);
+            if !hints.iter().any(|known| known == hint) {
+                hints.push(hint.to_owned());
+            }
+        }
+        return hints;
     }
     match report.outcome {
-        Some(Outcome::GatesFailed) => report.failed_gates().map(|gate| format!("cutover gates {}", gate.name)).collect(),
-        Some(Outcome::RolledBack | Outcome::Cancelled) if report.release.is_some() => vec![format!("cutover release {environment}")],
+        Some(Outcome::GatesFailed) => {
+            let failed: Vec<&str> = report.failed_gates().take(MOST_GATES).map(|gate| gate.name.as_str()).collect();
+            let command = format!("run what failed on your machine, mend it and push: cutover gates {}", failed.join(" "));
+            if failed.is_empty() { Vec::new() } else { vec![command] }
+        }
+        Some(Outcome::RolledBack) => vec![format!("mend what failed and push; or try this commit again: cutover release {environment}")],
+        Some(Outcome::Cancelled) if report.release.is_some() => vec![format!("cutover release {environment}")],
         Some(Outcome::Stuck) => vec![format!("cutover status {environment}"), format!("cutover recover {environment}")],
         Some(Outcome::PreflightFailed) => vec![format!("cutover plan {environment}")],
         Some(Outcome::Held) => vec![format!("cutover status {environment}")],

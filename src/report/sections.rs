@@ -89,12 +89,12 @@ fn parts(report: &Report, links: &Links, detail: Detail) -> Vec<Part> {
         (ALWAYS, Some(opening(&ending))),
         (90, gates::failed(report, links, detail.lines)),
         (80, targets::table(report)),
+        (75, targets::cost(report)),
         (ALWAYS, undo(report, &ending)),
         (70, (!warnings.is_empty()).then(|| notices("Warnings", &warnings))),
         (65, gates::flaky(report, links)),
         (60, checks(report)),
         (50, gates::table(report)),
-        (45, targets::cost(report)),
         (40, targets::images(report)),
         (30, timings(report, detail.picture)),
         (20, (!notes.is_empty()).then(|| folded("Notes", false, &notices("", &notes)))),
@@ -114,9 +114,7 @@ fn opening(ending: &Ending) -> String {
     if let (Tone::Bad, next @ [_, ..]) = (ending.tone, ending.next.as_slice()) {
         out.push_str("\n**What to do**\n\n");
         for hint in next.iter().take(MAX_HINTS) {
-            let typed = is_command(hint);
-            let shown: String = hint.chars().take(500).collect();
-            let _ = writeln!(out, "- {}", if typed { code(&shown) } else { text(&shown) });
+            let _ = writeln!(out, "- {}", hinted(&hint.chars().take(500).collect::<String>()));
         }
     }
     if let Some(failed) = &ending.failed {
@@ -146,6 +144,17 @@ fn checks(report: &Report) -> Option<String> {
     Some(out)
 }
 
+/// Returns a hint with what is to be typed as code: the whole of it, or what follows its last colon.
+fn hinted(hint: &str) -> String {
+    if is_command(hint) {
+        return code(hint);
+    }
+    match hint.rsplit_once(": ").filter(|(_, command)| is_command(command)) {
+        Some((before, command)) => format!("{}: {}", text(before), code(command)),
+        None => text(hint),
+    }
+}
+
 /// How to go back, and what keeps the next push from releasing the same again.
 fn undo(report: &Report, ending: &Ending) -> Option<String> {
     let undo = ending.undo.as_deref()?;
@@ -161,7 +170,9 @@ fn undo(report: &Report, ending: &Ending) -> Option<String> {
 }
 
 fn timings(report: &Report, picture: bool) -> Option<String> {
-    let phases: Vec<String> = report.phases.iter().map(|it| format!("{} {}", phase(it.name), took(it.duration_ms))).collect();
+    // What took no time to speak of is no news.
+    let lasting = report.phases.iter().filter(|it| it.duration_ms >= 50 || it.failure.is_some());
+    let phases: Vec<String> = lasting.map(|it| format!("{} {}", phase(it.name), took(it.duration_ms))).collect();
     let words = if phases.is_empty() { "Timings".to_owned() } else { format!("Timings: {}", phases.join(" · ")) };
     match if picture { timeline::gantt(report) } else { None } {
         Some(drawn) => Some(folded(&words, false, &drawn)),

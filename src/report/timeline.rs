@@ -8,6 +8,9 @@ use super::words::phase;
 /// The most bars; GitHub refuses to draw a diagram of more than 50 000 characters, and nobody reads a longer one.
 const MAX_BARS: usize = 120;
 
+/// The shortest phase that is drawn, in milliseconds.
+const LEAST_MS: u64 = 10;
+
 /// One bar.
 struct Bar<'a> {
     section: &'a str,
@@ -104,5 +107,7 @@ fn bars(report: &Report) -> Vec<Bar<'_>> {
             duration_ms: it.duration_ms,
         })
     });
-    gates.chain(images).chain(phases).chain(targets).collect()
+    // What took no time to speak of would be a label without a bar.
+    let seen = |bar: &Bar<'_>| bar.failed || bar.duration_ms >= LEAST_MS;
+    gates.chain(images).chain(phases.chain(targets).filter(seen)).collect()
 }

@@ -290,7 +290,12 @@ fn label(class: &str, name: &str) -> String {
     if name.is_empty() {
         return if class.is_empty() { "(a test without a name)".to_owned() } else { class };
     }
-    if class.is_empty() || name.contains(&class) { name } else { format!("{class} › {name}") }
+    // Node calls every class "test" or "suite".
+    if class.is_empty() || name.contains(&class) || matches!(class.as_str(), "test" | "suite") {
+        name
+    } else {
+        format!("{class} › {name}")
+    }
 }
 
 fn one_line(text: &str) -> String {
