@@ -14,6 +14,8 @@ mod inspect;
 mod journal;
 mod plan;
 mod preflight;
+mod preview;
+mod previewing;
 mod rebuild;
 mod recover;
 mod rehearse;
@@ -23,6 +25,7 @@ mod run;
 mod sandbox;
 mod stage;
 mod status;
+mod sweep;
 mod targets;
 mod turn;
 mod world;
@@ -137,6 +140,8 @@ async fn command(cli: Cli) -> Ended {
         Command::Release { environment, only, artifacts, skip_gates, output, forward } => {
             run::release(base, environment, only, artifacts, skip_gates, output, forward).await
         }
+        Command::Preview { artifacts, skip_gates, output } => preview::run(base, artifacts, skip_gates, output).await,
+        Command::Sweep(arguments) => sweep::run(base, arguments).await,
         Command::Report { receipts } => report::run(base, &receipts).await,
         Command::Rollback { environment, to, reason, over_migration, changed, output } => {
             run::rollback(base, environment, to, (reason, over_migration), changed, output).await

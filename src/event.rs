@@ -131,11 +131,6 @@ pub enum EventKind {
         #[serde(with = "milliseconds")]
         duration: Duration,
     },
-    /// What is released is the preview of a pull request: it goes when that is closed, and nothing is rolled back.
-    Previewed {
-        /// The pull request's number.
-        pull_request: u64,
-    },
     /// An image was handed to the registry of the platform that runs it.
     ImageShipped {
         /// The image.
@@ -155,6 +150,11 @@ pub enum EventKind {
         environment: Name,
         /// The targets in the order of cutting over.
         targets: Vec<TargetSummary>,
+    },
+    /// The run shows a pull request's commit in a preview, or sweeps what previews have left; comes before its `ReleaseStarted`.
+    PreviewStarted {
+        /// The pull request.
+        pull_request: u64,
     },
     /// A migration ended, or nobody could be asked how.
     Migrated {

@@ -25,6 +25,8 @@ The parts of a run, for separate jobs:
   release      Release an environment, from this machine or from --artifacts DIR
   report       Report the jobs' results on the pull request
   promote      Release to one environment what another one serves
+  preview      Show a pull request's commit in a working copy of every target
+  sweep        Remove what no open pull request owns
 
 When something is wrong:
   status       Show what an environment serves, and whether a release is unfinished
@@ -145,6 +147,20 @@ pub enum Command {
         #[command(flatten)]
         forward: Forward,
     },
+    /// Show a pull request's commit in its preview: a working copy of every target, wired to each other.
+    Preview {
+        /// Ship what `cutover build --out DIR` made, instead of building.
+        #[arg(long, value_name = "DIR")]
+        artifacts: Option<PathBuf>,
+        /// Do not run the gates first.
+        #[arg(long)]
+        skip_gates: bool,
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove what previews have left on every platform and no open pull request owns.
+    Sweep(Sweep),
     /// Report the jobs' results on the pull request.
     Report {
         /// Receipts of the jobs to report.
@@ -317,6 +333,23 @@ impl Changed {
             Self { .. } => DriftPolicy::Refuse,
         }
     }
+}
+
+/// The arguments of `sweep`.
+#[derive(Debug, Clone, Args)]
+pub struct Sweep {
+    /// Remove nothing; show what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How many things one sweep removes at most; the next one goes on.
+    #[arg(long, value_name = "N", default_value_t = super::sweep::MOST)]
+    pub most: usize,
+    /// Look at the preview of this pull request alone.
+    #[arg(long, value_name = "NUMBER")]
+    pub pull_request: Option<u64>,
+    /// Where results go.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// The arguments of `rehearse`.

@@ -104,6 +104,7 @@ pub(crate) fn github(stage: &Stage, environment: Option<&Name>) -> Option<GitHub
         commit: stage.trigger.reported_commit().to_owned(),
         branch,
         pull_request,
+        preview: stage.previewing.as_ref().map(|previewing| previewing.of.pull_request),
         stamp: Stamp { run_id: run.id, attempt: run.attempt },
         run_url: run.url.clone(),
         server_url: variable("GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".to_owned()),

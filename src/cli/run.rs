@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::arguments::{Changed, Forward, Output};
 use super::ask::{self, Ask};
 use super::conduct::{self, Conclusion, Options};
+use super::preview;
 use super::reporting::{self, Listening, Telling};
 use super::stage::{self, Builds, Means, Stage};
 use super::{Ended, Failure, Format};
@@ -16,7 +17,7 @@ use crate::id::{Chance, Name};
 use crate::manifest::{Loaded, Manifest, diagnostics, load};
 use crate::settings::{Keeper, Settings};
 use crate::shutdown::Shutdown;
-use crate::trigger::{Checkout, Trigger, is_actions, read_event};
+use crate::trigger::{Checkout, Source, Trigger, is_actions, read_event};
 
 /// What every command is given.
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ pub(super) async fn ready(base: &Base) -> Result<Ready, Failure> {
     let loaded = manifest(&base.manifest)?;
     let settled = settle(base, loaded.root.clone(), Some(&loaded.manifest)).await?;
     let Settled { means, events, telling } = settled;
-    Ok(Ready { stage: Stage { means, manifest: loaded.manifest, builds: Builds::Real }, events, telling })
+    Ok(Ready { stage: Stage { means, manifest: loaded.manifest, builds: Builds::Real, previewing: None }, events, telling })
 }
 
 /// Settles the means of a command: what it is told by the environment, where it stands, and who listens. `manifest` names more secrets to mask.
@@ -124,9 +125,19 @@ impl Ready {
 /// `cutover run`.
 pub(super) async fn run(base: Base, environment: Option<Name>, dry_run: bool, output: Output, forward: Forward) -> Ended {
     let ready = ready(&base).await?;
+    if environment.is_none() && !dry_run && previews(&ready.stage) {
+        return preview::conducted(ready, None, false, &output).await;
+    }
     let ask = ask::ask(&ready.stage.trigger, &ready.stage.manifest, environment.as_ref(), dry_run).map_err(misfit)?;
     let options = Options { forward, ..Options::default() };
     conducted(ready, ask, options, &output).await
+}
+
+/// Returns whether a run previews a pull request: only where it was given a credential by which it could.
+fn previews(stage: &Stage) -> bool {
+    let ours =
+        matches!(&stage.trigger.source, Source::PullRequest(pull_request) if !pull_request.is_fork && pull_request.action != "closed");
+    ours && stage.manifest.preview_environment().is_some() && stage.settings.has_deploy_credential()
 }
 
 /// `cutover gates`.
@@ -156,6 +167,9 @@ pub(super) async fn release(
     forward: Forward,
 ) -> Ended {
     let ready = ready(&base).await?;
+    if ready.stage.manifest.environments.get(&environment).is_some_and(|it| it.pull_request.is_some() && it.branches.is_empty()) {
+        return Err(Failure::usage(format!("{environment} previews pull requests and is never released")).hint("cutover preview"));
+    }
     let ask = match ready.stage.trigger.source {
         // A person names the environment and answers for it; a workflow's run must stand on a branch that may release it.
         crate::trigger::Source::Person(_) => {
@@ -212,6 +226,9 @@ pub(super) async fn build(base: Base, environment: Option<Name>, out: PathBuf, s
         return Err(Failure::usage("which environment is built for? The branch belongs to none").hint("cutover build ENV --out DIR"));
     };
     ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
+    if ready.stage.manifest.preview_environment() == Some(&environment) {
+        return preview::built(ready, &out, skip_gates, &output).await;
+    }
     let name = environment.clone();
     ready.run(None, &output, async |stage| conduct::build_only(stage, &name, &out, skip_gates).await).await
 }

@@ -22,7 +22,9 @@ pub fn conclusion(report: &Report) -> CheckConclusion {
         Some(Outcome::Superseded) | None => CheckConclusion::Neutral,
         Some(Outcome::Held) => CheckConclusion::ActionRequired,
         Some(Outcome::Cancelled) => CheckConclusion::Cancelled,
-        Some(Outcome::RolledBack | Outcome::GatesFailed | Outcome::Stuck | Outcome::PreflightFailed) => CheckConclusion::Failure,
+        Some(Outcome::RolledBack | Outcome::GatesFailed | Outcome::Stuck | Outcome::PreflightFailed | Outcome::PreviewFailed) => {
+            CheckConclusion::Failure
+        }
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Ending {
 impl Ending {
     /// Returns the words for a run that has ended; a run without an outcome counts as still under way.
     pub fn of(report: &Report) -> Self {
+        if let Some(ending) = super::previewed::ending(report) {
+            return ending;
+        }
         let environment = report.environment.as_ref().map_or("production", |name| name.as_str());
         let tone = match report.outcome {
             Some(Outcome::Finished | Outcome::Carried) => Tone::Good,
@@ -45,12 +48,8 @@ impl Ending {
         let changed = report.outcome == Some(Outcome::Finished) && report.targets.iter().any(|target| target.before.is_some());
         // A journal that ended with its runner knows no release to go back to; the commit itself can always be taken back.
         let forgotten = report.notices.iter().any(|notice| notice.code == "journal::local-only");
-        let undo = match report.preview {
-            Some(number) => (report.outcome == Some(Outcome::Finished))
-                .then(|| format!("close pull request {number}: the preview and everything of it is removed; nothing else was changed")),
-            None if forgotten => changed.then(|| format!("git revert {}", report.commit)),
-            None => changed.then(|| format!("cutover rollback {environment}")),
-        };
+        let undo =
+            changed.then(|| if forgotten { format!("git revert {}", report.commit) } else { format!("cutover rollback {environment}") });
         Self {
             tone,
             headline: headline(report, environment),
@@ -106,6 +105,7 @@ fn headline(report: &Report, environment: &str) -> String {
             format!("{} of {} failed{which}. Nothing was touched.", failed.len(), count(report.gates.len(), "gate"))
         }
         Some(Outcome::Stuck) => format!("The release to {environment} is stuck: a person is needed."),
+        Some(Outcome::PreviewFailed) => "The preview failed; no environment was touched.".to_owned(),
         Some(Outcome::PreflightFailed) => "The preflight failed; nothing was touched.".to_owned(),
         Some(Outcome::Held) if report.checks.iter().any(|check| check.verdict == Verdict::Suspect) => {
             format!("The release to {environment} is held: a check fails on what serves as well. No traffic has moved.")

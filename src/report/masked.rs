@@ -65,7 +65,10 @@ pub(super) fn masked(event: &Event, masker: &Masker) -> Event {
             maybe(failure);
             lines(hints);
         }
-        EventKind::GateStarted { .. } | EventKind::PhaseStarted { .. } | EventKind::ImageShipped { .. } | EventKind::Previewed { .. } => {}
+        EventKind::GateStarted { .. }
+        | EventKind::PhaseStarted { .. }
+        | EventKind::PreviewStarted { .. }
+        | EventKind::ImageShipped { .. } => {}
     }
     event
 }

@@ -32,10 +32,10 @@ pub struct Report {
     pub notices: Vec<NoticeReport>,
     /// Gates in the order in which they began or ended.
     pub gates: Vec<GateReport>,
-    /// The pull request whose preview this is, where it is one.
-    pub preview: Option<u64>,
     /// Images.
     pub images: Vec<ImageReport>,
+    /// The pull request that the run previews, where it does.
+    pub preview: Option<u64>,
     /// The release, where there was one.
     pub release: Option<ReleaseId>,
     /// Targets in the order of cutting over.
@@ -295,7 +295,7 @@ impl Report {
             EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } | EventKind::ImageShipped { .. } => {
                 self.fold_image(&event.kind, now)
             }
-            EventKind::Previewed { pull_request } => self.preview = Some(*pull_request),
+            EventKind::PreviewStarted { pull_request } => self.preview = Some(*pull_request),
             EventKind::ReleaseStarted { release, environment, targets } => {
                 self.release = Some(release.clone());
                 self.environment = Some(environment.clone());

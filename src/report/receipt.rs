@@ -59,14 +59,14 @@ pub struct Receipt {
     /// Why the run did not finish.
     #[serde(default)]
     pub failure: Option<String>,
+    /// The pull request that was previewed; absent where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<u64>,
     /// What to try or type next.
     #[serde(default)]
     pub hints: Vec<String>,
     /// The gates.
     pub gates: Vec<GateReport>,
-    /// The pull request whose preview this is, where it is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preview: Option<u64>,
     /// The images.
     #[serde(default)]
     pub images: Vec<ImageReport>,
@@ -152,8 +152,8 @@ impl Receipt {
             elapsed: Duration::from_millis(self.duration_ms),
             notices: self.notices,
             gates: self.gates,
-            preview: self.preview,
             images: self.images,
+            preview: self.preview,
             release: self.release,
             targets: self.targets,
             phases: self.phases,
