@@ -4,6 +4,7 @@
 //! are consumers of one stream. A new form of output adds a consumer and touches nothing that works.
 
 mod outcome;
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub use self::outcome::{GateOutcome, Outcome, Phase, Serving, Side, Verdict};
+pub use self::tests::{Place, TestCase, TestResults};
 use crate::clock::Clock;
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -82,6 +84,13 @@ pub enum EventKind {
         /// How it ended.
         outcome: GateOutcome,
     },
+    /// What the test reports of a gate's last attempt say; comes before its end, from gates that declare reports and wrote them.
+    GateTests {
+        /// The gate.
+        gate: Name,
+        /// The tests.
+        tests: TestResults,
+    },
     /// A gate ended, or will never start.
     GateFinished {
         /// The gate.
@@ -121,6 +130,17 @@ pub enum EventKind {
         /// How long it took.
         #[serde(with = "milliseconds")]
         duration: Duration,
+    },
+    /// An image was handed to the registry of the platform that runs it.
+    ImageShipped {
+        /// The image.
+        image: Name,
+        /// Its digest.
+        digest: String,
+        /// Compressed size in bytes.
+        size: u64,
+        /// That of the image that served before, where its registry still tells.
+        before: Option<u64>,
     },
     /// A release was given its id and its targets.
     ReleaseStarted {
@@ -291,6 +311,22 @@ pub struct TargetSummary {
     /// What it costs a month with this release, and how that differs from before, where its platform's prices are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
+    /// The same in figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly: Option<Monthly>,
+}
+
+/// What something costs a month, in US dollars, as far as prices are known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Monthly {
+    /// With the release.
+    pub usd: f64,
+    /// Before it; absent where nothing was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<f64>,
+    /// The month of the prices.
+    #[serde(default)]
+    pub prices_as_of: String,
 }
 
 /// How much a notice matters.

@@ -16,6 +16,7 @@ mod outputs;
 mod plan;
 mod service;
 mod tail;
+pub mod test_report;
 
 pub use board::{Board, NotPassed};
 pub use dispatcher::{GateContext, GateResult, GatesReport, run_gates};

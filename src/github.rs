@@ -5,10 +5,11 @@
 //! stay unused: their closed enums and required fields make one odd element fail a whole page, and "sent, but the answer could not be
 //! read" must never be reported as a failure of what was sent.
 //!
-//! Each area has a file: comments and the sticky one among them, statuses, deployments, pull requests of a commit, jobs of a run, runs, the git
+//! Each area has a file: comments and the sticky one among them, statuses, check runs, deployments, pull requests of a commit, jobs of a run, runs, the git
 //! database. On the last stands the journal as a ref ([`ref_store`]), on jobs and runs the lock's knowledge of owners ([`census`]).
 
 pub mod census;
+mod check_runs;
 mod client;
 mod comments;
 mod deployments;
@@ -24,6 +25,9 @@ mod service;
 mod statuses;
 mod sticky;
 
+pub use check_runs::{
+    Annotation, AnnotationLevel, CheckConclusion, CheckId, CheckOutcome, CheckOutput, CheckRun, MAX_ANNOTATIONS_A_REQUEST, MAX_OUTPUT_BYTES,
+};
 pub use client::{GitHub, Repository};
 pub use comments::{Comment, MAX_COMMENT_CHARACTERS};
 pub use deployments::{Deployment, DeploymentRequest, DeploymentState, DeploymentStatus, Mark};

@@ -9,6 +9,7 @@
 //! [`terminal`] and [`actions`] only through the functions there that keep it text.
 
 pub mod actions;
+pub mod checks;
 pub mod comment;
 pub mod ending;
 pub mod github;

@@ -60,6 +60,7 @@ impl Gates {
             retries: 0,
             services: Vec::new(),
             outputs: Vec::new(),
+            report: None,
             root: self.directory.path().to_owned(),
         });
         self

@@ -3,6 +3,7 @@
 
 mod action;
 mod census;
+mod check_runs;
 mod checks;
 mod cloudflare_dns;
 mod drift;
@@ -25,6 +26,7 @@ mod fly_toml_cost;
 mod gates;
 mod github;
 mod graph;
+mod hostile;
 mod image;
 mod journal;
 mod kept;
@@ -46,6 +48,7 @@ mod report;
 mod site_previews;
 mod support;
 mod takeover;
+mod test_reports;
 mod trigger;
 mod vercel;
 mod workers;

@@ -79,6 +79,7 @@ fn target(target: &str, platform: Platform, thing: &str) -> TargetSummary {
         after: Some("v13".to_owned()),
         carried: false,
         cost: None,
+        monthly: None,
     }
 }
 

@@ -294,6 +294,12 @@ pub struct Output {
     /// Write the report as one HTML page to this file.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write what stands on the pull request, in Markdown, to this file.
+    #[arg(long, value_name = "FILE")]
+    pub comment: Option<PathBuf>,
+    /// Write the summary of the job, in Markdown, to this file.
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
 }
 
 /// What a release forward may do that it refuses by default.

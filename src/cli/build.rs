@@ -1,6 +1,6 @@
 //! Images and directories: built once, carried between jobs as files with digests, pushed by the release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stage::{Builds, Stage};
 use super::{gates, targets};
-use crate::event::{Level, Outcome};
+use crate::event::{EventKind, Level, Outcome};
 use crate::id::Name;
 use crate::image::{
     BuildContext, BuildError, BuildPlan, Builder, Digest, DirectoryArtifact, ImageArchive, Login, Registry, RegistryError,
@@ -20,6 +20,7 @@ use crate::manifest::{PagesSource, PagesTarget, Target as Named, TargetPlatform,
 use crate::mask::Secret;
 use crate::platform::fly::FlyEndpoints;
 use crate::platform::{AnyTarget, Artifact, Target};
+use crate::release::journal::State;
 
 /// The file that names what `build --out` made.
 const INDEX: &str = "artifacts.json";
@@ -233,13 +234,43 @@ async fn push(stage: &Stage, (name, app): (&Name, &str), archive: &ImageArchive,
     let tag = format!("cutover-{:.12}", archive.digest.hex());
     let target = name.clone();
     let step = |text: String| {
-        stage.events.emit(crate::event::EventKind::TargetStep { target: target.clone(), phase: crate::event::Phase::Prepare, step: text });
+        stage.events.emit(EventKind::TargetStep { target: target.clone(), phase: crate::event::Phase::Prepare, step: text });
     };
     match registry.push(app, &tag, archive, &stage.shutdown, &step).await {
         Ok(_) => Ok(artifact),
         Err(RegistryError::Cancelled) => Err(BuildFailure::cancelled()),
         Err(error) => Err(BuildFailure::preflight(format!("{name}: the image could not be pushed: {error}; nothing was touched"))
             .hint(format!("the token must be allowed to push to the app {app}, and the app must exist: fly apps create {app}"))),
+    }
+}
+
+/// Tells which images are shipped, how large they are and how large what served before was, as far as the journal knows which that was.
+///
+/// Nothing depends on it: where the registry does not answer, the size is not known.
+pub(crate) async fn tell_images(stage: &Stage, environment: &Name, artifacts: &Artifacts, targets: &[&AnyTarget], state: &State) {
+    let mut told = BTreeSet::new();
+    for (name, named) in shipped(stage, environment, &[]) {
+        let TargetPlatform::Fly(fly) = &named.platform else { continue };
+        let Some((image, archive)) = fly.image.as_ref().and_then(|image| Some((image, artifacts.images.get(image)?))) else { continue };
+        let Some(target) = targets.iter().find(|target| *target.name() == name).filter(|_| told.insert(image.clone())) else { continue };
+        let earlier = state.serving().and_then(|closed| closed.targets.get(&name)?.artifact.as_ref());
+        let before = match earlier {
+            Some(Artifact::Image { digest, .. }) => size_of(stage, target, digest).await,
+            _ => None,
+        };
+        let (image, digest, size) = (image.clone(), archive.digest.to_string(), archive.size());
+        stage.events.emit(EventKind::ImageShipped { image, digest, size, before });
+    }
+}
+
+async fn size_of(stage: &Stage, target: &AnyTarget, digest: &str) -> Option<u64> {
+    let (registry, digest) = (fly_registry(stage, target.name()).ok()?, Digest::parse(digest)?);
+    match registry.image_size(target.thing(), &digest).await {
+        Ok(size) => size,
+        Err(error) => {
+            tracing::debug!(%error, "the size of what served before is not known");
+            None
+        }
     }
 }
 

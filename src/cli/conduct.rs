@@ -193,7 +193,10 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
             not_superseded(stage, context, journal).await?;
         }
         let all = targets::through(stage, &recover::guarded(stage, journal), environment, &options.only).map_err(unusable)?;
-        moves(stage, environment, all, &artifacts, false).await
+        let moves = moves(stage, environment, all, &artifacts, false).await?;
+        let moving: Vec<&AnyTarget> = moves.iter().map(|each| &each.target).collect();
+        build::tell_images(stage, environment, &artifacts, &moving, journal.state()).await;
+        Ok(moves)
     })
     .await
 }

@@ -14,7 +14,7 @@ use crate::github::{GitHub, Repository, Stamp};
 use crate::id::{Chance, Name};
 use crate::mask::Masker;
 use crate::report::actions::ActionsLog;
-use crate::report::comment::Links;
+use crate::report::comment::{Links, comment};
 use crate::report::github::{Deployments, MOMENT_LIMIT};
 use crate::report::json::JsonLines;
 use crate::report::terminal::Terminal;
@@ -124,6 +124,15 @@ pub(crate) fn write_files(means: &Means, report: &Report, links: &Links, output:
     if let Some(path) = &output.html {
         let written = std::fs::write(path, masked(html::html(report)));
         troubles.extend(written.err().map(|error| format!("the page {} could not be written: {error}", path.display())));
+    }
+    let markdown = [
+        (&output.comment, "comment", comment as fn(&Report, &Links) -> String),
+        (&output.summary, "summary", summary::summary as fn(&Report, &Links) -> String),
+    ];
+    for (path, what, render) in markdown {
+        let Some(path) = path else { continue };
+        let written = std::fs::write(path, masked(render(report, links)));
+        troubles.extend(written.err().map(|error| format!("the {what} {} could not be written: {error}", path.display())));
     }
     let file = |name: &str| means.settings.environment.get(name).filter(|path| !path.is_empty()).map(Path::new);
     if let Some(path) = file("GITHUB_STEP_SUMMARY") {

@@ -320,8 +320,7 @@ impl Embedded {
     pub(super) fn seed_github(&self, root: Option<&Path>, branch: &str, sha: &str, number: u64, open: bool) {
         let full_name = format!("{}/{}", REPOSITORY.0, REPOSITORY.1);
         // What the job that releases asks for in the workflow that README shows.
-        let write =
-            [("contents", Level::Write), ("deployments", Level::Write), ("pull_requests", Level::Write), ("statuses", Level::Write)];
+        let write = ["checks", "contents", "deployments", "pull_requests", "statuses"].map(|permission| (permission, Level::Write));
         self.github.seed_token(GITHUB_TOKEN, Token::of_job(&[&write[..], &[("actions", Level::Read)]].concat()));
         self.github.seed_repository(&RepositorySeed { default_branch: branch.to_owned(), ..RepositorySeed::new(&full_name) });
         let seed = |sha: Option<&str>, message: &str| CommitSeed {
@@ -359,8 +358,13 @@ impl Embedded {
         let statuses = self.github.statuses(&full_name, sha);
         let status =
             statuses.last().map_or_else(|| "no commit status".to_owned(), |(context, state, _)| format!("status {context} is {state}"));
+        let checks = self.github.check_runs(&full_name, sha);
+        let check = checks.last().map_or_else(
+            || "no check".to_owned(),
+            |(name, status, conclusion)| format!("check {name:?} is {}", conclusion.as_deref().unwrap_or(status)),
+        );
         let noun = if comments.len() == 1 { "comment" } else { "comments" };
-        format!("{} {noun} on pull request #{number}, {deployment}, {status}", comments.len())
+        format!("{} {noun} on pull request #{number}, {deployment}, {status}, {check}", comments.len())
     }
 
     /// Tells the simulated connected repository of a commit, so that git-source deployments and hooks build something.

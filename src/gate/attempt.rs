@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::dispatcher::{GateContext, GateResult};
 use super::service::{RunningService, ServiceError};
 use super::tail::Tail;
+use super::test_report::{self, Awaited, Trouble};
 use super::{Engine, EngineError, PlannedGate, outputs};
-use crate::event::{EventKind, GateOutcome, Stream};
+use crate::event::{EventKind, GateOutcome, Stream, TestResults};
 use crate::id::Name;
 use crate::process::{self, Bounds, Ended, Line, Pipe};
 use crate::shutdown::Level;
@@ -18,17 +19,56 @@ use crate::shutdown::Level;
 pub(super) async fn run(gate: PlannedGate, engine: Engine, context: Arc<GateContext>) -> GateResult {
     let began = Instant::now();
     let mut attempt = 1;
+    let mut earlier = Vec::new();
     loop {
         context.events.emit(EventKind::GateStarted { gate: gate.name.clone(), attempt });
+        let awaited = gate.report.clone().map(|pattern| awaited(&gate, pattern));
+        let awaited = match awaited {
+            Some(awaited) => awaited.await.ok(),
+            None => None,
+        };
         let (outcome, tail) = once(&gate, &engine, &context).await;
         let last = attempt > gate.retries || !worth_retrying(&outcome) || context.shutdown.level() >= Level::Drain;
         if last {
             let outcome = if attempt > 1 && outcome.passed() { GateOutcome::Flaky } else { outcome };
+            if let Some(awaited) = awaited {
+                let earlier = if outcome.passed() { std::mem::take(&mut earlier) } else { Vec::new() };
+                tell_tests(&gate.name, awaited, earlier, &outcome, &context).await;
+            }
             let last_lines = if outcome.passed() { Vec::new() } else { tail.into_lines() };
             return GateResult { name: gate.name, outcome, duration: began.elapsed(), attempts: attempt, last_lines };
         }
+        if let Some(awaited) = awaited {
+            earlier.extend(read(awaited).await.0);
+        }
         context.events.emit(EventKind::GateAttemptFailed { gate: gate.name.clone(), attempt, outcome });
         attempt += 1;
+    }
+}
+
+/// Notes the report files that are there before an attempt, on a thread where a slow disk holds nothing up.
+fn awaited(gate: &PlannedGate, pattern: String) -> tokio::task::JoinHandle<Awaited> {
+    let (root, directory) = (gate.root.clone(), gate.command.directory().to_owned());
+    tokio::task::spawn_blocking(move || Awaited::begin(&root, &directory, &pattern))
+}
+
+async fn read(awaited: Awaited) -> (Option<TestResults>, Vec<Trouble>) {
+    // A fault of ours in reading a report is no fault of the gate.
+    tokio::task::spawn_blocking(move || awaited.read()).await.unwrap_or_default()
+}
+
+/// Tells what the reports of a gate's last attempt say, and what kept them from saying more.
+async fn tell_tests(gate: &Name, awaited: Awaited, earlier: Vec<TestResults>, outcome: &GateOutcome, context: &GateContext) {
+    if matches!(outcome, GateOutcome::CouldNotStart { .. } | GateOutcome::ServiceFailed { .. } | GateOutcome::Cancelled) {
+        return;
+    }
+    let (results, troubles) = read(awaited).await;
+    for Trouble { level, code, what } in troubles {
+        context.events.notice(level, code, format!("The gate {gate} {what}."));
+    }
+    if let Some(results) = results {
+        let tests = test_report::with_earlier(results, earlier);
+        context.events.emit(EventKind::GateTests { gate: gate.clone(), tests });
     }
 }
 

@@ -47,7 +47,7 @@ pub fn neutral(line: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn without_controls(line: &str, colour: Colour) -> Cow<'_, str> {
+pub(super) fn without_controls(line: &str, colour: Colour) -> Cow<'_, str> {
     if !line.chars().any(|character| character.is_control() && character != '\t') {
         return Cow::Borrowed(line);
     }

@@ -42,7 +42,9 @@ pub struct PlannedGate {
     pub services: Vec<PlannedService>,
     /// What it must leave.
     pub outputs: Vec<String>,
-    /// Where the outputs are: the repository's root.
+    /// The path or glob of the test reports that it writes.
+    pub report: Option<String>,
+    /// Where outputs and reports are: the manifest's folder.
     pub root: PathBuf,
 }
 
@@ -80,6 +82,7 @@ impl GatePlan {
             retries: gate.retries,
             services: services(gate, &manifest.services),
             outputs: gate.outputs.clone(),
+            report: gate.report.clone(),
             root: root.to_owned(),
         };
         let gates = manifest.gates.iter().filter(|(name, _)| wanted.contains(*name)).map(planned).collect();

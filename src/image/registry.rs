@@ -12,6 +12,7 @@ mod upload;
 pub use authorization::Login;
 pub use error::RegistryError;
 
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,26 @@ pub struct Registry {
     login: Option<Login>,
     /// The `Authorization` header by repository, as the registry last asked for it.
     authorizations: Mutex<BTreeMap<String, Secret>>,
+}
+
+/// What a manifest says about sizes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Sizes {
+    config: Sized,
+    layers: Vec<Sized>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Sized {
+    size: u64,
+}
+
+impl Sizes {
+    fn total(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.size).fold(self.config.size, u64::saturating_add)
+    }
 }
 
 /// What a registry confirmed.
@@ -112,6 +133,21 @@ impl Registry {
                 None => self.manifest_digest_by_content(repository, reference).await.map(Some),
             },
             _ => Err(self.refused("head_manifest", repository, &answer)),
+        }
+    }
+
+    /// Returns the compressed size of an image that is there, as it is downloaded: all layers and the configuration. `None` where the registry has
+    /// none, or has an index of several platforms. One read; the digest is compared with what came.
+    pub async fn image_size(&self, repository: &str, digest: &Digest) -> Result<Option<u64>, RegistryError> {
+        let read = || self.manifest_call("get_manifest", Method::GET, repository, digest.as_str());
+        let answer = self.send(repository, read).await?;
+        match answer.status {
+            StatusCode::OK if Digest::of(&answer.body) == *digest => {
+                let manifest: Option<Sizes> = serde_json::from_slice(&answer.body).ok();
+                Ok(manifest.filter(|manifest| !manifest.layers.is_empty()).map(|manifest| manifest.total()))
+            }
+            StatusCode::OK | StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(self.refused("get_manifest", repository, &answer)),
         }
     }
 

@@ -325,7 +325,11 @@ impl Target for FlyTarget {
         // Settings that a journal names hold no fly.toml, and nothing to price.
         if !self.settings.config.definition.is_null() {
             observed.facts.insert("token".to_owned(), self.token_line());
-            observed.facts.insert("cost".to_owned(), bill::line(&self.settings.config, &fleet));
+            let (then, now) = bill::monthly(&self.settings.config, &fleet);
+            observed.facts.insert("cost".to_owned(), then.line(now.as_ref()));
+            observed.facts.insert("prices_as_of".to_owned(), then.prices_as_of.to_owned());
+            observed.facts.insert("monthly_usd".to_owned(), then.usd.to_string());
+            observed.facts.extend(now.map(|now| ("monthly_usd_before".to_owned(), now.usd.to_string())));
         }
         self.memory().looked = Some((Instant::now(), fleet));
         Ok(observed)

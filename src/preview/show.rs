@@ -86,6 +86,7 @@ where
         after: Some(short(&scope.commit)),
         carried: false,
         cost: None,
+        monthly: None,
     };
     scope.events.emit(EventKind::ReleaseStarted {
         release: scope.release.clone(),

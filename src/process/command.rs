@@ -76,6 +76,11 @@ impl Command {
         self
     }
 
+    /// Returns where it runs.
+    pub fn directory(&self) -> &std::path::Path {
+        &self.directory
+    }
+
     /// Returns the program and its words as a person would type them, for a message.
     pub fn shown(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.words);

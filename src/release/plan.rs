@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::journal::{Shipped, TargetRecord};
 use super::{Context, Failure};
-use crate::event::{Phase, TargetSummary};
+use crate::event::{Monthly, Phase, TargetSummary};
 use crate::graph::{Graph, GraphError};
 use crate::id::Name;
 use crate::manifest::Check;
@@ -169,6 +169,7 @@ impl Planned {
 
     fn summary(&self) -> TargetSummary {
         let label = |revision: &Revision| revision.label.clone();
+        let figure = |fact: &str| self.before.facts.get(fact)?.parse::<f64>().ok();
         let after = match (&self.after, &self.shipment) {
             (Some(after), _) => Some(label(after)),
             (None, Shipment::New(artifact)) => Some(short(artifact)),
@@ -183,6 +184,11 @@ impl Planned {
             after,
             carried: self.carried,
             cost: self.before.facts.get("cost").cloned(),
+            monthly: figure("monthly_usd").map(|usd| Monthly {
+                usd,
+                before: figure("monthly_usd_before"),
+                prices_as_of: self.before.facts.get("prices_as_of").cloned().unwrap_or_default(),
+            }),
         }
     }
 }

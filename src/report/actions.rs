@@ -12,12 +12,14 @@ use super::plain::plain;
 use super::sink::Sink;
 use super::story::{Part, part, tell, tell_end};
 use super::words::phase;
-use crate::event::{Event, EventKind, Level};
+use crate::event::{Event, EventKind, Level, TestCase};
 
 /// The runner keeps ten annotations of each kind for a whole step; the last error is kept free for how the run ended.
 const MAX_ANNOTATIONS: usize = 9;
 /// The runner cuts messages at 4096 characters.
 const MAX_MESSAGE: usize = 4_000;
+/// GitHub takes titles of 255 characters.
+const MAX_TITLE: usize = 250;
 /// The most lines of a failed gate in its annotation.
 const MAX_LINES: usize = 15;
 
@@ -73,7 +75,21 @@ impl ActionsLog {
         self.open = next;
     }
 
+    /// Points at the line where a test failed; a test without a place is told by its gate.
+    fn annotate_test(&mut self, gate: &str, test: &TestCase) {
+        let level = if test.flaky { Level::Warning } else { Level::Error };
+        let Some(place) = &test.place else { return };
+        let title: String = plain(&format!("{gate}: {}", test.name)).chars().take(MAX_TITLE).collect();
+        let place = format!("file={},line={},", property(&plain(&place.file)), place.line);
+        let said = if test.message.is_empty() { "failed" } else { &test.message };
+        self.annotate_at(level, &place, &title, &plain_lines(said));
+    }
+
     fn annotate(&mut self, level: Level, title: &str, message: &str) {
+        self.annotate_at(level, "", title, message);
+    }
+
+    fn annotate_at(&mut self, level: Level, place: &str, title: &str, message: &str) {
         let (kind, used) = match level {
             Level::Error => ("error", &mut self.errors),
             Level::Warning => ("warning", &mut self.warnings),
@@ -82,7 +98,7 @@ impl ActionsLog {
         *used += 1;
         if *used <= MAX_ANNOTATIONS {
             let message: String = message.chars().take(MAX_MESSAGE).collect();
-            self.command(&format!("::{kind} title={}::{}", property(title), data(&message)));
+            self.command(&format!("::{kind} {place}title={}::{}", property(title), data(&message)));
         }
     }
 }
@@ -107,6 +123,11 @@ impl Sink for ActionsLog {
             self.say(line);
         }
         match &event.kind {
+            EventKind::GateTests { gate, tests } => {
+                for test in &tests.tests {
+                    self.annotate_test(gate.as_str(), test);
+                }
+            }
             EventKind::GateFinished { gate, outcome, last_lines, .. } => {
                 self.results.extend(telling.lines.first().cloned());
                 if !outcome.passed()

@@ -1,7 +1,8 @@
 //! How a run ended, in words: what failed, what is live now, what to type next. The same words in every rendering.
 
+use super::Report;
+use super::model::{GateReport, TargetReport};
 use super::words::{count, list, side};
-use super::{Report, model::TargetReport};
 use crate::event::{Outcome, Serving, Side, Verdict};
 
 /// How good the news is.
@@ -28,7 +29,7 @@ pub struct Ending {
     pub live: String,
     /// Commands and sentences for what to do next.
     pub next: Vec<String>,
-    /// The command that undoes the release.
+    /// How the release is undone: a command, or a sentence without its end.
     pub undo: Option<String>,
 }
 
@@ -60,6 +61,10 @@ impl Ending {
     }
 }
 
+/// The most failed gates that a command names.
+const MOST_GATES: usize = 20;
+/// The most failed tests of a gate that a sentence names.
+const MOST_NAMED: usize = 3;
 /// The code of the notice that every release was closed when a recovery looked.
 const NOTHING: &str = "recover::nothing";
 
@@ -114,8 +119,16 @@ fn failed(report: &Report) -> Option<String> {
     if report.failure.is_some() || report.outcome != Some(Outcome::GatesFailed) {
         return report.failure.clone();
     }
-    let gates: Vec<String> = report.failed_gates().map(|gate| format!("{} {}", gate.name, gate.words)).collect();
+    let gates: Vec<String> = report.failed_gates().map(|gate| format!("{} {}{}", gate.name, gate.words, tests(gate))).collect();
     (!gates.is_empty()).then(|| gates.join("; "))
+}
+
+/// Returns which tests of a gate failed, the first of them by name.
+fn tests(gate: &GateReport) -> String {
+    let Some(tests) = gate.tests.as_ref().filter(|tests| tests.failed > 0) else { return String::new() };
+    let named: Vec<&str> = tests.failures().take(MOST_NAMED).map(|test| test.name.as_str()).collect();
+    let rest = if tests.failed > named.len() as u64 { format!(" and {} more", tests.failed - named.len() as u64) } else { String::new() };
+    format!(" ({} of {}: {}{rest})", tests.failed, count(usize::try_from(tests.total()).unwrap_or(usize::MAX), "test"), named.join("; "))
 }
 
 fn live(report: &Report) -> String {
@@ -142,11 +155,24 @@ fn live(report: &Report) -> String {
 
 fn next(report: &Report, environment: &str) -> Vec<String> {
     if !report.hints.is_empty() {
-        return report.hints.clone();
+        // The way back and the release may have said the same.
+        let mut hints: Vec<String> = Vec::new();
+        for hint in &report.hints {
+            let hint = hint.strip_prefix("# ").unwrap_or(hint);
+            if !hints.iter().any(|known| known == hint) {
+                hints.push(hint.to_owned());
+            }
+        }
+        return hints;
     }
     match report.outcome {
-        Some(Outcome::GatesFailed) => report.failed_gates().map(|gate| format!("cutover gates {}", gate.name)).collect(),
-        Some(Outcome::RolledBack | Outcome::Cancelled) if report.release.is_some() => vec![format!("cutover release {environment}")],
+        Some(Outcome::GatesFailed) => {
+            let failed: Vec<&str> = report.failed_gates().take(MOST_GATES).map(|gate| gate.name.as_str()).collect();
+            let command = format!("run what failed on your machine, mend it and push: cutover gates {}", failed.join(" "));
+            if failed.is_empty() { Vec::new() } else { vec![command] }
+        }
+        Some(Outcome::RolledBack) => vec![format!("mend what failed and push; or try this commit again: cutover release {environment}")],
+        Some(Outcome::Cancelled) if report.release.is_some() => vec![format!("cutover release {environment}")],
         Some(Outcome::Stuck) => vec![format!("cutover status {environment}"), format!("cutover recover {environment}")],
         Some(Outcome::PreflightFailed) => vec![format!("cutover plan {environment}")],
         Some(Outcome::Held) => vec![format!("cutover status {environment}")],

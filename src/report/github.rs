@@ -1,4 +1,4 @@
-//! The report on GitHub: a commit status, a deployment and a section of the product's comment on the pull request.
+//! The report on GitHub: a commit status, a check run, a deployment and a section of the product's comment on the pull request.
 //!
 //! Called by the run at three named moments, each bounded in time, and never able to fail it. What the token may not do is told once, and from
 //! then on left to the summary and the log.
@@ -12,12 +12,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Report;
+use super::checks;
 use super::comment::{Links, comment};
 use super::ending::{Ending, Tone};
+use super::markdown::link;
 use crate::event::{Events, Level, Outcome};
 use crate::github::{
-    CommitState, CommitStatus, Deployment, DeploymentRequest, DeploymentState, DeploymentStatus, GitHub, GitHubError, Mark, Section, Stamp,
-    StatusOutcome, StickyOutcome,
+    CheckId, CheckOutcome, CheckOutput, CheckRun, CommitState, CommitStatus, Deployment, DeploymentRequest, DeploymentState,
+    DeploymentStatus, GitHub, GitHubError, Mark, Section, Stamp, StatusOutcome, StickyOutcome,
 };
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
@@ -64,6 +66,7 @@ pub enum Deployments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Area {
     Status,
+    Check,
     Deployment,
     Comment,
 }
@@ -72,6 +75,7 @@ impl Area {
     const fn name(self) -> &'static str {
         match self {
             Self::Status => "the commit status",
+            Self::Check => "the check run",
             Self::Deployment => "the deployment",
             Self::Comment => "the comment on the pull request",
         }
@@ -80,6 +84,7 @@ impl Area {
     const fn permission(self) -> &'static str {
         match self {
             Self::Status => "statuses: write",
+            Self::Check => "checks: write",
             Self::Deployment => "deployments: write",
             Self::Comment => "pull-requests: write",
         }
@@ -94,6 +99,7 @@ pub struct GitHubReporter {
     events: Events,
     silent: BTreeSet<Area>,
     deployment: Option<Deployment>,
+    check: Option<CheckRun>,
 }
 
 impl std::fmt::Debug for GitHubReporter {
@@ -105,7 +111,7 @@ impl std::fmt::Debug for GitHubReporter {
 impl GitHubReporter {
     /// Returns a reporter; nothing is sent yet.
     pub fn new(github: GitHub, context: RunContext, masker: Masker, events: Events) -> Self {
-        Self { github, context, masker, events, silent: BTreeSet::new(), deployment: None }
+        Self { github, context, masker, events, silent: BTreeSet::new(), deployment: None, check: None }
     }
 
     /// Returns where the reader of a report finds more.
@@ -119,6 +125,7 @@ impl GitHubReporter {
     pub async fn begin(&mut self) {
         self.bounded(MOMENT_LIMIT, "begin", async |reporter| {
             reporter.status(CommitState::Pending, "Gates run.").await;
+            reporter.begin_check().await;
         })
         .await;
     }
@@ -145,6 +152,7 @@ impl GitHubReporter {
             // The deployment first: where time runs out, what tells who serves matters most.
             reporter.settle_deployment(report, &ending).await;
             reporter.status(state, &ending.headline).await;
+            reporter.conclude_check(report, &ending).await;
             reporter.comment(report).await;
         })
         .await;
@@ -177,6 +185,42 @@ impl GitHubReporter {
         if self.judge(Area::Status, result) == Some(StatusOutcome::Outdated) {
             let text = format!("A later run has set the status {} of {}; it stays.", status.context, self.context.commit);
             self.events.notice(Level::Note, "github::outdated", text);
+        }
+    }
+
+    fn check_id(&self) -> Option<CheckId> {
+        let scope = self.context.environment.clone().or_else(|| Name::parse("gates"))?;
+        Some(CheckId { product: self.context.product.clone(), scope, stamp: self.context.stamp })
+    }
+
+    async fn begin_check(&mut self) {
+        let Some(id) = self.check_id().filter(|_| !self.silent.contains(&Area::Check)) else { return };
+        let summary = format!("The run is under way: {}", link("log and summary", &self.context.run_url));
+        let output = CheckOutput { title: "Gates run.".to_owned(), summary, annotations: Vec::new() };
+        let begun = self.github.begin_check(&self.context.commit, &id, &self.context.run_url, &output).await;
+        self.check = self.judge_check(&id, begun);
+    }
+
+    /// Every run that ends comes through here, a cancelled one too; one that is killed leaves its check to its next attempt, or to the job that
+    /// reports for all.
+    async fn conclude_check(&mut self, report: &Report, ending: &Ending) {
+        let Some(id) = self.check_id().filter(|_| !self.silent.contains(&Area::Check)) else { return };
+        let output = checks::output(report, ending, &self.links(), &self.masker);
+        let (commit, run_url) = (&self.context.commit, &self.context.run_url);
+        let conclusion = checks::conclusion(report);
+        let concluded = self.github.conclude_check(commit, &id, self.check.as_ref(), run_url, conclusion, &output).await;
+        self.check = self.judge_check(&id, concluded);
+    }
+
+    fn judge_check(&mut self, id: &CheckId, result: Result<CheckOutcome, GitHubError>) -> Option<CheckRun> {
+        match self.judge(Area::Check, result)? {
+            CheckOutcome::Made(run) => Some(run),
+            CheckOutcome::Outdated(stamp) => {
+                let text =
+                    format!("A later run ({}) reports as {:?} on {}; its check stays.", stamp.run_id, id.name(), self.context.commit);
+                self.events.notice(Level::Note, "github::outdated", text);
+                None
+            }
         }
     }
 

@@ -4,8 +4,10 @@ use super::Report;
 use super::ending::{Ending, Tone};
 use super::model::{GateReport, PhaseReport};
 use super::plain::plain;
-use super::words::{condemns, phase, proof, short_commit, short_digest, side, size, skew, took, verdict, way_back};
-use crate::event::{Level, Side, SnapshotTaken, Verdict};
+use super::words::{
+    condemns, cost, is_command, phase, proof, short_commit, short_digest, side, size, size_change, skew, took, verdict, way_back,
+};
+use crate::event::{Level, Side, SnapshotTaken, TestResults, Verdict};
 
 /// The style of the page; light or dark as the reader's system asks.
 const STYLE: &str = include_str!("html.css");
@@ -71,7 +73,9 @@ fn opening(report: &Report, ending: &Ending, title: &str) -> String {
     rows.push(("Live now", escape(&ending.live)));
     let next: String = ending.next.iter().map(|next| format!("<code>{}</code><br>", escape(next))).collect();
     rows.extend((!next.is_empty()).then_some(("What to do", next)));
-    rows.extend(ending.undo.as_ref().map(|command| ("To undo it", format!("<code>{}</code>", escape(command)))));
+    let typed = |undo: &String| if is_command(undo) { format!("<code>{}</code>", escape(undo)) } else { escape(undo) };
+    rows.extend(ending.undo.as_ref().map(|undo| ("To undo it", typed(undo))));
+    rows.extend(cost(report).map(|words| ("Cost", escape(&words))));
     let rows: String = rows.into_iter().map(|(heading, text)| format!("<dt>{heading}</dt><dd>{text}</dd>\n")).collect();
     format!(
         "<header class=\"{tone}\">\n<p class=\"title\">{}</p>\n<h1>{}</h1>\n<dl>\n{rows}</dl>\n<p class=\"facts\">{}</p>\n</header>\n",
@@ -125,9 +129,28 @@ fn failed_gates(report: &Report) -> String {
     let one = |gate: &GateReport| {
         let last: String = gate.last_lines.iter().map(|line| format!("{}\n", escape(line))).collect();
         let last = if last.is_empty() { last } else { format!("<pre>{last}</pre>\n") };
-        format!("<h2 class=\"bad\">gate {} {}</h2>\n{last}", gate.name, escape(&gate.words))
+        format!("<h2 class=\"bad\">gate {} {}</h2>\n{}{last}", gate.name, escape(&gate.words), tests(gate))
     };
     report.failed_gates().map(one).collect()
+}
+
+/// The tests of a gate that a person has to look at.
+fn tests(gate: &GateReport) -> String {
+    let rows = gate.tests.iter().flat_map(|tests| &tests.tests).map(|test| {
+        let (class, word) = if test.flaky { ("calm", "flaky") } else { ("bad", "failed") };
+        let place = test.place.as_ref().map(|place| format!("<br><code>{}</code>", escape(&place.to_string()))).unwrap_or_default();
+        vec![
+            format!("<span class=\"{class}\">{word}</span>"),
+            format!("{}{place}", escape(&test.name)),
+            format!("<pre>{}</pre>", pre(&test.message)),
+        ]
+    });
+    table("Tests", &["", "test", "message"], rows)
+}
+
+/// Returns foreign lines for an element that keeps them.
+fn pre(foreign: &str) -> String {
+    super::plain::lines(foreign).map(escape).collect::<Vec<_>>().join("\n")
 }
 
 fn gates(report: &Report) -> String {
@@ -140,9 +163,10 @@ fn gates(report: &Report) -> String {
             "calm"
         };
         let words = format!("<span class=\"{class}\">{}</span>", escape(&gate.words));
-        vec![gate.name.to_string(), words, took(gate.duration_ms), gate.attempts.to_string()]
+        let tests = gate.tests.as_ref().map(TestResults::words).unwrap_or_default();
+        vec![gate.name.to_string(), words, tests, took(gate.duration_ms), gate.attempts.to_string()]
     });
-    table("Gates", &["gate", "outcome", "time", "attempts"], rows)
+    table("Gates", &["gate", "outcome", "tests", "time", "attempts"], rows)
 }
 
 fn images(report: &Report) -> String {
@@ -153,9 +177,10 @@ fn images(report: &Report) -> String {
             (None, None) => "not built".to_owned(),
         };
         let bytes = image.size.map_or_else(|| "not known".to_owned(), size);
-        vec![image.name.to_string(), digest, bytes, escape(&image.builder), took(image.duration_ms)]
+        let change = image.size.zip(image.before).map_or_else(|| "not known".to_owned(), |(now, before)| size_change(before, now));
+        vec![image.name.to_string(), digest, bytes, change, escape(&image.builder), took(image.duration_ms)]
     });
-    table("Images", &["image", "digest", "size", "built by", "time"], rows)
+    table("Images", &["image", "digest", "size", "change", "built by", "time"], rows)
 }
 
 fn checks(report: &Report) -> String {

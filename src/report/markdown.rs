@@ -19,8 +19,13 @@ pub fn text(foreign: &str) -> String {
         match character {
             '@' => out.extend(['@', ZERO_WIDTH]),
             '#' if next.is_some_and(char::is_ascii_digit) => out.extend(['\\', '#', ZERO_WIDTH]),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '$' => out.extend(['\\', character]),
-            // An address or an emoji's name follows at once, the rest of a sentence after a space.
+            // Escaped outside of a formula, a dollar may still begin one
+            // (<https://docs.github.com/get-started/writing-on-github/working-with-advanced-formatting/writing-mathematical-expressions>).
+            '$' => out.push_str("<span>$</span>"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' => out.extend(['\\', character]),
+            // The name of an emoji is looked for after Markdown has been read, as mentions are.
+            ':' if next.is_some_and(|next| next.is_ascii_alphanumeric() || "_+-".contains(*next)) => out.extend([':', ZERO_WIDTH]),
+            // An address follows at once, the rest of a sentence after a space.
             ':' if next.is_some_and(|next| !next.is_whitespace()) => out.extend(['\\', ':']),
             // At the beginning these make a list, a heading's underline or a rule.
             '-' | '+' | '=' if index == 0 => out.extend(['\\', character]),
@@ -47,7 +52,8 @@ pub fn code(foreign: &str) -> String {
 
 /// Returns foreign text as code within a cell of a table, where a bar would end the cell even in code.
 pub fn cell_code(foreign: &str) -> String {
-    code(foreign).replace('|', "\\|")
+    // A backslash before the bar would take the escape to itself.
+    code(foreign).replace("\\|", "\\\u{200b}|").replace('|', "\\|")
 }
 
 /// Returns foreign lines as a code block that no line can end; without colours, each line cut at 500 characters.

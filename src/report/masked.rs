@@ -18,6 +18,14 @@ pub(super) fn masked(event: &Event, masker: &Masker) -> Event {
         EventKind::Notice { text: sentences, .. } => text(sentences),
         EventKind::GateLine { line, .. } | EventKind::BuildLine { line, .. } => text(line),
         EventKind::GateAttemptFailed { outcome, .. } => gate(outcome, &mask),
+        EventKind::GateTests { tests, .. } => {
+            for test in &mut tests.tests {
+                text(&mut test.name);
+                text(&mut test.message);
+                text(&mut test.detail);
+                test.place.iter_mut().for_each(|place| text(&mut place.file));
+            }
+        }
         EventKind::GateFinished { outcome, last_lines, .. } => {
             gate(outcome, &mask);
             lines(last_lines);
@@ -57,7 +65,10 @@ pub(super) fn masked(event: &Event, masker: &Masker) -> Event {
             maybe(failure);
             lines(hints);
         }
-        EventKind::GateStarted { .. } | EventKind::PhaseStarted { .. } | EventKind::PreviewStarted { .. } => {}
+        EventKind::GateStarted { .. }
+        | EventKind::PhaseStarted { .. }
+        | EventKind::PreviewStarted { .. }
+        | EventKind::ImageShipped { .. } => {}
     }
     event
 }

@@ -34,8 +34,14 @@ impl Report {
             for mut image in report.images {
                 image.started_ms += later;
                 match whole.images.iter_mut().find(|it| it.name == image.name) {
-                    Some(known) if known.digest.is_none() => *known = image,
-                    Some(_) => {}
+                    Some(known) => {
+                        let before = known.before.or(image.before);
+                        // Who built it knows more than who shipped it.
+                        if known.digest.is_none() || (known.duration_ms == 0 && image.duration_ms > 0) {
+                            *known = image;
+                        }
+                        known.before = before;
+                    }
                     None => whole.images.push(image),
                 }
             }

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, EventKind, GateOutcome, Level, Outcome, Phase, Serving, Side, SnapshotTaken, TargetSummary, Verdict};
+use crate::event::{
+    Event, EventKind, GateOutcome, Level, Monthly, Outcome, Phase, Serving, Side, SnapshotTaken, TargetSummary, TestResults, Verdict,
+};
 use crate::http::Platform;
 use crate::id::{Name, ReleaseId};
 
@@ -93,6 +95,9 @@ pub struct GateReport {
     /// The last lines of its output, when it did not pass. Foreign text.
     #[serde(default)]
     pub last_lines: Vec<String>,
+    /// What its test reports say; absent where it declares none, or wrote none that could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestResults>,
 }
 
 /// An image.
@@ -111,6 +116,9 @@ pub struct ImageReport {
     /// Compressed size in bytes.
     #[serde(default)]
     pub size: Option<u64>,
+    /// How large the image was that it takes the place of; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
     /// When it began, from the beginning of the run.
     #[serde(default)]
     pub started_ms: u64,
@@ -119,7 +127,7 @@ pub struct ImageReport {
 }
 
 /// A target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetReport {
     /// Its name.
     pub name: Name,
@@ -150,6 +158,9 @@ pub struct TargetReport {
     /// What it costs a month with the release, and how that differs from before; absent where the prices are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
+    /// The same in figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly: Option<Monthly>,
     /// The phases that it went through.
     #[serde(default)]
     pub steps: Vec<PhaseReport>,
@@ -278,8 +289,12 @@ impl Report {
             EventKind::Notice { level, code, text } => {
                 self.notices.push(NoticeReport { level: *level, code: (*code).to_owned(), text: text.clone() });
             }
-            EventKind::GateStarted { .. } | EventKind::GateFinished { .. } => self.fold_gate(&event.kind, now),
-            EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } => self.fold_image(&event.kind, now),
+            EventKind::GateStarted { .. } | EventKind::GateTests { .. } | EventKind::GateFinished { .. } => {
+                self.fold_gate(&event.kind, now)
+            }
+            EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } | EventKind::ImageShipped { .. } => {
+                self.fold_image(&event.kind, now)
+            }
             EventKind::PreviewStarted { pull_request } => self.preview = Some(*pull_request),
             EventKind::ReleaseStarted { release, environment, targets } => {
                 self.release = Some(release.clone());
@@ -337,8 +352,14 @@ impl Report {
             EventKind::GateStarted { gate, attempt } if !self.gates.iter().any(|it| it.name == *gate) => {
                 self.gates.push(GateReport::running(gate, *attempt, now));
             }
+            EventKind::GateTests { gate, tests } => {
+                if let Some(known) = self.gates.iter_mut().find(|it| it.name == *gate) {
+                    known.tests = Some(tests.clone());
+                }
+            }
             EventKind::GateFinished { gate, outcome, duration, attempts, last_lines } => {
-                let started_ms = self.gates.iter().find(|it| it.name == *gate).map_or(now, |it| it.started_ms);
+                let known = self.gates.iter().find(|it| it.name == *gate);
+                let (started_ms, tests) = known.map_or((now, None), |it| (it.started_ms, it.tests.clone()));
                 let done = GateReport {
                     name: gate.clone(),
                     outcome: outcome.as_str().to_owned(),
@@ -347,6 +368,7 @@ impl Report {
                     attempts: *attempts,
                     started_ms,
                     last_lines: last_lines.clone(),
+                    tests,
                 };
                 match self.gates.iter_mut().find(|it| it.name == *gate) {
                     Some(known) => *known = done,
@@ -365,6 +387,7 @@ impl Report {
                 digest: None,
                 failure: None,
                 size: None,
+                before: None,
                 started_ms: now,
                 duration_ms: 0,
             }),
@@ -376,6 +399,20 @@ impl Report {
                     known.duration_ms = millis(*duration);
                 }
             }
+            EventKind::ImageShipped { image, digest, size, before } => match self.images.iter_mut().find(|it| it.name == *image) {
+                Some(known) => known.before = *before,
+                // It was built by another job.
+                None => self.images.push(ImageReport {
+                    name: image.clone(),
+                    builder: "another job".to_owned(),
+                    digest: Some(digest.clone()),
+                    failure: None,
+                    size: Some(*size),
+                    before: *before,
+                    started_ms: now,
+                    duration_ms: 0,
+                }),
+            },
             _ => {}
         }
     }
@@ -425,7 +462,7 @@ impl Report {
 impl GateReport {
     fn running(gate: &Name, attempts: u32, started_ms: u64) -> Self {
         let (outcome, words) = ("running".to_owned(), "running".to_owned());
-        Self { name: gate.clone(), outcome, words, duration_ms: 0, attempts, started_ms, last_lines: Vec::new() }
+        Self { name: gate.clone(), outcome, words, duration_ms: 0, attempts, started_ms, last_lines: Vec::new(), tests: None }
     }
 }
 
@@ -450,6 +487,7 @@ fn target(summary: &TargetSummary) -> TargetReport {
         seen_ms: None,
         carried: summary.carried,
         cost: summary.cost.clone(),
+        monthly: summary.monthly.clone(),
         steps: Vec::new(),
         migration: None,
     }

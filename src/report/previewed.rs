@@ -31,7 +31,8 @@ pub(super) fn ending(report: &Report) -> Option<Ending> {
     } else {
         vec!["push again, or run the failed job again: the preview is shown in place".to_owned()]
     };
-    let undo = (tone == Tone::Good).then(|| "close the pull request".to_owned());
+    let undo = (tone == Tone::Good)
+        .then(|| "close the pull request: everything of its preview is removed, and nothing else was changed".to_owned());
     Some(Ending { tone, headline, failed: report.failure.clone(), live: live(report), next, undo })
 }
 

@@ -1,13 +1,16 @@
 //! The parts of a report in Markdown, from which the comment and the summary are put together within their limits.
 
+mod gates;
+mod targets;
+
 use std::fmt::Write as _;
 
 use super::ending::{Ending, Tone};
-use super::markdown::{block, cell_code, code, link, text};
-use super::model::{GateReport, NoticeReport, TargetReport};
-use super::words::{capital, condemns, count, phase, proof, short_commit, short_digest, size, skew, took, verdict, way_back};
+use super::markdown::{cell_code, code, link, text};
+use super::model::NoticeReport;
+use super::words::{condemns, count, is_command, phase, short_commit, took, verdict};
 use super::{Report, timeline};
-use crate::event::{Level, Side, Verdict};
+use crate::event::{Level, Verdict};
 
 /// The longest sentence of a failure, in characters.
 const MAX_FAILURE: usize = 4_000;
@@ -84,13 +87,15 @@ fn parts(report: &Report, links: &Links, detail: Detail) -> Vec<Part> {
     let notes: Vec<&NoticeReport> = report.notices.iter().filter(|it| it.level == Level::Note).collect();
     let candidates = [
         (ALWAYS, Some(opening(&ending))),
-        (90, failed_gates(report, detail.lines)),
-        (80, targets(report)),
-        (ALWAYS, ending.undo.as_deref().map(undo)),
+        (90, gates::failed(report, links, detail.lines)),
+        (80, targets::table(report)),
+        (75, targets::cost(report)),
+        (ALWAYS, undo(report, &ending)),
         (70, (!warnings.is_empty()).then(|| notices("Warnings", &warnings))),
+        (65, gates::flaky(report, links)),
         (60, checks(report)),
-        (50, gates(report)),
-        (40, images(report)),
+        (50, gates::table(report)),
+        (40, targets::images(report)),
         (30, timings(report, detail.picture)),
         (20, (!notes.is_empty()).then(|| folded("Notes", false, &notices("", &notes)))),
         (ALWAYS, Some(footer(report, links))),
@@ -109,9 +114,7 @@ fn opening(ending: &Ending) -> String {
     if let (Tone::Bad, next @ [_, ..]) = (ending.tone, ending.next.as_slice()) {
         out.push_str("\n**What to do**\n\n");
         for hint in next.iter().take(MAX_HINTS) {
-            let typed = hint.starts_with("cutover ") || hint.starts_with("fly ") || hint.starts_with("git ");
-            let shown: String = hint.chars().take(500).collect();
-            let _ = writeln!(out, "- {}", if typed { code(&shown) } else { text(&shown) });
+            let _ = writeln!(out, "- {}", hinted(&hint.chars().take(500).collect::<String>()));
         }
     }
     if let Some(failed) = &ending.failed {
@@ -120,98 +123,6 @@ fn opening(ending: &Ending) -> String {
     }
     let _ = writeln!(out, "\n**Live now:** {}", text(&ending.live));
     out
-}
-
-fn undo(command: &str) -> String {
-    let how = if command.starts_with("git") {
-        "and push: this releases what served before"
-    } else {
-        "where the journal is, on the machine that released it"
-    };
-    format!("**To undo it:** {} {how}.", code(command))
-}
-
-fn failed_gates(report: &Report, lines: usize) -> Option<String> {
-    let failed: Vec<&GateReport> = report.failed_gates().collect();
-    let one = |(index, gate): (usize, &&GateReport)| {
-        let mut out = format!("❌ **{}** {} after {}\n", gate.name, text(&gate.words), took(gate.duration_ms));
-        let last = &gate.last_lines[gate.last_lines.len().saturating_sub(lines)..];
-        if !last.is_empty() {
-            let title = format!("The last {}", count(last.len(), "line"));
-            let _ = write!(out, "\n{}", folded(&title, index == 0, &block(last.iter().map(String::as_str))));
-        }
-        out
-    };
-    (!failed.is_empty()).then(|| failed.iter().enumerate().map(one).collect::<Vec<_>>().join("\n"))
-}
-
-fn gates(report: &Report) -> Option<String> {
-    if report.gates.is_empty() {
-        return None;
-    }
-    let mut rows: Vec<&GateReport> = report.gates.iter().collect();
-    rows.sort_by_key(|gate| !gate.failed());
-    let mut out = String::from("| gate | outcome | time | attempts |\n|---|---|--:|--:|\n");
-    for gate in rows {
-        let sign = if gate.passed() {
-            "✅"
-        } else if gate.failed() {
-            "❌"
-        } else {
-            "▫️"
-        };
-        let words = text(&cut(&gate.words));
-        let time = if gate.attempts == 0 { String::new() } else { took(gate.duration_ms) };
-        let _ = writeln!(out, "| {} | {sign} {words} | {time} | {} |", gate.name, gate.attempts);
-    }
-    Some(out)
-}
-
-fn targets(report: &Report) -> Option<String> {
-    if report.targets.is_empty() {
-        return None;
-    }
-    let mut out = String::from("| target | on | before → after | live now |\n|---|---|---|---|\n");
-    for target in &report.targets {
-        let (before, after) = (revision(target.before.as_deref()), revision(target.after.as_deref()));
-        let change = if target.carried { format!("{before}, unchanged") } else { format!("{before} → {after}") };
-        let _ = writeln!(out, "| {} | {} {} | {change} | {} |", target.name, target.platform, cell_code(&cut(&target.thing)), live(target));
-    }
-    for target in &report.targets {
-        let Some(migration) = &target.migration else { continue };
-        let sign = if migration.succeeded { "✅" } else { "❌" };
-        let _ =
-            writeln!(out, "\n{sign} Migration of {}: {} {}.", target.name, code(&cut(&migration.command)), text(&cut(&migration.ended)));
-        for snapshot in &migration.snapshots {
-            let _ = writeln!(out, "The database before it is in snapshot {} of {}.", code(&cut(&snapshot.id)), text(&cut(&snapshot.of)));
-        }
-        let _ = writeln!(out, "{}", way_back(migration));
-    }
-    if let Some(skew) = skew(report) {
-        let _ = writeln!(out, "\n{}.", capital(&skew));
-    }
-    let costs: Vec<String> = report.targets.iter().filter_map(|it| Some(format!("{} {}", it.name, text(it.cost.as_deref()?)))).collect();
-    if !costs.is_empty() {
-        let _ = writeln!(out, "\nCost: {}.", costs.join("; "));
-    }
-    Some(out)
-}
-
-fn revision(label: Option<&str>) -> String {
-    label.map_or_else(|| "nothing".to_owned(), |label| cell_code(&cut(label)))
-}
-
-fn live(target: &TargetReport) -> String {
-    let serves = match target.serves {
-        Side::After if target.carried => "unchanged",
-        Side::After => "✅ new release",
-        Side::Before => "what served before",
-        Side::Neither => "⚠️ something else",
-        Side::Unknown => "⚠️ not known",
-    };
-    let proven = proof(target).map(|how| format!(", {how}")).unwrap_or_default();
-    let address = target.url.as_deref().map(|url| format!(" · {}", link("open", url))).unwrap_or_default();
-    format!("{serves}{proven}{address}")
 }
 
 fn checks(report: &Report) -> Option<String> {
@@ -233,30 +144,39 @@ fn checks(report: &Report) -> Option<String> {
     Some(out)
 }
 
-fn images(report: &Report) -> Option<String> {
-    if report.images.is_empty() {
-        return None;
+/// Returns a hint with what is to be typed as code: the whole of it, or what follows its last colon.
+fn hinted(hint: &str) -> String {
+    if is_command(hint) {
+        return code(hint);
     }
-    let mut out = String::from("| image | digest | size | built by | time |\n|---|---|--:|---|--:|\n");
-    for image in &report.images {
-        let digest = match (&image.digest, &image.failure) {
-            (Some(digest), _) => cell_code(&short_digest(digest)),
-            (None, Some(failure)) => format!("❌ {}", text(&cut(failure))),
-            (None, None) => "not built".to_owned(),
-        };
-        let bytes = image.size.map_or_else(|| "not known".to_owned(), size);
-        let _ = writeln!(out, "| {} | {digest} | {bytes} | {} | {} |", image.name, text(&image.builder), took(image.duration_ms));
+    match hint.rsplit_once(": ").filter(|(_, command)| is_command(command)) {
+        Some((before, command)) => format!("{}: {}", text(before), code(command)),
+        None => text(hint),
     }
-    Some(out)
+}
+
+/// How to go back, and what keeps the next push from releasing the same again.
+fn undo(report: &Report, ending: &Ending) -> Option<String> {
+    let undo = ending.undo.as_deref()?;
+    if report.preview.is_some() {
+        return Some(format!("**How to undo it:** {}.", text(undo)));
+    }
+    let revert = (undo.starts_with("cutover ") && known(&report.commit)).then(|| {
+        let command = code(&format!("git revert {}", short_commit(&report.commit)));
+        format!(" The next push releases this change again unless {command} (with `-m 1` for a merge) is pushed before.")
+    });
+    let what = if undo.starts_with("git ") { ", and push: this releases what served before" } else { " serves what served before again" };
+    Some(format!("**How to undo it:** {}{what}.{}", code(undo), revert.unwrap_or_default()))
 }
 
 fn timings(report: &Report, picture: bool) -> Option<String> {
-    let phases: Vec<String> = report.phases.iter().map(|it| format!("{} {}", phase(it.name), took(it.duration_ms))).collect();
-    let words = (!phases.is_empty()).then(|| format!("Timings: {}.\n", phases.join(" · ")));
-    let drawn = if picture { timeline::gantt(report) } else { None };
-    match (words, drawn) {
-        (None, None) => None,
-        (words, drawn) => Some([words, drawn].into_iter().flatten().collect::<Vec<_>>().join("\n")),
+    // What took no time to speak of is no news.
+    let lasting = report.phases.iter().filter(|it| it.duration_ms >= 50 || it.failure.is_some());
+    let phases: Vec<String> = lasting.map(|it| format!("{} {}", phase(it.name), took(it.duration_ms))).collect();
+    let words = if phases.is_empty() { "Timings".to_owned() } else { format!("Timings: {}", phases.join(" · ")) };
+    match if picture { timeline::gantt(report) } else { None } {
+        Some(drawn) => Some(folded(&words, false, &drawn)),
+        None => (!phases.is_empty()).then(|| format!("{words}.\n")),
     }
 }
 
@@ -268,7 +188,7 @@ fn notices(title: &str, notices: &[&NoticeReport]) -> String {
 
 fn footer(report: &Report, links: &Links) -> String {
     let mut facts = Vec::new();
-    if report.commit.chars().any(|character| character != '0') {
+    if known(&report.commit) {
         let short = code(&short_commit(&report.commit));
         let page = links.commit.as_ref().map(|base| format!("{base}{}", report.commit));
         facts.push(format!("commit {}", page.map_or_else(|| short.clone(), |page| link(&short, &page))));
@@ -280,6 +200,11 @@ fn footer(report: &Report, links: &Links) -> String {
     facts.push(took(u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX)));
     facts.extend(links.run.as_deref().map(|run| link("log and summary", run)));
     format!("<sub>{}</sub>", facts.join(" · "))
+}
+
+/// Returns whether a commit is known: without git it is all zeros.
+fn known(commit: &str) -> bool {
+    commit.chars().any(|character| character != '0')
 }
 
 fn folded(title: &str, open: bool, markdown: &str) -> String {

@@ -10,7 +10,7 @@ use super::ending::{Ending, Tone, is_quiet};
 use super::model::TargetReport;
 use super::plain::{coloured, lines, plain};
 use super::words::{phase, proof, short_commit, short_digest, size, skew, took, verdict as verdict_in_words};
-use crate::event::{Event, EventKind, GateOutcome, Level, Phase, Side, TargetSummary, Verdict};
+use crate::event::{Event, EventKind, GateOutcome, Level, Phase, Side, TargetSummary, TestResults, Verdict};
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -20,6 +20,8 @@ pub(super) const STRONG: Style = Style::new().bold();
 
 /// The most lines of a failed gate that are repeated at its end.
 const REPEATED_LINES: usize = 20;
+/// The most failed and flaky tests of a gate that are listed.
+const MOST_TESTS: usize = 10;
 
 /// Which part of the run an event belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub(super) fn part(kind: &EventKind) -> Option<Part> {
         EventKind::GateStarted { .. }
         | EventKind::GateLine { .. }
         | EventKind::GateAttemptFailed { .. }
+        | EventKind::GateTests { .. }
         | EventKind::GateFinished { .. }
         | EventKind::BuildStarted { .. }
         | EventKind::BuildLine { .. }
@@ -76,6 +79,9 @@ pub(super) fn tell(event: &Event) -> Telling {
         EventKind::GateLine { gate, since, line, .. } => passing(prefixed(gate.as_str(), *since, line)),
         EventKind::GateAttemptFailed { gate, attempt, outcome } => {
             result(vec![format!("{WARN}↻{WARN:#} gate {gate} {}; attempt {} follows", plain(&outcome.to_string()), attempt + 1)])
+        }
+        EventKind::GateTests { gate, tests } => {
+            Telling { lines: self::tests(gate.as_str(), tests), result: tests.failed > 0 || tests.flaky > 0 }
         }
         EventKind::GateFinished { gate, outcome, duration, last_lines, .. } => {
             Telling { lines: gate_finished(gate.as_str(), outcome, *duration, last_lines), result: !outcome.passed() }
@@ -145,7 +151,10 @@ pub(super) fn tell(event: &Event) -> Telling {
             });
             passing(std::iter::once(how).chain(kept).collect())
         }
-        EventKind::TargetSettled { .. } | EventKind::ReleaseFinished { .. } | EventKind::RunFinished { .. } => Telling::default(),
+        EventKind::ImageShipped { .. }
+        | EventKind::TargetSettled { .. }
+        | EventKind::ReleaseFinished { .. }
+        | EventKind::RunFinished { .. } => Telling::default(),
     }
 }
 
@@ -211,6 +220,22 @@ fn prefixed(gate: &str, since: Duration, line: &str) -> Vec<String> {
     let time = format!("{}.{}s", since.as_secs(), since.subsec_millis() / 100);
     // The reset keeps a colour that the line leaves open from running on.
     lines(line).map(|line| format!("{FAINT}{gate} │ {time:>6}{FAINT:#} {}\u{1b}[0m", coloured(line))).collect()
+}
+
+/// Returns the counts, and the first of the tests that a person has to look at.
+fn tests(gate: &str, tests: &TestResults) -> Vec<String> {
+    let mut out = vec![format!("  {FAINT}gate {gate}: tests: {}{FAINT:#}", tests.words())];
+    for test in tests.tests.iter().take(MOST_TESTS) {
+        let (sign, style) = if test.flaky { ("↻", WARN) } else { ("✗", BAD) };
+        let place = test.place.as_ref().map(|place| format!(" {FAINT}{}{FAINT:#}", plain(&place.to_string()))).unwrap_or_default();
+        let why = lines(&test.message).next().map(plain).filter(|why| !why.is_empty()).map(|why| format!(": {why}")).unwrap_or_default();
+        out.push(format!("  {style}{sign}{style:#} {}{why}{place}", plain(&test.name)));
+    }
+    let rest = (tests.failed + tests.flaky).saturating_sub(MOST_TESTS as u64);
+    if rest > 0 {
+        out.push(format!("  {FAINT}and {rest} more{FAINT:#}"));
+    }
+    out
 }
 
 fn gate_finished(gate: &str, outcome: &GateOutcome, duration: Duration, last_lines: &[String]) -> Vec<String> {

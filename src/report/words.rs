@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::model::{CheckReport, MigrationReport, TargetReport};
-use crate::event::{Outcome, Phase, Side, Verdict};
+use crate::event::{Monthly, Outcome, Phase, Side, Verdict};
 
 /// Returns how long something took: "0.8 s", "42 s", "3 min 05 s", "1 h 02 min".
 pub(super) fn took(milliseconds: u64) -> String {
@@ -100,6 +100,42 @@ pub(super) fn skew(report: &Report) -> Option<String> {
         Some(Outcome::Stuck) => format!("traffic was changed for {seen}{calls}"),
         Some(_) => format!("traffic was on two sides for {seen} at most{calls}"),
     })
+}
+
+/// Returns how a size changed: "+1.2 MB (5 %)", "unchanged".
+pub(super) fn size_change(before: u64, now: u64) -> String {
+    let (sign, difference) = if now >= before { ("+", now - before) } else { ("−", before - now) };
+    if difference == 0 {
+        return "unchanged".to_owned();
+    }
+    let percent = if before == 0 { String::new() } else { format!(" ({sign}{:.1} %)", difference as f64 * 100.0 / before as f64) };
+    format!("{sign}{}{percent}", size(difference))
+}
+
+/// Returns what all targets cost a month together, and how the release changes that, as a sentence without its end; `None` where no price is known.
+pub(super) fn cost(report: &Report) -> Option<String> {
+    let known: Vec<(&TargetReport, &Monthly)> = report.targets.iter().filter_map(|it| Some((it, it.monthly.as_ref()?))).collect();
+    let (_, first) = known.first()?;
+    let usd: f64 = known.iter().map(|(_, monthly)| monthly.usd).sum();
+    let before: Option<f64> = known.iter().map(|(_, monthly)| monthly.before).sum();
+    let change = match before.map(|before| usd - before) {
+        Some(change) if change.abs() < 0.005 => ", unchanged".to_owned(),
+        Some(change) => format!(", {}${:.2}", if change < 0.0 { "−" } else { "+" }, change.abs()),
+        None => ", where not everything had a price before".to_owned(),
+    };
+    let of = if known.len() == report.targets.len() && known.len() > 1 {
+        String::new()
+    } else {
+        format!(" for {}", list(known.iter().map(|(target, _)| target.name.as_str())))
+    };
+    let others: Vec<&str> = report.targets.iter().filter(|it| it.monthly.is_none()).map(|it| it.name.as_str()).collect();
+    let others = if others.is_empty() { String::new() } else { format!("; the price of {} is not known", list(others)) };
+    Some(format!("${usd:.2} a month{of}{change} (prices of {}){others}", first.prices_as_of))
+}
+
+/// Returns whether a hint is something to type.
+pub(super) fn is_command(hint: &str) -> bool {
+    ["cutover ", "fly ", "git ", "gh ", "vercel ", "wrangler ", "docker "].iter().any(|program| hint.starts_with(program))
 }
 
 /// Returns the text with a capital at its beginning.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::addresses::IpKind;
-use super::cost::Holdings;
+use super::cost::{Holdings, MonthlyCost};
 use super::fleet::Fleet;
 use super::hints::runs;
 use super::live::Live;
@@ -36,12 +36,12 @@ pub fn holdings(config: &FlyConfig, live: Option<&Live>) -> Holdings {
     holdings
 }
 
-/// Returns what the registered machines will cost a month with the sizes that `config` says, and how that differs from now; where
-/// none runs, what those of a first release will. Volumes that are there are counted where their mounts say how large they are.
-pub(super) fn line(config: &FlyConfig, fleet: &Fleet) -> String {
+/// Returns what the registered machines will cost a month with the sizes that `config` says, and what they cost now; where
+/// none runs, what those of a first release will, and nothing. Volumes that are there are counted where their mounts say how large they are.
+pub(super) fn monthly(config: &FlyConfig, fleet: &Fleet) -> (MonthlyCost, Option<MonthlyCost>) {
     let live = Live { machines: fleet.registered().cloned().collect(), volumes: Vec::new() };
     if live.machines.is_empty() {
-        return holdings(config, None).monthly().line(None);
+        return (holdings(config, None).monthly(), None);
     }
     let (mut now, mut then) = (Holdings::default(), holdings(config, Some(&live)));
     now.dedicated_ipv4 = then.dedicated_ipv4;
@@ -53,5 +53,5 @@ pub(super) fn line(config: &FlyConfig, fleet: &Fleet) -> String {
         now.volume_gb += size;
         then.volume_gb += size;
     }
-    then.monthly().line(Some(&now.monthly()))
+    (then.monthly(), Some(now.monthly()))
 }
