@@ -65,6 +65,22 @@ fn hostnames_and_workers_are_settled() {
 }
 
 #[test]
+fn a_preview_has_of_a_target_only_what_it_says_again() {
+    let manifest = good("previews.yml");
+    let preview = manifest.in_environment(&name("preview")).unwrap();
+    let (api, web) = (&preview.targets[&name("api")], &preview.targets[&name("web")]);
+    assert_eq!(api.secrets, ["SESSION_SECRET"], "production's others stay production's");
+    assert_eq!((&api.migration, &api.url, &web.dns), (&None, &None, &None));
+    assert_eq!(api.variables, ["ALLOWED_ORIGINS"]);
+    let settings = manifest.environments[&name("preview")].pull_request.clone().unwrap();
+    assert_eq!((settings.organization.as_deref(), settings.memory_mb), (Some("shop-previews"), Some(512)));
+    assert_eq!(settings.seeds[&name("api")], "bin/seed --all");
+    let production = manifest.in_environment(&name("production")).unwrap();
+    assert_eq!(production.targets[&name("api")].secrets, ["DATABASE_URL", "SESSION_SECRET"]);
+    assert!(production.targets[&name("api")].migration.is_some());
+}
+
+#[test]
 fn every_bad_manifest_is_refused_with_its_codes_at_their_places() {
     let files = fixtures("bad");
     assert!(files.len() >= 40);
@@ -395,8 +411,8 @@ fn editors_judge_by_the_schema_as_cutover_does() {
     // What only the whole, the files or the YAML itself show, no schema can say.
     let beyond = "after-outside alias bad-link branch-twice broken-glob check-passes cycle fly-toml-broken fly-toml-without-app \
          fly-without-image long-timeout merge-key missing-context missing-dockerfile missing-fly-toml override-cycle \
-         override-outside override-platform pull-request-twice self-cycle tag target-cycle unknown-after unknown-gate \
-         unknown-image unknown-target url-of-outside variable-twice vercel-missing-dir vercel-not-built vercel-without-link \
+         override-outside override-platform preview-seed-unknown pull-request-twice self-cycle tag target-cycle unknown-after unknown-gate \
+         unknown-image unknown-target url-of-outside variable-not-set variable-twice vercel-missing-dir vercel-not-built vercel-without-link \
          vercel-without-source";
     let beyond: BTreeSet<String> = beyond.split_whitespace().map(str::to_owned).collect();
     let passes = |file: &PathBuf| as_json(file).is_some_and(|value| validator.is_valid(&value));
