@@ -11,6 +11,8 @@
 pub mod census;
 mod client;
 mod comments;
+mod compare;
+mod conclusions;
 mod deployments;
 mod error;
 mod git;
@@ -25,12 +27,14 @@ mod sticky;
 
 pub use client::{GitHub, Repository};
 pub use comments::{Comment, MAX_COMMENT_CHARACTERS};
+pub use compare::Relation;
+pub use conclusions::Conclusions;
 pub use deployments::{Deployment, DeploymentRequest, DeploymentState, DeploymentStatus, Mark};
 pub use error::{GitHubError, RequestId};
 pub use git::{GitCommit, GitRef, GitSignature, NewCommit};
 pub use jobs::Job;
 pub use lookup::READ_LAG;
-pub use pulls::{Pull, Side, choose_for_push};
-pub use runs::WorkflowRun;
+pub use pulls::{ChangedFile, Pull, Side, choose_for_push};
+pub use runs::{RunActor, RunRepository, WorkflowRun};
 pub use statuses::{CommitState, CommitStatus, StatusOutcome};
 pub use sticky::{MAX_DOCUMENT_CHARACTERS, Section, Stamp, StickyOutcome};
