@@ -83,6 +83,11 @@ pub(crate) async fn on_github(reporter: Option<GitHubReporter>, tally: Tally) ->
 
 /// Returns the reporter on GitHub, where the run is part of a workflow and has a token.
 pub(crate) fn github(stage: &Stage, environment: Option<&Name>) -> Option<GitHubReporter> {
+    github_of(stage, &stage.manifest.product, environment)
+}
+
+/// Returns the reporter on GitHub for a product whose manifest need not be there.
+pub(crate) fn github_of(stage: &Means, product: &Name, environment: Option<&Name>) -> Option<GitHubReporter> {
     let run = stage.trigger.run.as_ref()?;
     let Some(token) = stage.settings.github_token.clone() else {
         let text =
@@ -99,7 +104,7 @@ pub(crate) fn github(stage: &Stage, environment: Option<&Name>) -> Option<GitHub
         _ => (None, stage.trigger.branch().map(str::to_owned)),
     };
     let context = RunContext {
-        product: stage.manifest.product.clone(),
+        product: product.clone(),
         environment: environment.cloned(),
         commit: stage.trigger.reported_commit().to_owned(),
         branch,

@@ -35,6 +35,9 @@ pub struct Ending {
 impl Ending {
     /// Returns the words for a run that has ended; a run without an outcome counts as still under way.
     pub fn of(report: &Report) -> Self {
+        if let Some(ending) = super::jobs::ending(report) {
+            return ending;
+        }
         let environment = report.environment.as_ref().map_or("production", |name| name.as_str());
         let tone = match report.outcome {
             Some(Outcome::Finished | Outcome::Carried) => Tone::Good,

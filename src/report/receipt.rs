@@ -161,6 +161,7 @@ impl Receipt {
             failure: self.failure,
             hints: self.hints,
             requests: self.requests,
+            jobs: None,
         }
     }
 
