@@ -32,11 +32,7 @@ impl Line {
             let mut commits: Vec<String> = Vec::new();
             for number in 0..length {
                 let parents = commits.last().into_iter().cloned().collect();
-                let who = GitSignature {
-                    name: "Alma".to_owned(),
-                    email: "alma@example.com".to_owned(),
-                    date: "2026-01-02T03:04:05Z".parse().unwrap(),
-                };
+                let who = GitSignature { name: "Alma", email: "alma@example.com", date: "2026-01-02T03:04:05Z".parse().unwrap() };
                 let new =
                     NewCommit { message: format!("commit {number}"), tree: tree.clone(), parents, author: who.clone(), committer: who };
                 commits.push(github.create_commit(&new).await.unwrap().sha);
