@@ -121,7 +121,8 @@ fn each_command_gets_its_own_inputs_and_no_others() {
     assert_eq!(of("report"), format!("report {with} --product=p --environment=production --required=gates --required=a job"));
     assert_eq!(of("relay"), format!("relay {with} --product=p --required=gates --required=a job"));
     assert_eq!(of("dispatch"), format!("dispatch {with} --receipt=r.json"));
-    let pending = arguments(&[("COMMAND", "report"), ("MANIFEST", "m"), ("PRODUCT", "p"), ("PENDING", "true"), ("FROM", "."), ("REQUIRED", "x")]);
+    let pending =
+        arguments(&[("COMMAND", "report"), ("MANIFEST", "m"), ("PRODUCT", "p"), ("PENDING", "true"), ("FROM", "."), ("REQUIRED", "x")]);
     assert_eq!(pending, ["report", "--manifest=m", "--product=p", "--pending"]);
     assert_eq!(arguments(&[("COMMAND", "recover"), ("MANIFEST", "m")]), ["recover", "--manifest=m"], "every environment");
     let off = arguments(&[("COMMAND", "hold"), ("MANIFEST", "m"), ("ENVIRONMENT", "e"), ("HOLD_OFF", "true"), ("REASON", "r")]);

@@ -123,11 +123,11 @@ fn what_a_person_has_taken_back_comes_back_by_a_person_only() {
 fn a_release_that_failed_may_be_tried_again() {
     let line = Line::new(2);
     line.released(1, 0);
-    let index = line.sandbox.product.path().join("web");
-    std::fs::rename(&index, line.sandbox.product.path().join("elsewhere")).unwrap();
-    let failed = output(line.job((2, 1), "push", &Value::Null, &line.commits[1], &WEB));
-    assert_eq!(code(&failed), 5, "{}", told(&failed));
-    std::fs::rename(line.sandbox.product.path().join("elsewhere"), &index).unwrap();
+    let (good, bad) = ("after: api, verify: [{ get: / }]", "after: api, verify: [{ get: /not-there }]");
+    line.sandbox.product.replace("cutover.yml", good, bad);
+    let failed = line.push((2, 1), 1, &[]);
+    assert_eq!(code(&failed), 3, "{}", told(&failed));
+    line.sandbox.product.replace("cutover.yml", bad, good);
     let again = line.push((2, 2), 1, &[]);
     assert_eq!(code(&again), 0, "{}", told(&again));
 }
