@@ -16,6 +16,8 @@ mod journal;
 mod older;
 mod plan;
 mod preflight;
+mod preview;
+mod previewing;
 mod rebuild;
 mod recover;
 mod rehearse;
@@ -26,6 +28,7 @@ mod run;
 mod sandbox;
 mod stage;
 mod status;
+mod sweep;
 mod targets;
 mod turn;
 mod world;
@@ -143,6 +146,8 @@ async fn command(cli: Cli) -> Ended {
         Command::Report(reported) => report::run(base, reported).await,
         Command::Relay { product, from, required } => relay::run(base, product, from, required).await,
         Command::Dispatch { output } => dispatch::run(base, output).await,
+        Command::Preview { artifacts, skip_gates, output } => preview::run(base, artifacts, skip_gates, output).await,
+        Command::Sweep(arguments) => sweep::run(base, arguments).await,
         Command::Rollback { environment, to, reason, over_migration, changed, output } => {
             run::rollback(base, environment, to, (reason, over_migration), changed, output).await
         }

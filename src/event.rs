@@ -131,6 +131,11 @@ pub enum EventKind {
         /// The targets in the order of cutting over.
         targets: Vec<TargetSummary>,
     },
+    /// The run shows a pull request's commit in a preview, or sweeps what previews have left; comes before its `ReleaseStarted`.
+    PreviewStarted {
+        /// The pull request.
+        pull_request: u64,
+    },
     /// A migration ended, or nobody could be asked how.
     Migrated {
         /// The target.

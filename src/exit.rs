@@ -20,5 +20,8 @@ pub const STUCK: u8 = 4;
 /// Preflight failed or the environment is held; nothing was touched.
 pub const PREFLIGHT_FAILED: u8 = 5;
 
+/// A preview does not show the commit on every target, or not everything could be swept; no environment was touched.
+pub const PREVIEW_FAILED: u8 = 6;
+
 /// The run was cancelled; the number is the shell's for SIGINT.
 pub const CANCELLED: u8 = 130;

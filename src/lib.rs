@@ -32,6 +32,7 @@ pub mod image;
 pub mod manifest;
 pub mod mask;
 pub mod platform;
+pub mod preview;
 pub mod process;
 pub mod release;
 pub mod report;

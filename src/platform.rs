@@ -5,19 +5,23 @@
 //! `cutover plan` before anything runs.
 
 pub mod cloudflare;
+mod errand;
 mod error;
 pub mod fly;
 mod hostname;
 mod migration;
+mod preview;
 mod revision;
 mod secret;
 mod target;
 mod turn;
 pub mod vercel;
 
+pub(crate) use errand::Errand;
 pub use error::{PlatformError, PlatformErrorKind};
 pub use hostname::{Attached, Leading, RecordKind};
 pub use migration::{Migration, MigrationEnd, MigrationResult, Snapshot};
+pub use preview::{Leftover, Preview, PreviewGround, PreviewOf, PreviewScope, PreviewsOf, Shown};
 pub use revision::{Content, Differences, Observed, Reach, Revision, RevisionDigest, Settings, Unfinished, Weighted};
 pub use secret::{KnownSecret, NamedSecret, SecretChange};
 pub use target::{AnyTarget, Artifact, AskedFrom, Back, Capabilities, Health, PlainGet, Preparation, Problem, Scope, Target};

@@ -9,6 +9,7 @@
 //! Everything before `committed` goes back on any failure; everything after it only goes on. Going back works from the journal's record of
 //! the release, not from what this process remembers, so that whoever finds an unfinished release does the same as its own runner would.
 
+mod asking;
 mod baseline;
 mod check;
 mod cut_over;
@@ -34,6 +35,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use asking::{Address, ask_checks};
 pub use drift::DriftPolicy;
 pub use ending::{Ending, Settled};
 pub use kept::{EndedKept, end_due};

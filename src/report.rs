@@ -21,6 +21,7 @@ mod merge;
 pub mod model;
 pub mod outputs;
 mod plain;
+pub mod previewed;
 mod progress;
 pub mod receipt;
 pub mod relay;

@@ -4,6 +4,7 @@
 //! are read here, kept in a type that cannot be printed, and handed to platform clients and the masker only.
 
 pub mod hostnames;
+pub mod previews;
 pub mod targets;
 
 use std::collections::BTreeMap;

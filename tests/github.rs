@@ -371,6 +371,7 @@ fn bench(pull_request: Option<u64>) -> Bench {
         commit: HEAD.to_owned(),
         branch: Some("main".to_owned()),
         pull_request,
+        preview: None,
         stamp: Stamp { run_id: 812, attempt: 1 },
         run_url: "https://github.example/acme/autoswe/actions/runs/812/attempts/1".to_owned(),
         server_url: "https://github.example".to_owned(),

@@ -26,6 +26,8 @@ The parts of a run, for separate jobs:
   report       Report the jobs' results on the pull request
   relay        Report a fork's run, which may report nothing itself
   promote      Release to one environment what another one serves
+  preview      Show a pull request's commit in a working copy of every target
+  sweep        Remove what no open pull request owns
 
 When something is wrong:
   status       Show what an environment serves, and whether a release is unfinished
@@ -147,6 +149,20 @@ pub enum Command {
         #[command(flatten)]
         forward: Forward,
     },
+    /// Show a pull request's commit in its preview: a working copy of every target, wired to each other.
+    Preview {
+        /// Ship what `cutover build --out DIR` made, instead of building.
+        #[arg(long, value_name = "DIR")]
+        artifacts: Option<PathBuf>,
+        /// Do not run the gates first.
+        #[arg(long)]
+        skip_gates: bool,
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove what previews have left on every platform and no open pull request owns.
+    Sweep(Sweep),
     /// Report the jobs' results on the pull request: what the receipts say was done, and whether GitHub says that the jobs did it.
     Report(Reported),
     /// Report a fork's run, which may report nothing itself; in a workflow_run of the default branch's own workflow.
@@ -347,6 +363,23 @@ impl Changed {
             Self { .. } => DriftPolicy::Refuse,
         }
     }
+}
+
+/// The arguments of `sweep`.
+#[derive(Debug, Clone, Args)]
+pub struct Sweep {
+    /// Remove nothing; show what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How many things one sweep removes at most; the next one goes on.
+    #[arg(long, value_name = "N", default_value_t = super::sweep::MOST)]
+    pub most: usize,
+    /// Look at the preview of this pull request alone.
+    #[arg(long, value_name = "NUMBER")]
+    pub pull_request: Option<u64>,
+    /// Where results go.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// The arguments of `rehearse`.

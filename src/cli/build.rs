@@ -178,15 +178,14 @@ fn read_whole(name: &Name, path: &Path) -> Result<DirectoryArtifact, BuildFailur
     })
 }
 
-/// Returns what a target ships, pushed where its platform pulls it from.
+/// Returns what a target ships, pushed where its platform pulls it from: for an app into the repository of `thing`.
 pub(crate) async fn artifact_of(
     stage: &Stage,
     environment: &Name,
-    target: &AnyTarget,
+    (name, thing): (&Name, &str),
     artifacts: &Artifacts,
     dry_run: bool,
 ) -> Result<Artifact, BuildFailure> {
-    let name = target.name();
     let Some((_, named)) = shipped(stage, environment, std::slice::from_ref(name)).into_iter().next() else {
         return Err(BuildFailure::preflight(format!("{environment} has no target {name}")));
     };
@@ -195,7 +194,7 @@ pub(crate) async fn artifact_of(
             Some(image) => {
                 let archive =
                     artifacts.images.get(image).ok_or_else(|| BuildFailure::preflight(format!("the image {image} was not built")))?;
-                push(stage, target, archive, dry_run).await
+                push(stage, (name, thing), archive, dry_run).await
             }
             None => {
                 let config = targets::fly_config(&stage.root, name, fly).map_err(|fault| BuildFailure::preflight(fault.to_string()))?;
@@ -203,7 +202,7 @@ pub(crate) async fn artifact_of(
                     BuildFailure::preflight(format!("{name}: neither the manifest nor {} names an image", fly.config.display()))
                         .hint("write `image: NAME` at the target, and the image under `images`")
                 })?;
-                resolve(stage, target, &reference).await
+                resolve(stage, name, &reference).await
             }
         },
         TargetPlatform::Pages(PagesTarget { source: PagesSource::Directory(_), .. })
@@ -223,40 +222,37 @@ fn commit(stage: &Stage) -> Artifact {
     Artifact::Commit { sha: stage.trigger.tested_commit().to_owned(), branch }
 }
 
-async fn push(stage: &Stage, target: &AnyTarget, archive: &ImageArchive, dry_run: bool) -> Result<Artifact, BuildFailure> {
-    let (app, digest) = (target.thing().to_owned(), archive.digest.to_string());
-    let registry = fly_registry(stage, target)?;
+async fn push(stage: &Stage, (name, app): (&Name, &str), archive: &ImageArchive, dry_run: bool) -> Result<Artifact, BuildFailure> {
+    let digest = archive.digest.to_string();
+    let registry = fly_registry(stage, name)?;
     let reference = format!("{}/{app}@{digest}", registry.host());
     let artifact = Artifact::Image { reference, digest, stand_in: archive.is_stand_in() };
     if dry_run {
         return Ok(artifact);
     }
     let tag = format!("cutover-{:.12}", archive.digest.hex());
-    let name = target.name().clone();
+    let target = name.clone();
     let step = |text: String| {
-        stage.events.emit(crate::event::EventKind::TargetStep { target: name.clone(), phase: crate::event::Phase::Prepare, step: text });
+        stage.events.emit(crate::event::EventKind::TargetStep { target: target.clone(), phase: crate::event::Phase::Prepare, step: text });
     };
-    match registry.push(&app, &tag, archive, &stage.shutdown, &step).await {
+    match registry.push(app, &tag, archive, &stage.shutdown, &step).await {
         Ok(_) => Ok(artifact),
         Err(RegistryError::Cancelled) => Err(BuildFailure::cancelled()),
-        Err(error) => {
-            Err(BuildFailure::preflight(format!("{}: the image could not be pushed: {error}; nothing was touched", target.name()))
-                .hint(format!("the token must be allowed to push to the app {app}, and the app must exist: fly apps create {app}")))
-        }
+        Err(error) => Err(BuildFailure::preflight(format!("{name}: the image could not be pushed: {error}; nothing was touched"))
+            .hint(format!("the token must be allowed to push to the app {app}, and the app must exist: fly apps create {app}"))),
     }
 }
 
 /// Returns Fly's registry, with the login of this run.
-pub(crate) fn fly_registry(stage: &Stage, target: &AnyTarget) -> Result<Registry, BuildFailure> {
+pub(crate) fn fly_registry(stage: &Stage, name: &Name) -> Result<Registry, BuildFailure> {
     let endpoints = FlyEndpoints::from_lookup(|name| stage.settings.environment.get(name).cloned())
         .map_err(|error| BuildFailure::preflight(error.to_string()))?;
     let login = stage.settings.fly_token.as_ref().map(|token| Login::fly(&Secret::new(token.expose_secret())));
-    Registry::new(stage.transport.clone(), &endpoints.registry, login)
-        .map_err(|error| BuildFailure::preflight(format!("{}: {error}", target.name())))
+    Registry::new(stage.transport.clone(), &endpoints.registry, login).map_err(|error| BuildFailure::preflight(format!("{name}: {error}")))
 }
 
 /// Returns an image that somebody else built, by the digest that its registry gives its name now.
-async fn resolve(stage: &Stage, target: &AnyTarget, reference: &str) -> Result<Artifact, BuildFailure> {
+async fn resolve(stage: &Stage, target: &Name, reference: &str) -> Result<Artifact, BuildFailure> {
     let image = |digest: String, reference: String| Artifact::Image { reference, digest, stand_in: false };
     if let Some((_, digest)) = reference.split_once('@') {
         return Ok(image(digest.to_owned(), reference.to_owned()));
@@ -268,7 +264,7 @@ async fn resolve(stage: &Stage, target: &AnyTarget, reference: &str) -> Result<A
     };
     let (repository, tag) = rest.rsplit_once(':').map_or((rest.as_str(), "latest"), |(repository, tag)| (repository, tag));
     let fly = fly_registry(stage, target)?;
-    let unknown = |reason: String| BuildFailure::preflight(format!("{}: the image {reference} cannot be found: {reason}", target.name()));
+    let unknown = |reason: String| BuildFailure::preflight(format!("{target}: the image {reference} cannot be found: {reason}"));
     let registry = if host == fly.host() {
         fly
     } else {

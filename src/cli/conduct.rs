@@ -67,6 +67,7 @@ impl Conclusion {
             Outcome::GatesFailed => exit::GATE_FAILED,
             Outcome::RolledBack => exit::ROLLED_BACK,
             Outcome::Stuck => exit::STUCK,
+            Outcome::PreviewFailed => exit::PREVIEW_FAILED,
             Outcome::PreflightFailed | Outcome::Held => exit::PREFLIGHT_FAILED,
             Outcome::Cancelled => exit::CANCELLED,
         }
@@ -419,7 +420,8 @@ pub(crate) async fn build_only(stage: &Stage, environment: &Name, out: &Path, sk
 async fn moves(stage: &Stage, environment: &Name, chosen: Vec<AnyTarget>, artifacts: &Artifacts, dry_run: bool) -> Result<Vec<Move>, Stop> {
     let mut moves = Vec::new();
     for target in chosen {
-        let artifact = build::artifact_of(stage, environment, &target, artifacts, dry_run).await.map_err(failed_build)?;
+        let artifact =
+            build::artifact_of(stage, environment, (target.name(), target.thing()), artifacts, dry_run).await.map_err(failed_build)?;
         moves.push(move_of(stage, environment, target, Shipment::New(artifact)));
     }
     Ok(moves)

@@ -1,10 +1,10 @@
 //! `cutover dispatch`: what a person asked for with "Run workflow", read from the event itself, so that no input passes through a shell.
 
-use super::arguments::{Changed, Forward, Output};
+use super::arguments::{Changed, Forward, Output, Sweep};
 use super::ask::{self, Ask};
 use super::conduct::{Options, short};
 use super::run::{Base, Ready, conducted, event, misfit, ready};
-use super::{Ended, Failure, hold, journal, recover};
+use super::{Ended, Failure, hold, journal, recover, sweep};
 use crate::github::Relation;
 use crate::id::Name;
 use crate::trigger::{Checkout, Dispatch, DispatchAction, Source, git};
@@ -23,14 +23,8 @@ pub(super) async fn run(base: Base, output: Output) -> Ended {
             let reason = dispatch.reason.filter(|_| dispatch.action == DispatchAction::Hold);
             hold::run(base, environment, None, reason).await
         }
-        DispatchAction::Sweep => sweep(base, dispatch.dry_run).await,
+        DispatchAction::Sweep => sweep::run(base, Sweep { dry_run: dispatch.dry_run, most: sweep::MOST, pull_request: None, output }).await,
     }
-}
-
-/// The one place where a dispatch meets `cutover sweep`.
-#[expect(clippy::unused_async, reason = "the sweep itself waits for platforms")]
-async fn sweep(_base: Base, _dry_run: bool) -> Ended {
-    Err(Failure::usage("this version has no previews to sweep"))
 }
 
 async fn released(base: Base, dispatch: &Dispatch, output: &Output) -> Ended {
@@ -59,7 +53,7 @@ async fn released(base: Base, dispatch: &Dispatch, output: &Output) -> Ended {
 fn environment(ready: &Ready, dispatch: &Dispatch) -> Result<Name, Failure> {
     let manifest = &ready.stage.manifest;
     if let Some(named) = &dispatch.environment {
-        return ask::known(manifest, named).map(Name::clone).map_err(misfit);
+        return ask::known(manifest, named).cloned().map_err(misfit);
     }
     let branch = ready.stage.trigger.branch();
     let own = branch.and_then(|branch| manifest.environment_of_branch(branch)).cloned();

@@ -123,7 +123,7 @@ async fn is_there(context: &Context, target: &AnyTarget, shipped: &Shipped) -> b
 /// Makes sure that a target's platform can pull an image by its digest; returns by which reference. One in another app's repository of the
 /// same registry is copied; one in a registry of somebody else stays there.
 async fn reachable(stage: &Stage, target: &AnyTarget, reference: &str, digest: &str) -> Result<String, BuildFailure> {
-    let registry = build::fly_registry(stage, target)?;
+    let registry = build::fly_registry(stage, target.name())?;
     let name = reference.split_once('@').map_or(reference, |(name, _)| name);
     let name = name.strip_prefix(&format!("{}/", registry.host())).map(str::to_owned);
     let (Some(from), Some(digest)) = (name, Digest::parse(digest)) else { return Ok(reference.to_owned()) };

@@ -36,12 +36,10 @@ pub(crate) fn inherited(stage: &Stage) -> Environment {
 pub(crate) fn variables(stage: &Stage, environment: &Name) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     let Some(settings) = stage.manifest.environments.get(environment) else { return variables };
-    let addresses: BTreeMap<Name, String> = super::targets::of(stage, environment, &[])
-        .map(|targets| {
-            use crate::platform::Target;
-            targets.iter().filter_map(|target| Some((target.name().clone(), target.public_url()?))).collect()
-        })
-        .unwrap_or_default();
+    let addresses = match &stage.previewing {
+        Some(previewing) if previewing.agreed.environment == *environment => previewing.addresses.clone(),
+        _ => super::targets::addresses(stage, environment),
+    };
     for (name, variable) in &settings.variables {
         match variable {
             Variable::Text(text) => {

@@ -47,8 +47,12 @@ async fn make(
     let Some(view) = loaded.manifest.in_environment(environment) else {
         return Err(refused(format!("the manifest of {commit} has no environment {environment}")));
     };
-    let then =
-        Stage { means: Means { root: root.to_owned(), ..stage.means.clone() }, manifest: loaded.manifest.clone(), builds: stage.builds };
+    let then = Stage {
+        means: Means { root: root.to_owned(), ..stage.means.clone() },
+        manifest: loaded.manifest.clone(),
+        builds: stage.builds,
+        previewing: None,
+    };
     let mut wanted: Vec<(Name, PathBuf)> = Vec::new();
     for name in targets {
         let directory = view.targets.get(name).and_then(|target| target.directory()).map(Path::to_owned);

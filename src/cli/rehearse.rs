@@ -3,6 +3,8 @@
 //! It is the same code as `cutover run` over the same kind of sockets; only the addresses, the tokens and the event are the rehearsal's own.
 //! No credential of the caller's environment is read, and no address outside this machine is asked.
 
+mod previewed;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
@@ -16,7 +18,7 @@ use super::conduct::{self, Options};
 use super::reporting::Telling;
 use super::run::{Base, Ready, manifest};
 use super::stage::{self, Builds, Means, Stage};
-use super::world::{Beginning, Embedded, GITHUB_TOKEN, REPOSITORY};
+use super::world::{Beginning, Embedded, GITHUB_TOKEN, PREVIEW_FLY_TOKEN, PREVIEW_ORGANISATION, PULL_REQUEST, REPOSITORY};
 use super::{Ended, Failure, manifest_in, targets};
 use crate::clock::Clock;
 use crate::embedded::cloudflare;
@@ -28,14 +30,12 @@ use crate::manifest::{Loaded, Manifest, TargetPlatform};
 use crate::platform::fly::FlySettings;
 use crate::platform::fly::machine_config::RELEASE_COMMAND_GROUP;
 use crate::platform::fly::toml::Strategy;
-use crate::settings::Settings;
+use crate::settings::{Settings, variable};
 use crate::shutdown::Shutdown;
 use crate::trigger::{Checkout, NO_COMMIT, Trigger};
 
 /// The run id of every rehearsal.
 const RUN_ID: u64 = 1;
-/// The number of the pull request in every rehearsal.
-const PULL_REQUEST: u64 = 7;
 
 /// Rehearses the product in a folder.
 pub(super) async fn run(base: Base, arguments: Rehearse) -> Ended {
@@ -49,11 +49,19 @@ pub(super) async fn run(base: Base, arguments: Rehearse) -> Ended {
     let state = tempfile::tempdir().map_err(|error| Failure::preflight(format!("a temporary folder cannot be made: {error}")))?;
     let sha = commit(&loaded.root).await;
     embedded.seed_commit(&loaded.manifest, &branch, &sha);
-    embedded.seed_github(&branch, &sha, PULL_REQUEST, arguments.event == RehearsedEvent::PullRequest);
+    embedded.seed_github(Some(&loaded.root), &branch, &sha, PULL_REQUEST, arguments.event == RehearsedEvent::PullRequest);
     for (target, phase) in &arguments.fail {
         break_target(&embedded, &loaded.root, &view, target, *phase, arguments.first)?;
     }
-    let ready = ready(&base, &loaded, &embedded, &environment, &branch, &sha, arguments.event, state.path())?;
+    let run = || ready(&base, &loaded, &embedded, &environment, &branch, &sha, arguments.event, state.path());
+    let ready = run()?;
+    let pull_request = arguments.event == RehearsedEvent::PullRequest;
+    if pull_request && loaded.manifest.preview_environment().is_some() {
+        tell_circumstances(&ready.stage.events.clone(), embedded.containers, &arguments);
+        let quiet = base.quiet || base.format != super::Format::Text;
+        let ended = previewed::run(&embedded, (ready, run()?), &arguments.output, quiet).await;
+        return end(&embedded, &arguments, ended).await;
+    }
     let ask = ask::ask(&ready.stage.trigger, &loaded.manifest, None, false).map_err(|misfit| Failure::usage(misfit.to_string()))?;
     let (stage_events, containers) = (ready.stage.events.clone(), embedded.containers);
     tell_circumstances(&stage_events, containers, &arguments);
@@ -66,6 +74,10 @@ pub(super) async fn run(base: Base, arguments: Rehearse) -> Ended {
     if !base.quiet && base.format == super::Format::Text {
         tell_github(&embedded, &sha);
     }
+    end(&embedded, &arguments, ended).await
+}
+
+async fn end(embedded: &Embedded, arguments: &Rehearse, ended: Ended) -> Ended {
     if let Some(path) = &arguments.tape {
         embedded.write_tape(path).map_err(|error| Failure::usage(format!("the tape {} cannot be written: {error}", path.display())))?;
     }
@@ -208,7 +220,7 @@ fn ready(
         rehearsal: true,
     };
     let builds = if embedded.containers { Builds::RealOrStandIn } else { Builds::StandIn };
-    let stage = Stage { means, manifest: loaded.manifest.clone(), builds };
+    let stage = Stage { means, manifest: loaded.manifest.clone(), builds, previewing: None };
     Ok(Ready { stage, events: receiver, telling: Telling { format: base.format, quiet: base.quiet, actions: false } })
 }
 
@@ -255,6 +267,11 @@ fn variables(embedded: &Embedded, branch: &str, sha: &str, event: RehearsedEvent
         ("GITHUB_TOKEN", GITHUB_TOKEN.to_owned()),
     ];
     variables.extend(runner.map(|(name, value)| (name.to_owned(), value)));
+    if event == RehearsedEvent::PullRequest {
+        // The job of a preview has the credentials of its own environment.
+        variables.insert(variable::FLY_API_TOKEN.to_owned(), PREVIEW_FLY_TOKEN.to_owned());
+        variables.insert("FLY_ORG".to_owned(), PREVIEW_ORGANISATION.to_owned());
+    }
     variables
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn run(base: Base, product: Name, from: Option<PathBuf>, requir
 /// What there is to say.
 enum Told {
     Nothing { because: String },
-    Something { relayed: Relayed, stamp: Stamp, sha: String },
+    Something { relayed: Box<Relayed>, stamp: Stamp, sha: String },
 }
 
 /// Asks GitHub about the run, its jobs and its pull requests.
@@ -79,7 +79,7 @@ async fn told(github: &GitHub, heard: HeardRun, required: &[String], manifest: &
         if heard.completed && !waits { Some(Conclusions::of(github.newest_jobs(run.id, heard.attempt).await?, required)) } else { None };
     let page = run.html_url.clone().unwrap_or_default();
     let page = format!("{}/attempts/{}", page.trim_end_matches('/'), heard.attempt);
-    let relayed = Relayed { jobs, waits, decides, pulls: pulls.iter().map(|pull| pull.number).collect(), page };
+    let relayed = Box::new(Relayed { jobs, waits, decides, pulls: pulls.iter().map(|pull| pull.number).collect(), page });
     Ok(Told::Something { relayed, stamp: Stamp { run_id: run.id, attempt: heard.attempt }, sha: run.head_sha })
 }
 

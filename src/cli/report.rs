@@ -75,7 +75,7 @@ fn environment(means: &Means, report: Option<&Report>, named: Option<&Name>) -> 
 /// Says that the jobs run. What GitHub does not take is told and fails nothing: the jobs run all the same.
 async fn pending(means: &Means, product: &Name, named: Option<&Name>) -> u8 {
     let environment = environment(means, None, named);
-    if let Some(mut reporter) = reporting::github_of(means, product, environment.as_ref()) {
+    if let Some(mut reporter) = reporting::github_of(means, product, environment.as_ref(), None) {
         let report = Report {
             product: Some(product.clone()),
             environment,
@@ -119,7 +119,7 @@ async fn whole(means: &Means, product: &Name, asked: &Reported) -> Result<(Repor
         Some(Err(why)) => report.judge(&Conclusions { missing: vec![why], ..Conclusions::default() }, false),
         None => unread(&mut report, &missing),
     }
-    let Some(mut reporter) = reporting::github_of(means, product, report.environment.as_ref()) else {
+    let Some(mut reporter) = reporting::github_of(means, product, report.environment.as_ref(), None) else {
         return Ok((report, Links::default()));
     };
     reporter.finish(&report, MOMENT_LIMIT).await;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::arguments::{Changed, Forward, Output};
 use super::ask::{self, Ask};
 use super::conduct::{self, Conclusion, Options};
+use super::preview;
 use super::reporting::{self, Listening, Telling};
 use super::stage::{self, Builds, Means, Stage};
 use super::{Ended, Failure, Format};
@@ -66,7 +67,7 @@ pub(super) async fn ready(base: &Base) -> Result<Ready, Failure> {
     let loaded = manifest(&base.manifest)?;
     let settled = settle(base, loaded.root.clone(), Some(&loaded.manifest)).await?;
     let Settled { means, events, telling } = settled;
-    Ok(Ready { stage: Stage { means, manifest: loaded.manifest, builds: Builds::Real }, events, telling })
+    Ok(Ready { stage: Stage { means, manifest: loaded.manifest, builds: Builds::Real, previewing: None }, events, telling })
 }
 
 /// Returns what the environment says.
@@ -152,6 +153,9 @@ impl Ready {
 /// `cutover run`.
 pub(super) async fn run(base: Base, environment: Option<Name>, dry_run: bool, output: Output, forward: Forward) -> Ended {
     let ready = ready(&base).await?;
+    if environment.is_none() && !dry_run && previews(&ready.stage) {
+        return preview::conducted(ready, None, false, &output).await;
+    }
     let ask = ask::ask(&ready.stage.trigger, &ready.stage.manifest, environment.as_ref(), dry_run).map_err(misfit)?;
     let mut options = Options { forward, ..Options::default() };
     if let Source::Dispatch(dispatch) = &ready.stage.trigger.source {
@@ -159,6 +163,13 @@ pub(super) async fn run(base: Base, environment: Option<Name>, dry_run: bool, ou
         options.reason.clone_from(&dispatch.reason);
     }
     conducted(ready, ask, options, &output).await
+}
+
+/// Returns whether a run previews a pull request: only where it was given a credential by which it could.
+fn previews(stage: &Stage) -> bool {
+    let ours =
+        matches!(&stage.trigger.source, Source::PullRequest(pull_request) if !pull_request.is_fork && pull_request.action != "closed");
+    ours && stage.manifest.preview_environment().is_some() && stage.settings.has_deploy_credential()
 }
 
 /// `cutover gates`.
@@ -188,6 +199,9 @@ pub(super) async fn release(
     forward: Forward,
 ) -> Ended {
     let ready = ready(&base).await?;
+    if ready.stage.manifest.environments.get(&environment).is_some_and(|it| it.pull_request.is_some() && it.branches.is_empty()) {
+        return Err(Failure::usage(format!("{environment} previews pull requests and is never released")).hint("cutover preview"));
+    }
     let ask = match ready.stage.trigger.source {
         // A person names the environment and answers for it; a workflow's run must stand on a branch that may release it.
         Source::Person(_) => {
@@ -244,6 +258,9 @@ pub(super) async fn build(base: Base, environment: Option<Name>, out: PathBuf, s
         return Err(Failure::usage("which environment is built for? The branch belongs to none").hint("cutover build ENV --out DIR"));
     };
     ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
+    if ready.stage.manifest.preview_environment() == Some(&environment) {
+        return preview::built(ready, &out, skip_gates, &output).await;
+    }
     let name = environment.clone();
     ready.run(None, &output, async |stage| conduct::build_only(stage, &name, &out, skip_gates).await).await
 }

@@ -20,7 +20,7 @@ pub(super) async fn run(base: Base, arguments: Sandbox) -> Ended {
         Some((root, _)) => rehearse::commit(root).await,
         None => "c".repeat(40),
     };
-    embedded.seed_github("main", &sha, 7, false);
+    embedded.seed_github(arguments.directory.as_deref(), "main", &sha, 7, false);
     let shutdown = Shutdown::default();
     shutdown.listen().map_err(|error| Failure::preflight(format!("signals cannot be heard: {error}")))?;
     match base.format {

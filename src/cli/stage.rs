@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::previewing::Previewing;
 use crate::clock::Clock;
 use crate::event::Events;
 use crate::http::{Network, Transport};
@@ -67,6 +68,8 @@ pub(crate) struct Stage {
     pub(crate) manifest: Manifest,
     /// How artifacts come to be.
     pub(crate) builds: Builds,
+    /// What is previewed, where the run is for a pull request's preview. The manifest is the agreed one then.
+    pub(crate) previewing: Option<Arc<Previewing>>,
 }
 
 impl std::ops::Deref for Stage {

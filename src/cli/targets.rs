@@ -2,13 +2,15 @@
 
 pub(crate) use crate::settings::targets::{Unusable, fly_config, strategy};
 
+use std::collections::BTreeMap;
+
 use super::stage::{Means, Stage};
 use crate::event::Level;
 use crate::http::Transport;
 use crate::id::Name;
 use crate::platform::AnyTarget;
 use crate::release::journal::State;
-use crate::settings::targets::{self, TargetSettings};
+use crate::settings::targets::{self, NO_VARIABLES, TargetSettings};
 
 /// Returns the targets of an environment in its order, with its overrides applied; those of `only` where it names any.
 pub(crate) fn of(stage: &Stage, environment: &Name, only: &[Name]) -> Result<Vec<AnyTarget>, Unusable> {
@@ -25,8 +27,10 @@ pub(crate) fn through(stage: &Stage, transport: &Transport, environment: &Name, 
         return Err(Unusable::new(unknown, format!("{environment} has no such target")).hint(format!("it has {}", known.join(", "))));
     }
     let wanted = view.targets.iter().filter(|(name, _)| only.is_empty() || only.contains(name));
+    let needed = view.targets.values().any(|target| !target.variables.is_empty());
+    let variables = if needed { super::gates::variables(stage, environment) } else { BTreeMap::new() };
     usable(wanted.map(|(name, target)| {
-        let settings = TargetSettings::read(&means_of(stage), name, target)?;
+        let settings = TargetSettings::read(&means_of(stage, &variables), name, target)?;
         for warning in settings.warnings() {
             stage.events.notice(Level::Warning, "fly::toml", warning);
         }
@@ -38,7 +42,7 @@ pub(crate) fn through(stage: &Stage, transport: &Transport, environment: &Name, 
 /// A target that the open release moved must be usable; any other is left out where it is not.
 pub(crate) fn recorded(means: &Means, transport: &Transport, state: &State) -> Result<Vec<AnyTarget>, Unusable> {
     let one = |name: &Name, platform, thing: &str, reach: &crate::platform::Reach| {
-        TargetSettings::recorded(&means_of(means), name, platform, thing, reach)?.target(transport.clone())
+        TargetSettings::recorded(&means_of(means, &NO_VARIABLES), name, platform, thing, reach)?.target(transport.clone())
     };
     if let Some(open) = &state.open {
         let all =
@@ -50,8 +54,20 @@ pub(crate) fn recorded(means: &Means, transport: &Transport, state: &State) -> R
     Ok(all.filter_map(Result::ok).collect())
 }
 
-fn means_of(means: &Means) -> targets::Means<'_> {
-    targets::Means { root: &means.root, settings: &means.settings, rehearsal: means.rehearsal }
+/// Returns the public address of each target of an environment that has one before it is released; nothing is asked, and no variable is needed.
+pub(crate) fn addresses(stage: &Stage, environment: &Name) -> BTreeMap<Name, String> {
+    let Some(view) = stage.manifest.in_environment(environment) else { return BTreeMap::new() };
+    let means = means_of(stage, &NO_VARIABLES);
+    let address = |(name, target): (&Name, &crate::manifest::Target)| {
+        let target = TargetSettings::read(&means, name, target).and_then(|settings| settings.target(stage.transport.clone())).ok()?;
+        Some((name.clone(), crate::platform::Target::public_url(&target)?))
+    };
+    view.targets.iter().filter_map(address).collect()
+}
+
+/// Returns by what targets' settings are found.
+pub(crate) fn means_of<'a>(means: &'a Means, variables: &'a BTreeMap<String, String>) -> targets::Means<'a> {
+    targets::Means { root: &means.root, settings: &means.settings, rehearsal: means.rehearsal, variables }
 }
 
 /// Returns every target, or every fault at once: a person fixes missing tokens in one go.

@@ -20,8 +20,9 @@ use crate::manifest::{
     Check, CheckRequest, Expect, ExpectedStatus, FlyTarget, Manifest, PagesSource, PagesTarget, Target, TargetPlatform, VercelSource,
     VercelTarget,
 };
-use crate::platform::fly::machine_config;
 use crate::platform::fly::toml::FlyConfig;
+use crate::platform::fly::{FlyPreviewSettings, machine_config};
+use crate::platform::{PreviewOf, PreviewsOf};
 use crate::settings::variable;
 
 /// Fly's token in the world. Harmless: it opens nothing else.
@@ -38,6 +39,12 @@ pub(super) const GITHUB_TOKEN: &str = "ghs_rehearsalGitHubTokenOpensNothingElse"
 const TEAM: &str = "team_rehearsal";
 /// The organisation that every app belongs to.
 const ORGANISATION: &str = "rehearsal";
+/// The token of the organisation in which previews are made; it opens nothing of the other one.
+pub(super) const PREVIEW_FLY_TOKEN: &str = "fm2_rehearsal0previews0token0opens0nothing0else";
+/// The organisation in which previews are made, unless the manifest names another.
+pub(super) const PREVIEW_ORGANISATION: &str = "rehearsal-previews";
+/// The number of the pull request in every rehearsal.
+pub(super) const PULL_REQUEST: u64 = 7;
 /// The repository.
 pub(super) const REPOSITORY: (&str, &str) = ("rehearsal", "product");
 /// Regions that machines are spread over after the first, when an app keeps several running.
@@ -158,6 +165,7 @@ impl Embedded {
                 self.seed_names(root, name, target);
             }
         }
+        self.seed_previews(root, manifest);
         // What checks sign with is what the machines were given.
         for check in manifest.targets.values().flat_map(|target| &target.verify) {
             if let CheckRequest::Post { signature: Some(signature), .. } = &check.request {
@@ -166,6 +174,39 @@ impl Embedded {
             }
         }
         Ok(())
+    }
+
+    /// Makes the organisation of previews known, and gives the run what the GitHub environment of previews would hold.
+    fn seed_previews(&mut self, root: &Path, manifest: &Manifest) {
+        let Some(environment) = manifest.preview_environment() else { return };
+        let settings = manifest.environments.get(environment).and_then(|environment| environment.pull_request.as_ref());
+        let named = settings.and_then(|settings| settings.organization.clone());
+        let organization = named.unwrap_or_else(|| PREVIEW_ORGANISATION.to_owned());
+        self.fly.seed_token(PREVIEW_FLY_TOKEN, &Scope::Org(organization), "rehearsal");
+        let view = manifest.in_environment(environment);
+        for secret in view.iter().flat_map(|view| view.targets.values()).flat_map(|target| &target.secrets) {
+            self.variables.insert(secret.clone(), rehearsed_secret(secret));
+        }
+        // The rehearsed pull request's apps come to be later, and answer as their checks expect.
+        let of = PreviewsOf { product: manifest.product.clone(), repository: 0 };
+        let preview = PreviewOf { of, pull_request: PULL_REQUEST };
+        for (name, target) in view.iter().flat_map(|view| &view.targets) {
+            let TargetPlatform::Fly(fly) = &target.platform else { continue };
+            let written = targets::fly_config(root, name, fly).ok().and_then(|config| config.app);
+            if let Some(app) = fly.app.clone().or(written) {
+                self.script(&FlyPreviewSettings::app_of(&preview, &app), target);
+            }
+        }
+    }
+
+    /// Lets the simulated machines of an app answer as a target's checks expect, until a failure is asked for.
+    fn script(&self, app: &str, target: &Target) {
+        for check in &target.verify {
+            if let Some((path, status, headers)) = scripted(check) {
+                let at = (app.to_owned(), path.split('?').next().unwrap_or(&path).to_owned());
+                self.fly.switch(|switches| drop(switches.scripted.insert(at, fly::Scripted { status, headers })));
+            }
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call site, each is another fact of the same app")]
@@ -192,13 +233,8 @@ impl Embedded {
         let borrowed: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.fly.seed_app(&app, ORGANISATION, &borrowed);
         self.seed_database(target, seen);
-        // A simulated machine runs no program of the product: it answers as the manifest's checks expect, until a failure is asked for.
-        for check in &target.verify {
-            if let Some((path, status, headers)) = scripted(check) {
-                let at = (app.clone(), path.split('?').next().unwrap_or(&path).to_owned());
-                self.fly.switch(|switches| drop(switches.scripted.insert(at, fly::Scripted { status, headers })));
-            }
-        }
+        // A simulated machine runs no program of the product.
+        self.script(&app, target);
         if earlier {
             let text = format!("the release of {} before this one", manifest.product);
             let digest = crate::image::Digest::of(text.as_bytes()).to_string();
@@ -280,7 +316,7 @@ impl Embedded {
     }
 
     /// Fills the embedded GitHub: the repository, the commit on its branch, and the pull request that it came from (or that it is the head of).
-    pub(super) fn seed_github(&self, branch: &str, sha: &str, number: u64, open: bool) {
+    pub(super) fn seed_github(&self, root: Option<&Path>, branch: &str, sha: &str, number: u64, open: bool) {
         let full_name = format!("{}/{}", REPOSITORY.0, REPOSITORY.1);
         // What the job that releases asks for in the workflow that README shows.
         let write =
@@ -292,7 +328,9 @@ impl Embedded {
             message: message.to_owned(),
             ..CommitSeed::default()
         };
-        self.github.seed_commit(&full_name, branch, seed(None, "The commit before"));
+        // The base branch has the manifest that is rehearsed, and the files that it leaves names to.
+        let before = CommitSeed { files: root.map(manifest_files).unwrap_or_default(), ..seed(None, "The commit before") };
+        self.github.seed_commit(&full_name, branch, before);
         let (on, merge) = if open { ("topic", None) } else { (branch, Some(sha.to_owned())) };
         self.github.seed_commit(&full_name, on, CommitSeed { parents: None, ..seed(Some(sha), "The rehearsed commit") });
         let pull = PullSeed {
@@ -353,6 +391,15 @@ impl Embedded {
         }
         out.flush()
     }
+}
+
+/// Returns the manifest and every `fly.toml` of a folder, as a commit holds them.
+fn manifest_files(root: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
+    let mut paths = vec![crate::manifest::FILE_NAME.to_owned()];
+    if let Ok(loaded) = crate::manifest::load(root) {
+        paths.extend(crate::preview::BaseManifest::files(&loaded.manifest));
+    }
+    paths.into_iter().filter_map(|path| Some((path.clone(), Some(std::fs::read(root.join(path)).ok()?)))).collect()
 }
 
 /// Returns the ports that a sandbox takes from its first one on: the platforms in the order of their names' use, then the edges.

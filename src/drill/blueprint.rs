@@ -19,7 +19,7 @@ use crate::platform::fly::toml::FlyConfig;
 use crate::platform::{AnyTarget, Artifact};
 use crate::release::plan::Shipment;
 use crate::release::{Move, Timing};
-use crate::settings::targets::{Means, TargetSettings, Unusable};
+use crate::settings::targets::{Means, NO_VARIABLES, TargetSettings, Unusable};
 use crate::settings::{Settings, variable};
 
 /// The tokens of every drill. They open nothing, and each is looked for wherever no secret may be.
@@ -199,7 +199,7 @@ impl Blueprint {
     pub fn of_in(called: &str, loaded: &Loaded, environment: &Name, folder: &Path) -> Result<Self, Undrillable> {
         let settings = Settings::from_environment(variables(&loaded.manifest))?;
         let view = loaded.manifest.in_environment(environment).unwrap_or_else(|| loaded.manifest.clone());
-        let means = Means { root: &loaded.root, settings: &settings, rehearsal: false };
+        let means = Means { root: &loaded.root, settings: &settings, rehearsal: false, variables: &NO_VARIABLES };
         let mut parts = Vec::new();
         for (name, target) in &view.targets {
             if !matches!(target.platform, TargetPlatform::Render(_)) {
@@ -251,7 +251,7 @@ impl Blueprint {
 
     /// Returns what settings of targets are found by.
     pub fn means(&self) -> Means<'_> {
-        Means { root: &self.root, settings: &self.settings, rehearsal: false }
+        Means { root: &self.root, settings: &self.settings, rehearsal: false, variables: &NO_VARIABLES }
     }
 
     /// Returns every value that must appear nowhere but in a header.

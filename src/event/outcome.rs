@@ -183,6 +183,8 @@ pub enum Outcome {
     RolledBack,
     /// A gate failed; nothing was touched.
     GatesFailed,
+    /// A preview does not show the commit on every target; no environment was touched.
+    PreviewFailed,
     /// A person is needed.
     Stuck,
     /// Preflight failed; nothing was touched.
@@ -202,6 +204,7 @@ impl Outcome {
             Self::Superseded => "superseded",
             Self::RolledBack => "rolled_back",
             Self::GatesFailed => "gates_failed",
+            Self::PreviewFailed => "preview_failed",
             Self::Stuck => "stuck",
             Self::PreflightFailed => "preflight_failed",
             Self::Held => "held",

@@ -137,6 +137,16 @@ impl GitHub {
         route: &str,
         elements: impl Fn(P) -> Vec<T>,
     ) -> Result<Vec<T>, GitHubError> {
+        self.pages(operation, route, elements).await.map(|(all, _)| all)
+    }
+
+    /// Reads the pages of a listing; returns whether these were all.
+    async fn pages<P: DeserializeOwned, T>(
+        &self,
+        operation: &'static str,
+        route: &str,
+        elements: impl Fn(P) -> Vec<T>,
+    ) -> Result<(Vec<T>, bool), GitHubError> {
         let mut next = Some(self.route(route));
         let mut all = Vec::new();
         for _ in 0..MAX_PAGES {
@@ -145,7 +155,22 @@ impl GitHub {
             next = page.next();
             all.extend(elements(page.decode()?));
         }
-        Ok(all)
+        Ok((all, next.is_none()))
+    }
+
+    /// Reads all pages of a listing as [`Self::get_all`] does, and refuses one that has more than are followed.
+    pub(super) async fn get_every<P: DeserializeOwned, T>(
+        &self,
+        operation: &'static str,
+        route: &str,
+        elements: impl Fn(P) -> Vec<T>,
+    ) -> Result<Vec<T>, GitHubError> {
+        let (all, whole) = self.pages(operation, route, elements).await?;
+        if whole {
+            return Ok(all);
+        }
+        let reason = format!("there are more than {} of them", all.len());
+        Err(GitHubError::Impossible { operation, reason })
     }
 
     /// Sends a change, after every change that was asked for before it. It is never repeated when it may have had its effect.

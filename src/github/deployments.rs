@@ -25,6 +25,9 @@ pub struct Mark {
     pub run_id: u64,
     /// Its attempt.
     pub attempt: u32,
+    /// The pull request that it previews.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<u64>,
 }
 
 /// A deployment to be made.
@@ -215,7 +218,7 @@ impl GitHub {
     }
 
     /// Returns the newest state of a deployment, which decides; `None` while it has none.
-    async fn newest_state(&self, deployment: u64) -> Result<Option<String>, GitHubError> {
+    pub(super) async fn newest_state(&self, deployment: u64) -> Result<Option<String>, GitHubError> {
         let statuses: Vec<StatusAnswer> =
             self.get("list_deployment_statuses", &format!("/deployments/{deployment}/statuses?per_page=1")).await?;
         Ok(statuses.into_iter().next().map(|status| status.state))

@@ -114,6 +114,7 @@ pub(super) const TARGET: Section = Section {
         key("after", "names", "Targets that serve before this one does."),
         key("needs", "names", "Gates whose proofs it needs; default: every gate."),
         key("secrets", "secrets", "Secrets that must exist on the platform or in cutover's environment, from which a release sets them."),
+        key("variables", "variable_names", "Variables of the environment that an app on Fly gets when it runs."),
         key("verify", "checks", "Checks that judge a prepared or serving release."),
         key("migration", "migration", "What is to be known of the migration that the platform's own file names: the app of its database."),
     ],
@@ -188,6 +189,11 @@ pub(super) const VERCEL: Section = Section {
         key("link", "path", "The directory with `.vercel/project.json`; default: the repository's root."),
         key("git", "git", "Vercel builds it from git: the branch, or `true` for the branch that is released."),
         key("hook", "variable_name", "A deploy hook starts it: the environment variable that holds the hook's URL."),
+        key(
+            "alias",
+            "label",
+            "What the hostnames of previews begin with, before `-pr-NUMBER.vercel.app`; default: the product's and the target's name.",
+        ),
         key("archive_above", "entries", "Above how many files one archive is sent instead of each by itself; default: 500, at most 15000."),
     ],
     required: &[],
@@ -200,6 +206,7 @@ pub(super) const PAGES: Section = Section {
     keys: &[
         key("project", "text", "Its name."),
         key("account", "text", "The account's id, 32 hex digits; default: what CLOUDFLARE_ACCOUNT_ID says."),
+        key("subdomain", "label", "Its name on pages.dev, where that is another than its own; previews are addressed below it."),
         key("git", "flag", "Cloudflare builds it from the repository that the project is connected to; default: no."),
         key("hook", "variable_name", "A deploy hook has it built: the environment variable that holds the hook's URL."),
         key("dotfiles", "globs", "Names with a dot that are published all the same, such as `.htaccess`; `.well-known` always is."),
@@ -214,6 +221,7 @@ pub(super) const WORKER: Section = Section {
     keys: &[
         key("name", "text", "Its name."),
         key("account", "text", "The account's id, 32 hex digits; default: what CLOUDFLARE_ACCOUNT_ID says."),
+        key("subdomain", "label", "The account's name on workers.dev, below which previews are addressed."),
         key("dotfiles", "globs", "Names with a dot that are published all the same, such as `.htaccess`; `.well-known` always is."),
         key(
             "not_found",
@@ -300,12 +308,28 @@ pub(super) const ENVIRONMENT: Section = Section {
     doc: "A named set of targets with their settings.",
     keys: &[
         key("branch", "branches", "The branch or branches whose pushes release it."),
-        key("pull_request", "flag", "Whether every pull request gets one of its own."),
+        key("pull_request", "pull_request", "Whether every pull request gets one of its own, and what all of them have."),
         key("targets", "some_names", "Its targets; default: every target."),
         key("watch", "duration", "How long the serving revisions are judged before the commit; default 10s, at most 1h."),
         key("max_skew", "duration", "The longest time for which a release may be spread over two sides."),
-        key("variables", "variables", "What differs from environment to environment when gates make outputs."),
+        key("variables", "variables", "What differs from environment to environment when gates make outputs and when apps run."),
         key("overrides", "overrides", "Settings of targets that differ here: maps are merged, lists are replaced."),
+    ],
+    required: &[],
+};
+
+/// How an environment previews pull requests.
+pub(super) const PULL_REQUEST: Section = Section {
+    what: "previews of pull requests",
+    doc: "What every preview of a pull request has.",
+    keys: &[
+        key(
+            "organization",
+            "text",
+            "The Fly organisation in which their apps are made, apart from production's; default: what FLY_ORG says.",
+        ),
+        key("memory", "size", "How much memory each machine has; default: 256MB, at most 2048MB."),
+        key("seed", "seeds", "By target, what is run once on a new preview's image before it serves: it fills its database."),
     ],
     required: &[],
 };

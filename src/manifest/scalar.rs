@@ -87,6 +87,19 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     Ok(bytes as u64)
 }
 
+/// Returns an amount of memory that Fly sells, in MB: a multiple of 256, written with either kind of mega.
+pub(super) fn memory(text: &str) -> Result<u32, Wrong> {
+    const STEP: u32 = super::shape::PullRequests::LEAST_MEMORY_MB;
+    let bytes = size(text)?;
+    let in_units = |unit: u64| bytes.is_multiple_of(unit).then_some(bytes / unit);
+    let megabytes = in_units(1_000_000).or_else(|| in_units(1 << 20)).and_then(|count| u32::try_from(count).ok());
+    let sold = |count: &u32| count.is_multiple_of(STEP) && (STEP..=super::shape::PullRequests::MOST_MEMORY_MB).contains(count);
+    match megabytes.filter(sold) {
+        Some(megabytes) => Ok(megabytes),
+        None => wrong(Code::BadValue, format!("`{}` is not sold", shown(text)), "write 256MB, 512MB, 768MB and so on, up to 2048MB"),
+    }
+}
+
 /// Returns a whole number within `range`.
 pub(super) fn number(text: &str, range: &RangeInclusive<u32>) -> Result<u32, Wrong> {
     let limits = format!("write a number from {} to {}", range.start(), range.end());
@@ -191,13 +204,27 @@ pub(super) fn address(text: &str) -> Result<String, Wrong> {
 
 /// Returns a hostname: at least two labels of lower-case letters, digits and hyphens (RFC 1123), which is Punycode for every other letter.
 pub(super) fn hostname(text: &str) -> Result<String, Wrong> {
-    let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-    let label =
-        |label: &str| (1..=63).contains(&label.len()) && label.chars().all(plain) && !label.starts_with('-') && !label.ends_with('-');
-    if text.len() <= 253 && text.contains('.') && text.split('.').all(label) {
+    if text.len() <= 253 && text.contains('.') && text.split('.').all(is_label) {
         return Ok(text.to_owned());
     }
     wrong(Code::BadValue, format!("`{}` is not a hostname", shown(text)), "write only the name, in lower case: `www.example.com`")
+}
+
+/// Returns one label of a hostname.
+pub(super) fn label(text: &str) -> Result<String, Wrong> {
+    if is_label(text) {
+        return Ok(text.to_owned());
+    }
+    wrong(
+        Code::BadValue,
+        format!("`{}` is no single label of a hostname", shown(text)),
+        "write a-z, 0-9 and `-` alone, without what follows the first dot",
+    )
+}
+
+fn is_label(label: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    (1..=63).contains(&label.len()) && label.chars().all(plain) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 /// Returns the name of a branch.

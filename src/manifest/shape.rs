@@ -28,11 +28,13 @@
 //! | a check's `sign` | `sign: HOOK_SECRET` | `sign: { secret: HOOK_SECRET, scheme: stripe }` |
 //! | a check's `equals` | `equals: revision` | the served revision's digest; the word itself is `equals: { value: revision }` |
 //! | `environments` | `production: main` | `production: { branch: main }` |
+//! | an environment's `pull_request` | `pull_request: true` | `pull_request: {}` |
 //! | one of an environment's `variables` | `API: https://a.example` | `API: { text: "https://a.example" }` |
 //!
 //! Durations are `500ms`, `60s`, `15m`, `1h 30m`; sizes are `300MB` (10^6), `300MiB` (2^20), `1GB`.
 
 mod check;
+mod pull_requests;
 mod target;
 
 use std::path::PathBuf;
@@ -41,6 +43,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 pub use check::{Check, CheckRequest, Equals, Expect, ExpectedStatus, Signature};
+pub use pull_requests::PullRequests;
 pub use target::{
     Dns, FlyStrategy, FlyTarget, Migration, NotFound, PagesSource, PagesTarget, RenderTarget, Target, TargetPlatform, VercelSource,
     VercelTarget, WorkerTarget,
@@ -84,7 +87,7 @@ impl Manifest {
 
     /// Returns the environment that previews pull requests; at most one does.
     pub fn preview_environment(&self) -> Option<&Name> {
-        self.environments.iter().find(|(_, environment)| environment.pull_request).map(|(name, _)| name)
+        self.environments.iter().find(|(_, environment)| environment.pull_request.is_some()).map(|(name, _)| name)
     }
 
     /// Returns the images that the targets ship, each once, in the manifest's order.
@@ -171,8 +174,8 @@ pub struct Image {
 pub struct Environment {
     /// Branches of the base repository whose pushes release it.
     pub branches: Vec<String>,
-    /// Whether every pull request gets one of its own.
-    pub pull_request: bool,
+    /// How every pull request gets one of its own; `None` where none does.
+    pub pull_request: Option<PullRequests>,
     /// Its targets in the order written; every target of the manifest where it has no list.
     pub targets: Vec<Name>,
     /// How long the serving revisions are judged before the commit; default [`Environment::DEFAULT_WATCH`].

@@ -135,6 +135,25 @@ fn judge(reader: &mut Reader, manifest: &Manifest, fields: &Fields<'_>) {
     }
     claims(reader, manifest, fields);
     hostnames(reader, manifest, fields);
+    unset(reader, manifest, fields);
+}
+
+/// Reports variables that an app is to get and that one of its environments does not have, at the target's name.
+fn unset(reader: &mut Reader, manifest: &Manifest, fields: &Fields<'_>) {
+    for (name, environment) in &manifest.environments {
+        let Some(own) = manifest.in_environment(name) else { continue };
+        for (target, settings) in &own.targets {
+            let missing = settings.variables.iter().find(|variable| !environment.variables.contains_key(*variable));
+            let place = entries(fields, "targets").iter().find(|(key, _)| key.text == target.as_str());
+            if let (Some(variable), Some((key, _))) = (missing, place) {
+                let text = format!("`{target}` is to get the variable `{variable}`, which `{name}` does not have");
+                reader.fault(
+                    Fault::new(Code::OutsideEnvironment, &key.span, text)
+                        .suggest(format!("add `{variable}` to the `variables` of `{name}`")),
+                );
+            }
+        }
+    }
 }
 
 /// Reports hostnames that two targets of one environment claim, at the later one's name: a hostname leads to one of them.
@@ -242,7 +261,7 @@ fn claims(reader: &mut Reader, manifest: &Manifest, fields: &Fields<'_>) {
     for (key, node) in entries(fields, "environments") {
         let Some((name, environment)) = manifest.environments.get_key_value(key.text.as_str()) else { continue };
         let claims = environment.branches.iter().map(|branch| format!("the branch `{branch}`"));
-        for claim in claims.chain(environment.pull_request.then(|| "pull requests".to_owned())) {
+        for claim in claims.chain(environment.pull_request.as_ref().map(|_| "pull requests".to_owned())) {
             let span = claim_place(node, &claim).unwrap_or_else(|| key.span.clone());
             match first_claims.get(&claim) {
                 Some((other, place)) => {

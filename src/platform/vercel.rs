@@ -11,6 +11,7 @@
 //! | [`files`] | what is uploaded |
 //! | `stamp`, `hints`, `content` | what marks a deployment as ours, how it is found again, its identity by content |
 //! | `hostnames` | by which DNS records a hostname leads here |
+//! | [`preview`] | a pull request's copy of a project |
 //! | `observing`, `preflight`, `preparing`, `creating`, `hooking`, `following`, `serving`, `job`, `restoring`, `pruning` | the verbs |
 //!
 //! Deployments that had production traffic are never removed when a release finishes: they are what the vendor can roll back to. Source of
@@ -30,6 +31,7 @@ mod job;
 mod observing;
 mod preflight;
 mod preparing;
+pub mod preview;
 mod pruning;
 mod restoring;
 mod scope;
@@ -48,13 +50,13 @@ use self::client::VercelClient;
 pub use self::endpoints::VercelEndpoints;
 use self::hints::Hints;
 use self::wire::{Domain, Project};
+use super::errand::paused;
 use super::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem,
-    Reach, Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Errand, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation,
+    Problem, Reach, Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::http::{Platform, Transport};
 use crate::id::Name;
-use crate::shutdown::Level;
 
 /// How far a read may lag behind what was changed (guess: nothing is documented; the vendor's client asks again for as long).
 const READ_LAG: Duration = Duration::from_secs(5);
@@ -223,15 +225,16 @@ impl VercelTarget {
         PlatformError::new(Platform::Vercel, operation, format!("project {}", self.settings.project), kind)
     }
 
+    /// Returns the header that leads past Deployment Protection (vercel.md 9), where there is a secret for it.
+    fn bypass(&self) -> Vec<(String, String)> {
+        let secret = self.settings.bypass.as_ref();
+        secret.map(|secret| ("x-vercel-protection-bypass".to_owned(), secret.expose_secret().to_owned())).into_iter().collect()
+    }
+
     /// Waits; ends with `Cancelled` when the scope is told to end.
-    async fn pause(&self, scope: &Scope, pause: Duration) -> Result<(), PlatformError> {
-        // Several targets that wait for the same platform do not ask it in step.
-        let jitter = self.client.transport.chance().below(pause.as_millis() as u64 / 4 + 1);
-        tokio::select! {
-            biased;
-            () = scope.shutdown.at_least(Level::Drain) => Err(self.error("wait", PlatformErrorKind::Cancelled)),
-            () = tokio::time::sleep(pause + Duration::from_millis(jitter)) => Ok(()),
-        }
+    async fn pause(&self, errand: &impl Errand, pause: Duration) -> Result<(), PlatformError> {
+        let over = paused(self.client.transport.chance(), errand.shutdown(), pause).await;
+        if over { Ok(()) } else { Err(self.error("wait", PlatformErrorKind::Cancelled)) }
     }
 }
 
@@ -291,9 +294,7 @@ impl Target for VercelTarget {
 
     fn prepared_url(&self, revision: &Revision) -> Option<(String, Vec<(String, String)>)> {
         let url = Hints::of(revision)?.url?;
-        let bypass =
-            self.settings.bypass.as_ref().map(|secret| ("x-vercel-protection-bypass".to_owned(), secret.expose_secret().to_owned()));
-        Some((format!("https://{url}/"), bypass.into_iter().collect()))
+        Some((format!("https://{url}/"), self.bypass()))
     }
 
     async fn serve(&self, scope: &Scope, revision: &Revision) -> Result<Observed, PlatformError> {

@@ -35,7 +35,7 @@ pub struct Ending {
 impl Ending {
     /// Returns the words for a run that has ended; a run without an outcome counts as still under way.
     pub fn of(report: &Report) -> Self {
-        if let Some(ending) = super::jobs::ending(report) {
+        if let Some(ending) = super::jobs::ending(report).or_else(|| super::previewed::ending(report)) {
             return ending;
         }
         let environment = report.environment.as_ref().map_or("production", |name| name.as_str());
@@ -100,6 +100,7 @@ fn headline(report: &Report, environment: &str) -> String {
             format!("{} of {} failed{which}. Nothing was touched.", failed.len(), count(report.gates.len(), "gate"))
         }
         Some(Outcome::Stuck) => format!("The release to {environment} is stuck: a person is needed."),
+        Some(Outcome::PreviewFailed) => "The preview failed; no environment was touched.".to_owned(),
         Some(Outcome::PreflightFailed) => "The preflight failed; nothing was touched.".to_owned(),
         Some(Outcome::Held) if report.checks.iter().any(|check| check.verdict == Verdict::Suspect) => {
             format!("The release to {environment} is held: a check fails on what serves as well. No traffic has moved.")

@@ -39,6 +39,8 @@ pub struct RunContext {
     pub branch: Option<String>,
     /// The pull request that started the run.
     pub pull_request: Option<u64>,
+    /// The pull request that the run previews, where it does.
+    pub preview: Option<u64>,
     /// The workflow run.
     pub stamp: Stamp,
     /// The run's page.
@@ -194,7 +196,7 @@ impl GitHubReporter {
         }
         // Nothing inside a job says that it has an `environment:` of its own, for which GitHub makes a deployment; but that can be seen.
         let (commit, run) = (self.context.commit.clone(), self.context.stamp.run_id);
-        let own = self.github.deployment_of_job(environment.as_str(), &commit, run).await;
+        let own = self.github.deployment_of_job(&self.deployed_environment(&environment), &commit, run).await;
         if let Ok(Some(own)) = own {
             let text =
                 format!("GitHub made the deployment {own} of {environment} for this job's own `environment:`; no second one is made.");
@@ -205,9 +207,12 @@ impl GitHubReporter {
         let request = DeploymentRequest {
             branch: self.context.branch.clone(),
             sha: self.context.commit.clone(),
-            environment: environment.to_string(),
-            description: format!("{} release {release}", self.context.product),
-            transient: false,
+            environment: self.deployed_environment(&environment),
+            description: match self.context.preview {
+                Some(number) => format!("{} preview of #{number}", self.context.product),
+                None => format!("{} release {release}", self.context.product),
+            },
+            transient: self.context.preview.is_some(),
             production: environment.as_str() == "production",
             mark: Mark {
                 cutover: 1,
@@ -215,6 +220,7 @@ impl GitHubReporter {
                 release: release.clone(),
                 run_id: self.context.stamp.run_id,
                 attempt: self.context.stamp.attempt,
+                pull_request: self.context.preview,
             },
         };
         let made = self.github.create_deployment(&request).await;
@@ -222,18 +228,26 @@ impl GitHubReporter {
         self.deployment_status(DeploymentState::InProgress, "The release is under way.", None).await;
     }
 
+    /// Returns the name of GitHub's environment that is deployed to.
+    fn deployed_environment(&self, environment: &Name) -> String {
+        self.context.preview.map_or_else(|| environment.to_string(), |number| crate::github::environment_of(environment, number))
+    }
+
     async fn settle_deployment(&mut self, report: &Report, ending: &Ending) {
         let (Some(deployment), Some(environment)) = (self.deployment.clone(), self.context.environment.clone()) else { return };
         let state = match report.outcome {
             Some(Outcome::Finished | Outcome::Carried) => DeploymentState::Success,
             Some(Outcome::Superseded) => DeploymentState::Inactive,
-            Some(Outcome::RolledBack | Outcome::PreflightFailed | Outcome::GatesFailed | Outcome::Held) => DeploymentState::Failure,
+            Some(Outcome::RolledBack | Outcome::PreflightFailed | Outcome::GatesFailed | Outcome::Held | Outcome::PreviewFailed) => {
+                DeploymentState::Failure
+            }
             Some(Outcome::Stuck | Outcome::Cancelled) | None => DeploymentState::Error,
         };
         let address = (state == DeploymentState::Success).then(|| front(report)).flatten();
         self.deployment_status(state, &ending.headline, address).await;
         if state == DeploymentState::Success && !self.silent.contains(&Area::Deployment) {
-            let result = self.github.retire_earlier(&deployment, environment.as_str(), self.context.product.as_str()).await;
+            let result =
+                self.github.retire_earlier(&deployment, &self.deployed_environment(&environment), self.context.product.as_str()).await;
             self.judge(Area::Deployment, result);
         }
     }

@@ -57,7 +57,7 @@ pub(super) fn masked(event: &Event, masker: &Masker) -> Event {
             maybe(failure);
             lines(hints);
         }
-        EventKind::GateStarted { .. } | EventKind::PhaseStarted { .. } => {}
+        EventKind::GateStarted { .. } | EventKind::PhaseStarted { .. } | EventKind::PreviewStarted { .. } => {}
     }
     event
 }

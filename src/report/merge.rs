@@ -57,7 +57,7 @@ fn rank(report: &Report) -> u8 {
         Some(Outcome::Stuck) => 9,
         Some(Outcome::RolledBack) => 8,
         Some(Outcome::Cancelled) if report.release.is_some() => 7,
-        Some(Outcome::GatesFailed) => 6,
+        Some(Outcome::GatesFailed | Outcome::PreviewFailed) => 6,
         Some(Outcome::PreflightFailed) => 5,
         Some(Outcome::Cancelled) => 4,
         Some(Outcome::Held) => 3,

@@ -32,6 +32,8 @@ pub struct Report {
     pub gates: Vec<GateReport>,
     /// Images.
     pub images: Vec<ImageReport>,
+    /// The pull request that the run previews, where it does.
+    pub preview: Option<u64>,
     /// The release, where there was one.
     pub release: Option<ReleaseId>,
     /// Targets in the order of cutting over.
@@ -236,6 +238,7 @@ impl Default for Report {
             notices: Vec::new(),
             gates: Vec::new(),
             images: Vec::new(),
+            preview: None,
             release: None,
             targets: Vec::new(),
             phases: Vec::new(),
@@ -289,6 +292,7 @@ impl Report {
             }
             EventKind::GateStarted { .. } | EventKind::GateFinished { .. } => self.fold_gate(&event.kind, now),
             EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } => self.fold_image(&event.kind, now),
+            EventKind::PreviewStarted { pull_request } => self.preview = Some(*pull_request),
             EventKind::ReleaseStarted { release, environment, targets } => {
                 self.release = Some(release.clone());
                 self.environment = Some(environment.clone());

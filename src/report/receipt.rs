@@ -59,6 +59,9 @@ pub struct Receipt {
     /// Why the run did not finish.
     #[serde(default)]
     pub failure: Option<String>,
+    /// The pull request that was previewed; absent where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<u64>,
     /// What to try or type next.
     #[serde(default)]
     pub hints: Vec<String>,
@@ -127,6 +130,7 @@ impl Receipt {
             skew_calls_ms: report.skew_calls_ms,
             failure: report.failure,
             hints: report.hints,
+            preview: report.preview,
             gates: report.gates,
             images: report.images,
             targets: report.targets,
@@ -149,6 +153,7 @@ impl Receipt {
             notices: self.notices,
             gates: self.gates,
             images: self.images,
+            preview: self.preview,
             release: self.release,
             targets: self.targets,
             phases: self.phases,

@@ -93,6 +93,9 @@ pub(super) fn tell(event: &Event) -> Telling {
         EventKind::BuildFinished { image, result: Err(reason), duration, .. } => {
             result(vec![format!("{BAD}✗{BAD:#} image {image} could not be built: {}{}", plain(reason), faint(*duration))])
         }
+        EventKind::PreviewStarted { pull_request } => {
+            passing(vec![String::new(), format!("{STRONG}preview of pull request #{pull_request}{STRONG:#}")])
+        }
         EventKind::ReleaseStarted { release, targets, .. } => {
             let mut lines = vec![String::new(), format!("{STRONG}release {release}{STRONG:#}")];
             lines.extend(targets.iter().flat_map(|it| [Some(target(it)), cost(it)]).flatten());

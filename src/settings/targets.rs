@@ -1,5 +1,6 @@
 //! From the manifest's targets to what the platforms' targets are released with: reads the platforms' own files and finds the credentials.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -28,7 +29,12 @@ pub struct Means<'a> {
     pub settings: &'a Settings,
     /// Whether nothing is far away: shorter waits.
     pub rehearsal: bool,
+    /// The variables of the environment, addresses filled in.
+    pub variables: &'a BTreeMap<String, String>,
 }
+
+/// No variable at all: for what is asked before addresses are known, or needs none.
+pub static NO_VARIABLES: BTreeMap<String, String> = BTreeMap::new();
 
 /// What one target is released with.
 #[derive(Debug, Clone)]
@@ -183,7 +189,9 @@ impl TargetSettings {
 }
 
 fn fly_settings(means: &Means<'_>, name: &Name, target: &Named, of: &FlyManifest) -> Result<TargetSettings, Unusable> {
-    let config = fly_config(means.root, name, of)?;
+    let mut config = fly_config(means.root, name, of)?;
+    let given = |variable: &String| Some((variable.clone(), means.variables.get(variable)?.clone()));
+    config.env.extend(target.variables.iter().filter_map(given));
     let app = of.app.clone().or_else(|| config.app.clone()).ok_or_else(|| {
         Unusable::new(name, format!("{} names no app", of.config.display()))
             .hint("write `app = \"NAME\"` there, or `app: NAME` in the manifest")

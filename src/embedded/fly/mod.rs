@@ -237,6 +237,26 @@ impl Fly {
             .collect()
     }
 
+    /// Returns the names of an organisation's apps, each with its private network.
+    pub fn apps(&self, org: &str) -> Vec<(String, String)> {
+        let state = lock(&self.inner.state);
+        let own = state.apps.values().filter(|app| app.org == org);
+        own.map(|app| (app.name.clone(), app.network.clone())).collect()
+    }
+
+    /// Returns the variables of each machine of `app` that is not destroyed, in order of creation.
+    pub fn variables(&self, app: &str) -> Vec<BTreeMap<String, String>> {
+        let state = lock(&self.inner.state);
+        let mut machines: Vec<_> = state.apps.get(app).into_iter().flat_map(state::App::living).collect();
+        machines.sort_by_key(|machine| machine.ordinal);
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let of = |machine: &&machine::Machine| {
+            let env = machine.config.get("env").and_then(serde_json::Value::as_object);
+            env.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
+        };
+        machines.iter().map(of).collect()
+    }
+
     /// Returns the app's secrets by name, with their values.
     pub fn secrets(&self, app: &str) -> BTreeMap<String, String> {
         let state = lock(&self.inner.state);

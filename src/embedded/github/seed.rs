@@ -194,6 +194,28 @@ impl GitHub {
         Some(number)
     }
 
+    /// Closes a pull request without merging it, or opens it again.
+    pub fn close_pull(&self, repository: &str, number: i64, closed: bool) {
+        let now = self.now();
+        if let Some(pull) = self.state().repositories.get_mut(repository).and_then(|repository| repository.pulls.get_mut(&number)) {
+            pull.closed_at = closed.then_some(now);
+        }
+    }
+
+    /// Makes a commit the newest of a pull request.
+    pub fn push_to_pull(&self, repository: &str, number: i64, sha: &str) {
+        if let Some(pull) = self.state().repositories.get_mut(repository).and_then(|repository| repository.pulls.get_mut(&number)) {
+            sha.clone_into(&mut pull.head_sha);
+        }
+    }
+
+    /// Returns a repository's number, and the names of its environments; `None` for an unknown one.
+    pub fn repository(&self, full_name: &str) -> Option<(i64, Vec<String>)> {
+        let state = self.state();
+        let repository = state.repositories.get(full_name)?;
+        Some((repository.id, repository.environments.keys().cloned().collect()))
+    }
+
     /// Locks or unlocks the conversation of a pull request.
     pub fn lock_conversation(&self, repository: &str, number: i64, locked: bool) {
         if let Some(repository) = self.state().repositories.get_mut(repository) {
@@ -242,13 +264,6 @@ impl GitHub {
     pub fn run_by(&self, repository: &str, run: i64, actor: &str) {
         if let Some(run) = self.state().repositories.get_mut(repository).and_then(|repository| repository.runs.get_mut(&run)) {
             run.actor = Some(actor.to_owned());
-        }
-    }
-
-    /// Moves the head of a pull request to another commit, as a push to its branch does.
-    pub fn push_to_pull(&self, repository: &str, number: i64, sha: &str) {
-        if let Some(pull) = self.state().repositories.get_mut(repository).and_then(|repository| repository.pulls.get_mut(&number)) {
-            sha.clone_into(&mut pull.head_sha);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::manifest::files::Surroundings;
 use crate::manifest::keys;
 use crate::manifest::reader::{Fields, From, Pointed, Reader};
 use crate::manifest::scalar;
-use crate::manifest::shape::{Environment, Target, Variable};
+use crate::manifest::shape::{Environment, PullRequests, Target, Variable};
 use crate::manifest::tree::{Key, Kind, Node};
 
 /// The longest watch, and the longest skew that can be allowed.
@@ -44,7 +44,7 @@ pub(in crate::manifest) fn environment(
         let branches = vec![reader.parsed(node, "a branch", scalar::branch)?];
         let watch = Environment::DEFAULT_WATCH;
         let (variables, overridden) = (IndexMap::new(), IndexMap::new());
-        return Some(Environment { branches, pull_request: false, targets: everything(), watch, max_skew: None, variables, overridden });
+        return Some(Environment { branches, pull_request: None, targets: everything(), watch, max_skew: None, variables, overridden });
     }
     let fields = reader.fields(node, &key.span, &keys::ENVIRONMENT)?;
     let from = From { section: "environments", name: name.to_string(), environment: Some(name.to_string()) };
@@ -54,17 +54,70 @@ pub(in crate::manifest) fn environment(
         reader.fault(fault.suggest("name one, or take `targets` out for every target"));
     }
     let targets = targets.unwrap_or_else(everything);
+    let pull_request = fields.get("pull_request").and_then(|node| pull_requests(reader, node, &key.span, &from));
+    let mut overridden = overrides(reader, others, &fields, name, &targets);
+    if pull_request.is_some() {
+        apart(others, &fields, &targets, &mut overridden);
+    }
     Some(Environment {
         branches: fields
             .get("branch")
             .map_or_else(Vec::new, |node| reader.list(node, "a branch", |reader, item| reader.parsed(item, "a branch", scalar::branch))),
-        pull_request: fields.get("pull_request").and_then(|node| reader.flag(node)).unwrap_or(false),
+        pull_request,
         watch: fields.get("watch").and_then(|node| reader.duration(node, LONGEST_WAIT)).unwrap_or(Environment::DEFAULT_WATCH),
         max_skew: fields.get("max_skew").and_then(|node| reader.duration(node, LONGEST_WAIT)),
         variables: variables(reader, &fields, &from),
-        overridden: overrides(reader, others, &fields, name, &targets),
+        overridden,
         targets,
     })
+}
+
+/// Returns how the environment previews pull requests; `None` where it does not.
+fn pull_requests(reader: &mut Reader, node: &Node, at: &std::ops::Range<usize>, from: &From) -> Option<PullRequests> {
+    if matches!(node.kind, Kind::Text { .. }) {
+        return reader.flag(node)?.then(PullRequests::default);
+    }
+    let fields = reader.fields(node, at, &keys::PULL_REQUEST)?;
+    let organization = fields.get("organization").and_then(|node| reader.text(node, "an organisation's slug"));
+    let memory = fields.get("memory").and_then(|node| reader.parsed(node, "an amount of memory", scalar::memory));
+    let mut seeds = IndexMap::new();
+    match fields.get("seed").map(|node| (node, &node.kind)) {
+        None => {}
+        Some((_, Kind::Map(entries))) => {
+            for (key, value) in entries {
+                let place = Node { span: key.span.clone(), kind: Kind::Text { text: key.text.clone(), plain: true } };
+                let target = reader.reference(&place, Pointed::Target, from);
+                if let (Some(target), Some(command)) = (target, reader.text(value, "a command")) {
+                    seeds.insert(target, command);
+                }
+            }
+        }
+        Some((node, _)) => {
+            reader.wrong_type::<()>(node, "a map from targets to commands");
+        }
+    }
+    Some(PullRequests { organization, memory_mb: memory, seeds })
+}
+
+/// Takes out of the targets what belongs to production unless an override of this environment says it again: secrets, addresses that users know,
+/// and the database of which snapshots are taken.
+fn apart(others: &Others<'_>, fields: &Fields<'_>, targets: &[Name], overridden: &mut IndexMap<Name, Target>) {
+    let written = |target: &Name, setting: &str| {
+        let Some(Kind::Map(all)) = fields.get("overrides").map(|node| &node.kind) else { return false };
+        let own = all.iter().find(|(key, _)| key.text == target.as_str()).map(|(_, node)| &node.kind);
+        matches!(own, Some(Kind::Map(settings)) if settings.iter().any(|(key, _)| key.text == setting))
+    };
+    for name in targets {
+        let Some(mut target) = overridden.get(name).or_else(|| others.targets.get(name)).cloned() else { continue };
+        if !written(name, "secrets") {
+            (target.secrets, target.compatible_secrets) = (Vec::new(), Vec::new());
+        }
+        if !written(name, "url") {
+            target.url = None;
+        }
+        (target.migration, target.dns) = (None, None);
+        overridden.insert(name.clone(), target);
+    }
 }
 
 fn variables(reader: &mut Reader, fields: &Fields<'_>, from: &From) -> IndexMap<String, Variable> {

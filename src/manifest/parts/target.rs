@@ -36,12 +36,17 @@ pub(in crate::manifest) fn target(reader: &mut Reader, around: &Around<'_>, name
     let after = reader.references(fields.get("after"), Pointed::Target, &from);
     let needs = fields.get("needs").map(|node| reader.references(Some(node), Pointed::Gate, &from));
     let (secrets, compatible_secrets) = secrets(reader, fields.get("secrets"));
+    let variables = reader.variable_names(fields.get("variables"));
+    if let (Some((own, _)), None) = (fields.entry("variables"), fields.get("fly")) {
+        let fault = Fault::new(Code::Conflict, &own.span, "a target on this platform gets no variables when it runs");
+        reader.fault(fault.suggest("what a site needs is built into it: name them at the gate that builds it"));
+    }
     let verify = check::checks(reader, fields.get("verify"));
     let url = fields.get("url").and_then(|node| reader.parsed(node, "a public address", scalar::address));
     let dns = fields.get("dns").and_then(|node| dns(reader, &fields, node));
     let migration = fields.get("migration").and_then(|node| migration(reader, &fields, node));
     let needs = needs.unwrap_or_else(|| around.gates.to_vec());
-    Some(Target { platform: platform?, after, needs, secrets, compatible_secrets, verify, migration, url, dns })
+    Some(Target { platform: platform?, after, needs, secrets, compatible_secrets, variables, verify, migration, url, dns })
 }
 
 /// How old a newest snapshot may be at most: a year.
@@ -288,17 +293,20 @@ fn vercel(reader: &mut Reader, around: &Around<'_>, node: &Node, target: &Fields
             None
         }
     };
+    let alias = fields.get("alias").and_then(|node| reader.parsed(node, "the beginning of a hostname", scalar::label));
     let archive_above = fields.get("archive_above").and_then(|node| reader.number(node, 0..=VercelTarget::MOST_ENTRIES));
-    Some(VercelTarget { project: project?, team: team.or_else(|| found.and_then(|link| link.team)), source: source?, archive_above })
+    let team = team.or_else(|| found.and_then(|link| link.team));
+    Some(VercelTarget { project: project?, team, source: source?, alias, archive_above })
 }
 
 fn pages(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<PagesTarget> {
     let fields = reader.fields(node, &target.at, &keys::PAGES)?;
     let project = fields.get("project").and_then(|node| reader.text(node, "the name of a project"));
     let account = fields.get("account").and_then(|node| reader.text(node, "the id of an account"));
+    let subdomain = fields.get("subdomain").and_then(|node| reader.parsed(node, "a name on pages.dev", scalar::label));
     let dotfiles = reader.globs(fields.get("dotfiles"));
     let source = pages_source(reader, &fields, target)?;
-    Some(PagesTarget { project: project?, account, source, dotfiles })
+    Some(PagesTarget { project: project?, account, subdomain, source, dotfiles })
 }
 
 /// Returns what the target publishes: one of `dir`, `git` and `hook`.
@@ -327,10 +335,11 @@ fn worker(reader: &mut Reader, node: &Node, target: &Fields<'_>) -> Option<Worke
     let fields = reader.fields(node, &target.at, &keys::WORKER)?;
     let name = fields.get("name").and_then(|node| reader.text(node, "the name of a worker"));
     let account = fields.get("account").and_then(|node| reader.text(node, "the id of an account"));
+    let subdomain = fields.get("subdomain").and_then(|node| reader.parsed(node, "a name on workers.dev", scalar::label));
     let dotfiles = reader.globs(fields.get("dotfiles"));
     let not_found = fields.get("not_found").and_then(|node| not_found(reader, node)).unwrap_or_default();
     let directory = published(reader, target)?;
-    Some(WorkerTarget { name: name?, account, directory, dotfiles, not_found })
+    Some(WorkerTarget { name: name?, account, subdomain, directory, dotfiles, not_found })
 }
 
 fn not_found(reader: &mut Reader, node: &Node) -> Option<NotFound> {

@@ -19,6 +19,8 @@ pub struct Target {
     pub secrets: Vec<String>,
     /// Those of them with whose changed value the revision that serves before works as well.
     pub compatible_secrets: Vec<String>,
+    /// Variables of the environment that it gets when it runs; only an app on Fly has any.
+    pub variables: Vec<String>,
     /// What judges a prepared or serving revision.
     pub verify: Vec<Check>,
     /// What is to be known of its migration, where the manifest says anything.
@@ -149,6 +151,8 @@ pub struct VercelTarget {
     pub team: Option<String>,
     /// What is deployed.
     pub source: VercelSource,
+    /// What the hostnames of previews begin with, where it is not the product's and the target's name.
+    pub alias: Option<String>,
     /// Above how many files one archive is sent, where it is not the usual number.
     pub archive_above: Option<u32>,
 }
@@ -183,6 +187,8 @@ pub struct PagesTarget {
     pub project: String,
     /// The account's id, 32 hex digits; what `CLOUDFLARE_ACCOUNT_ID` says when `None`.
     pub account: Option<String>,
+    /// Its name on `pages.dev`, where that is another than its own.
+    pub subdomain: Option<String>,
     /// What is published.
     pub source: PagesSource,
     /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.
@@ -210,6 +216,8 @@ pub struct WorkerTarget {
     pub name: String,
     /// The account's id, 32 hex digits; what `CLOUDFLARE_ACCOUNT_ID` says when `None`.
     pub account: Option<String>,
+    /// The account's name on `workers.dev`, which previews need.
+    pub subdomain: Option<String>,
     /// The directory that is published, below the repository's root.
     pub directory: PathBuf,
     /// Patterns of names with a dot that are published all the same, in the syntax of `.gitignore`.

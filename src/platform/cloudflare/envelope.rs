@@ -53,17 +53,20 @@ pub(super) struct Envelope {
     pub(super) result: Value,
     /// How many pages there are, where the answer says.
     pub(super) pages: Option<u64>,
+    /// How many items all pages have together, where the answer says.
+    pub(super) count: Option<u64>,
 }
 
 /// Takes an answer apart. Success is what the envelope says, and the status does not contradict.
 pub(super) fn open(operation: &'static str, thing: &str, answer: &Answer) -> Result<Envelope, Refusal> {
     if answer.status.is_success() && answer.body.is_empty() {
-        return Ok(Envelope { result: Value::Null, pages: None });
+        return Ok(Envelope { result: Value::Null, pages: None, count: None });
     }
     let Ok(mut body) = answer.json::<Value>() else { return Err(no_json(operation, thing, answer)) };
     if answer.status.is_success() && body["success"] == true {
         let pages = body["result_info"]["total_pages"].as_u64();
-        return Ok(Envelope { result: body["result"].take(), pages });
+        let count = body["result_info"]["total_count"].as_u64();
+        return Ok(Envelope { result: body["result"].take(), pages, count });
     }
     let (code, message) = first_error(&body).unwrap_or_else(|| (None, answer.excerpt()));
     let text = code.map_or_else(|| message.clone(), |code| format!("{code}: {message}"));

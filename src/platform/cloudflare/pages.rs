@@ -14,6 +14,7 @@
 //! | `stamp`, `hints`, `content`, `record` | what marks a deployment as ours, how it is found again, its identity, what it was made of |
 //! | `building` | a project that Cloudflare builds from its repository |
 //! | `hostnames` | how a hostname leads here, and how it is attached |
+//! | [`preview`] | a pull request's copy of a project |
 //! | `observing`, `preflight`, `preparing`, `uploading`, `creating`, `serving`, `pruning` | the verbs |
 
 pub(super) mod api;
@@ -26,6 +27,7 @@ mod hostnames;
 mod observing;
 mod preflight;
 mod preparing;
+pub mod preview;
 mod pruning;
 mod record;
 mod serving;
@@ -47,11 +49,11 @@ use super::client::{CloudflareClient, opening};
 use super::endpoints::CloudflareEndpoints;
 use crate::http::{Platform, Transport};
 use crate::id::Name;
+use crate::platform::errand::paused;
 use crate::platform::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem,
-    Reach, Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Errand, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation,
+    Problem, Reach, Revision, RevisionDigest, Scope, Settings, Target,
 };
-use crate::shutdown::Level;
 
 /// How far a read may lag behind what was changed (guess: nothing is documented).
 const READ_LAG: Duration = Duration::from_secs(5);
@@ -199,14 +201,9 @@ impl PagesTarget {
     }
 
     /// Waits; ends with `Cancelled` when the scope is told to end.
-    async fn pause(&self, scope: &Scope, pause: Duration) -> Result<(), PlatformError> {
-        // Several targets that wait for the same platform do not ask it in step.
-        let jitter = self.client.transport.chance().below(pause.as_millis() as u64 / 4 + 1);
-        tokio::select! {
-            biased;
-            () = scope.shutdown.at_least(Level::Drain) => Err(self.error("wait", PlatformErrorKind::Cancelled)),
-            () = tokio::time::sleep(pause + Duration::from_millis(jitter)) => Ok(()),
-        }
+    async fn pause(&self, errand: &impl Errand, pause: Duration) -> Result<(), PlatformError> {
+        let over = paused(self.client.transport.chance(), errand.shutdown(), pause).await;
+        if over { Ok(()) } else { Err(self.error("wait", PlatformErrorKind::Cancelled)) }
     }
 }
 

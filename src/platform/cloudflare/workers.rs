@@ -14,6 +14,7 @@
 //! | `site`, `bundle` | what is uploaded, and the body of a bucket |
 //! | `stamp`, `hints`, `content` | what marks a version as ours, how it is found again, its identity |
 //! | `hostnames` | how a hostname leads here |
+//! | [`preview`] | a pull request's copy of a worker |
 //! | `observing`, `preflight`, `preparing`, `uploading`, `serving`, `pruning` | the verbs |
 
 mod api;
@@ -24,6 +25,7 @@ mod hostnames;
 mod observing;
 mod preflight;
 mod preparing;
+pub mod preview;
 mod pruning;
 mod serving;
 mod site;
@@ -43,9 +45,10 @@ use super::endpoints::CloudflareEndpoints;
 use super::pages::files::FilesError;
 use crate::http::{Platform, Transport};
 use crate::id::Name;
+use crate::platform::errand::paused;
 use crate::platform::{
-    Artifact, AskedFrom, Back, Capabilities, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation, Problem,
-    Reach, Revision, RevisionDigest, Scope, Settings, Target,
+    Artifact, AskedFrom, Back, Capabilities, Errand, Health, Leading, Observed, PlainGet, PlatformError, PlatformErrorKind, Preparation,
+    Problem, Reach, Revision, RevisionDigest, Scope, Settings, Target,
 };
 use crate::shutdown::Level;
 
@@ -141,20 +144,15 @@ impl WorkerTarget {
     }
 
     /// Begins nothing new once the run is told to end.
-    fn may_go_on(&self, scope: &Scope) -> Result<(), PlatformError> {
-        let ends = scope.shutdown.level() >= Level::Drain;
+    fn may_go_on(&self, errand: &impl Errand) -> Result<(), PlatformError> {
+        let ends = errand.shutdown().level() >= Level::Drain;
         if ends { Err(self.error("prepare", PlatformErrorKind::Cancelled)) } else { Ok(()) }
     }
 
     /// Waits; ends with `Cancelled` when the scope is told to end.
-    async fn pause(&self, scope: &Scope, pause: Duration) -> Result<(), PlatformError> {
-        // Several targets that wait for the same platform do not ask it in step.
-        let jitter = self.client.transport.chance().below(pause.as_millis() as u64 / 4 + 1);
-        tokio::select! {
-            biased;
-            () = scope.shutdown.at_least(Level::Drain) => Err(self.error("wait", PlatformErrorKind::Cancelled)),
-            () = tokio::time::sleep(pause + Duration::from_millis(jitter)) => Ok(()),
-        }
+    async fn pause(&self, errand: &impl Errand, pause: Duration) -> Result<(), PlatformError> {
+        let over = paused(self.client.transport.chance(), errand.shutdown(), pause).await;
+        if over { Ok(()) } else { Err(self.error("wait", PlatformErrorKind::Cancelled)) }
     }
 }
 

@@ -239,7 +239,22 @@ pub(super) struct Lease {
 #[serde(default)]
 pub(super) struct App {
     #[serde(deserialize_with = "or_default")]
+    pub(super) name: String,
+    /// The private network that it was made in; it never changes.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) network: String,
+    #[serde(deserialize_with = "or_default")]
     pub(super) organization: Organization,
+}
+
+/// The apps of an organisation.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Apps {
+    /// How many there are.
+    pub(super) total_apps: Option<usize>,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) apps: Vec<App>,
 }
 
 /// An organisation.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::files::{self, Form};
 use super::hints::Hints;
 use super::stamp;
+use super::wire::Of;
 use super::{VercelSource, VercelTarget};
 use crate::platform::revision::Content;
 use crate::platform::{Artifact, PlatformError, PlatformErrorKind, Revision, RevisionDigest};
@@ -20,6 +21,11 @@ impl VercelTarget {
     ///
     /// Errors: the site's `vercel.json` asks for what cannot be had.
     pub(super) async fn would_be(&self, artifact: &Artifact) -> Result<RevisionDigest, PlatformError> {
+        self.would_be_in(artifact, Of::Production).await
+    }
+
+    /// Returns the digest that `artifact` would have with the variables of production, or of previews.
+    pub(super) async fn would_be_in(&self, artifact: &Artifact, of: Of) -> Result<RevisionDigest, PlatformError> {
         let mut slots = BTreeMap::new();
         match artifact {
             Artifact::Directory { path, .. } => {
@@ -28,7 +34,7 @@ impl VercelTarget {
                 let rules = files::rules(path, self.settings.rules.as_deref()).map_err(|error| self.unusable(&error))?;
                 slots.extend(rules.map(|rules| ("rules".to_owned(), RevisionDigest::of(rules.as_bytes()).to_string())));
                 if files::has_functions(path) {
-                    slots.insert("variables".to_owned(), self.variables().await?);
+                    slots.insert("variables".to_owned(), self.variables(of).await?);
                 }
             }
             Artifact::Commit { sha, .. } => {
@@ -37,7 +43,7 @@ impl VercelTarget {
                     return Ok(of_hooked(sha));
                 }
                 slots.insert("form".to_owned(), "git".to_owned());
-                slots.insert("variables".to_owned(), self.variables().await?);
+                slots.insert("variables".to_owned(), self.variables(of).await?);
             }
             Artifact::Image { .. } => {
                 let text = "Vercel serves no image: ship a directory (`dir`), or let Vercel build the commit (`git`)".to_owned();
@@ -47,9 +53,9 @@ impl VercelTarget {
         Ok(Content { artifact: artifact.digest().to_owned(), slots }.digest())
     }
 
-    /// Returns one text for all production variables; a token that may not list them gets a constant.
-    async fn variables(&self) -> Result<String, PlatformError> {
-        let variables = match self.client.production_variables(&self.settings.project).await {
+    /// Returns one text for all variables; a token that may not list them gets a constant.
+    async fn variables(&self, of: Of) -> Result<String, PlatformError> {
+        let variables = match self.client.variables(&self.settings.project, of).await {
             Ok(variables) => variables,
             Err(PlatformError { kind: PlatformErrorKind::Forbidden(_) | PlatformErrorKind::NotFound(_), .. }) => {
                 return Ok("unreadable".to_owned());

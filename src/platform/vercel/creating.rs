@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::api::Created;
 use super::files::{Entry, FilesError, ReadDirectory, Upload};
 use super::stamp;
-use super::wire::{CreateDeployment, Deployment, FileEntry, GitSource, Link, Project};
+use super::wire::{CreateDeployment, Deployment, FileEntry, GitSource, Link, Progress, Project};
 use super::{VercelSource, VercelTarget};
 use crate::event::Level;
-use crate::platform::{PlatformError, PlatformErrorKind, RevisionDigest, Scope};
+use crate::platform::{Errand, PlatformError, PlatformErrorKind, RevisionDigest, Scope};
 use crate::shutdown::Level as Urgency;
 
 /// How many contents are on their way at once (vercel.md 2.2: 16 to 32).
@@ -33,6 +33,17 @@ enum Contents<'a> {
     Git(&'a GitSource),
 }
 
+/// Which deployment is made, and by what it is known for ours.
+#[derive(Debug)]
+pub(super) struct Making {
+    /// Whether it is one of production, kept away from the domains; else it is a preview.
+    pub(super) production: bool,
+    /// What it is stamped with.
+    pub(super) meta: BTreeMap<&'static str, String>,
+    /// By which of these stamps it is asked for again.
+    pub(super) found_by: &'static [&'static str],
+}
+
 impl VercelTarget {
     pub(super) async fn made_of_files(
         &self,
@@ -42,12 +53,37 @@ impl VercelTarget {
         path: &Path,
         artifact: &str,
     ) -> Result<Deployment, PlatformError> {
-        let found = if self.has_made_nothing(scope) { None } else { self.find_made(scope, project, revision.as_str()).await? };
+        let making = Making::of(scope, revision, artifact, None);
+        let found = if self.has_made_nothing(scope) { None } else { self.find_made(project, &making).await? };
         if let Some(made) = found {
             scope.step(&self.settings.target, format!("found its deployment {}", made.id()));
             return Ok(made);
         }
         self.has_made();
+        let upload = self.read_upload(scope, project, revision, path).await?;
+        self.create_once(scope, project, &making, &Contents::Files(&upload)).await
+    }
+
+    /// Uploads a directory and makes a deployment of it.
+    pub(super) async fn uploaded(
+        &self,
+        errand: &impl Errand,
+        project: &Project,
+        revision: &RevisionDigest,
+        path: &Path,
+        making: &Making,
+    ) -> Result<Deployment, PlatformError> {
+        let upload = self.read_upload(errand, project, revision, path).await?;
+        self.create_once(errand, project, making, &Contents::Files(&upload)).await
+    }
+
+    async fn read_upload(
+        &self,
+        errand: &impl Errand,
+        project: &Project,
+        revision: &RevisionDigest,
+        path: &Path,
+    ) -> Result<Upload, PlatformError> {
         let wanted = ReadDirectory {
             directory: path.to_owned(),
             root: project.root().map(str::to_owned),
@@ -57,12 +93,11 @@ impl VercelTarget {
         };
         let upload = Upload::read(wanted).await.map_err(|error| self.unusable(&error))?;
         for note in &upload.notes {
-            scope.events.notice(Level::Note, "vercel::files", format!("{}: {note}", self.settings.target));
+            errand.events().notice(Level::Note, "vercel::files", format!("{}: {note}", self.settings.target));
         }
         let form = if upload.archived { " as an archive" } else { "" };
-        scope.step(&self.settings.target, format!("{} files{form}", upload.files));
-        let meta = stamp::of(scope, revision, artifact, None);
-        self.create_once(scope, project, revision, &meta, &Contents::Files(&upload)).await
+        errand.step(&self.settings.target, format!("{} files{form}", upload.files));
+        Ok(upload)
     }
 
     pub(super) async fn made_of_commit(
@@ -73,28 +108,27 @@ impl VercelTarget {
         sha: &str,
         branch: &str,
     ) -> Result<Deployment, PlatformError> {
-        if let Some(made) = self.find_made(scope, project, revision.as_str()).await? {
-            return Ok(made);
-        }
         let branch = match &self.settings.source {
             VercelSource::Git { branch: Some(branch) } => branch,
             _ => branch,
         };
+        let making = Making::of(scope, revision, sha, Some(branch));
+        if let Some(made) = self.find_made(project, &making).await? {
+            return Ok(made);
+        }
         let source = project.link.as_ref().and_then(|link| git_source(link, sha, branch)).ok_or_else(|| {
             let text = format!("the project {} is connected to no repository that Vercel can build from", project.name);
             self.error("create_deployment", PlatformErrorKind::Impossible(text))
         })?;
-        let meta = stamp::of(scope, revision, sha, Some(branch));
-        self.create_once(scope, project, revision, &meta, &Contents::Git(&source)).await
+        self.create_once(scope, project, &making, &Contents::Git(&source)).await
     }
 
     /// Creates the deployment; after a lost answer it is looked up by its stamp before anything is sent again.
     async fn create_once(
         &self,
-        scope: &Scope,
+        errand: &impl Errand,
         project: &Project,
-        revision: &RevisionDigest,
-        meta: &BTreeMap<&'static str, String>,
+        making: &Making,
         from: &Contents<'_>,
     ) -> Result<Deployment, PlatformError> {
         let files = match from {
@@ -105,16 +139,16 @@ impl VercelTarget {
             name: &project.name,
             project: &project.id,
             version: 2,
-            target: "production",
-            auto_assign_custom_domains: false,
-            meta,
+            target: making.production.then_some("production"),
+            auto_assign_custom_domains: making.production.then_some(false),
+            meta: &making.meta,
             files,
             git_source: if let Contents::Git(source) = from { Some(*source) } else { None },
         };
         let thing = format!("project {}", project.name);
         let (mut rounds, mut creations) = (0, 0);
         loop {
-            self.may_go_on(scope)?;
+            self.may_go_on(errand)?;
             match self.client.create_deployment(&body, matches!(from, Contents::Files(_)), &thing).await {
                 Ok(Created::Deployment(made)) => return Ok(*made),
                 Ok(Created::MissingFiles(missing)) => {
@@ -123,12 +157,12 @@ impl VercelTarget {
                         return Err(self.error("create_deployment", PlatformErrorKind::Unexpected(text)));
                     }
                     rounds += 1;
-                    self.upload_missing(scope, from, &missing).await?;
+                    self.upload_missing(errand, from, &missing).await?;
                 }
                 Err(error) if error.ambiguous() => {
                     creations += 1;
-                    scope.step(&self.settings.target, "the answer to the creation was lost: looking for the deployment");
-                    if let Some(made) = self.look_for(scope, project, revision).await? {
+                    errand.step(&self.settings.target, "the answer to the creation was lost: looking for the deployment");
+                    if let Some(made) = self.look_for(errand, project, making).await? {
                         return Ok(made);
                     }
                     if creations == CREATIONS {
@@ -140,21 +174,29 @@ impl VercelTarget {
         }
     }
 
-    async fn look_for(&self, scope: &Scope, project: &Project, revision: &RevisionDigest) -> Result<Option<Deployment>, PlatformError> {
+    async fn look_for(&self, errand: &impl Errand, project: &Project, making: &Making) -> Result<Option<Deployment>, PlatformError> {
         let until = Instant::now() + LOOKUP_WINDOW;
         loop {
-            if let Some(made) = self.find_made(scope, project, revision.as_str()).await? {
+            if let Some(made) = self.find_made(project, making).await? {
                 return Ok(Some(made));
             }
             if Instant::now() >= until {
                 return Ok(None);
             }
-            self.pause(scope, LOOKUP_PAUSE).await?;
+            self.pause(errand, LOOKUP_PAUSE).await?;
         }
     }
 
+    /// Returns the newest deployment with the same stamps that is there already and has not failed.
+    pub(super) async fn find_made(&self, project: &Project, making: &Making) -> Result<Option<Deployment>, PlatformError> {
+        let meta: Vec<(&str, &str)> = making.found_by.iter().filter_map(|key| Some((*key, making.meta.get(key)?.as_str()))).collect();
+        let wanted = super::api::ListQuery { production: making.production, meta: &meta, since_ms: None };
+        let found = self.client.deployments(&project.id, &wanted).await?;
+        Ok(found.into_iter().find(|one| one.progress() != Progress::Failed && making.made(one)))
+    }
+
     /// Uploads the contents that the platform does not have, each once and streamed from the disk.
-    async fn upload_missing(&self, scope: &Scope, from: &Contents<'_>, missing: &[String]) -> Result<(), PlatformError> {
+    async fn upload_missing(&self, errand: &impl Errand, from: &Contents<'_>, missing: &[String]) -> Result<(), PlatformError> {
         let Contents::Files(upload) = from else {
             let text = "files are missing for a deployment that has none".to_owned();
             return Err(self.error("create_deployment", PlatformErrorKind::Unexpected(text)));
@@ -168,13 +210,13 @@ impl VercelTarget {
         });
         let wanted: Vec<&Entry> = wanted.collect::<Result<_, _>>()?;
         let bytes: u64 = wanted.iter().map(|entry| entry.size).sum();
-        scope.step(&self.settings.target, format!("uploads {} contents, {bytes} bytes", wanted.len()));
-        let uploads = wanted.into_iter().map(|entry| self.upload_one(scope, entry));
+        errand.step(&self.settings.target, format!("uploads {} contents, {bytes} bytes", wanted.len()));
+        let uploads = wanted.into_iter().map(|entry| self.upload_one(errand, entry));
         stream::iter(uploads).buffer_unordered(UPLOADS).try_collect::<()>().await
     }
 
-    async fn upload_one(&self, scope: &Scope, entry: &Entry) -> Result<(), PlatformError> {
-        self.may_go_on(scope)?;
+    async fn upload_one(&self, errand: &impl Errand, entry: &Entry) -> Result<(), PlatformError> {
+        self.may_go_on(errand)?;
         let sha = entry.sha.as_deref().unwrap_or_default();
         let sent = self.client.upload(sha, entry.size, entry.body(), &format!("file {}", entry.file)).await;
         sent.map_err(|error| match error.kind {
@@ -186,13 +228,27 @@ impl VercelTarget {
     }
 
     /// Begins nothing new once the run is told to end.
-    pub(super) fn may_go_on(&self, scope: &Scope) -> Result<(), PlatformError> {
-        let ends = scope.shutdown.level() >= Urgency::Drain;
+    pub(super) fn may_go_on(&self, errand: &impl Errand) -> Result<(), PlatformError> {
+        let ends = errand.shutdown().level() >= Urgency::Drain;
         if ends { Err(self.error("prepare", PlatformErrorKind::Cancelled)) } else { Ok(()) }
     }
 
     pub(super) fn unusable(&self, error: &FilesError) -> PlatformError {
         self.error("read_files", PlatformErrorKind::Impossible(error.to_string()))
+    }
+}
+
+impl Making {
+    /// Returns what a release makes. It is found again by the release and the revision: a first release makes a placeholder and the real thing under
+    /// one release's id.
+    fn of(scope: &Scope, revision: &RevisionDigest, artifact: &str, branch: Option<&str>) -> Self {
+        let found_by = &[stamp::RELEASE, stamp::REVISION];
+        Self { production: true, meta: stamp::of(scope, revision, artifact, branch), found_by }
+    }
+
+    /// Returns whether a deployment is what is to be made: it carries every stamp, not only those that it was asked for by.
+    pub(super) fn made(&self, deployment: &Deployment) -> bool {
+        self.meta.iter().all(|(key, value)| deployment.meta(key) == Some(value))
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::wire::{Deployment, Progress};
 use super::{READ_LAG, VercelTarget};
 use crate::event::Level;
-use crate::platform::{PlatformError, PlatformErrorKind, Scope};
+use crate::platform::{Errand, PlatformError, PlatformErrorKind};
 
 /// How many lines of a failed build's log are shown.
 const LOG_LINES: usize = 20;
@@ -17,7 +17,7 @@ impl VercelTarget {
     ///
     /// It does not wait for `aliasAssigned`: a deployment that keeps away from the domains may never say so (inkeep/agents#1725). CANCELED is a
     /// failure even where an ignored build step did it: nothing exists that could be promoted.
-    pub(super) async fn until_ready(&self, scope: &Scope, made: Deployment) -> Result<Deployment, PlatformError> {
+    pub(super) async fn until_ready(&self, errand: &impl Errand, made: Deployment) -> Result<Deployment, PlatformError> {
         let began = Instant::now();
         self.memory().made = Some(began);
         let limit = self.settings.ready_deadline;
@@ -26,18 +26,18 @@ impl VercelTarget {
         loop {
             match deployment.progress() {
                 Progress::Ready => return Ok(deployment),
-                Progress::Failed => return Err(self.failed_build(scope, &deployment).await),
+                Progress::Failed => return Err(self.failed_build(errand, &deployment).await),
                 Progress::UnderWay => {}
             }
             if told != deployment.state() {
                 deployment.state().clone_into(&mut told);
-                scope.step(&self.settings.target, format!("{} is {told}", deployment.url.as_deref().unwrap_or(deployment.id())));
+                errand.step(&self.settings.target, format!("{} is {told}", deployment.url.as_deref().unwrap_or(deployment.id())));
             }
             if began.elapsed() >= limit {
                 let what = format!("the deployment {} to be ready (it is {told})", deployment.id());
                 return Err(self.error("get_deployment", PlatformErrorKind::TimedOut { what, limit }));
             }
-            self.pause(scope, delay(began.elapsed())).await?;
+            self.pause(errand, delay(began.elapsed())).await?;
             let id = deployment.id().to_owned();
             match self.client.deployment(&id).await? {
                 Some(found) => deployment = found,
@@ -52,12 +52,12 @@ impl VercelTarget {
     }
 
     /// Returns the platform's reason; the end of the log is told beside it. That the log cannot be read changes nothing.
-    async fn failed_build(&self, scope: &Scope, deployment: &Deployment) -> PlatformError {
+    async fn failed_build(&self, errand: &impl Errand, deployment: &Deployment) -> PlatformError {
         let lines = self.client.last_log_lines(deployment.id(), LOG_LINES).await.unwrap_or_default();
         if !lines.is_empty() {
             let text =
                 format!("The last lines of the log of {}:\n{}", deployment.url.as_deref().unwrap_or(deployment.id()), lines.join("\n"));
-            scope.events.notice(Level::Warning, "vercel::build-log", text);
+            errand.events().notice(Level::Warning, "vercel::build-log", text);
         }
         let kind = PlatformErrorKind::Unhealthy(format!("the deployment ended as {}", deployment.reason()));
         let error = PlatformError::new(crate::http::Platform::Vercel, "get_deployment", format!("deployment {}", deployment.id()), kind);

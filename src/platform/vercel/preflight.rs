@@ -5,7 +5,7 @@ use url::Url;
 
 use super::client::TOKEN_HINT;
 use super::scope::TeamScope;
-use super::wire::{Domain, Link, Project};
+use super::wire::{Domain, Link, Of, Project};
 use super::{VercelSource, VercelTarget};
 use crate::platform::{PlatformError, PlatformErrorKind, Problem, Scope};
 
@@ -19,11 +19,7 @@ impl VercelTarget {
         }
         let unnamed = self.client.scope() == TeamScope::Personal;
         let project = self.project().await?;
-        let mut problems = Vec::new();
-        if unnamed && project.account_id.starts_with("team_") {
-            let text = format!("The project {} belongs to the team {}, which nobody named.", project.name, project.account_id);
-            problems.push(self.problem(false, "vercel::team-not-named", text, Some(format!("set VERCEL_ORG_ID={}", project.account_id))));
-        }
+        let mut problems: Vec<Problem> = self.team_not_named(&project, unnamed).into_iter().collect();
         problems.extend(self.settings_in_the_way(&project));
         problems.extend(self.pushes_go_live(&project));
         problems.extend(self.source_unusable(&project));
@@ -32,7 +28,15 @@ impl VercelTarget {
         Ok(problems)
     }
 
-    fn problem(&self, fatal: bool, code: &'static str, text: String, hint: Option<String>) -> Problem {
+    /// Finds that a team was left out, which the project's own word named since.
+    pub(super) fn team_not_named(&self, project: &Project, unnamed: bool) -> Option<Problem> {
+        let team = &project.account_id;
+        let text = format!("The project {} belongs to the team {team}, which nobody named.", project.name);
+        let left_out = unnamed && team.starts_with("team_");
+        left_out.then(|| self.problem(false, "vercel::team-not-named", text, Some(format!("set VERCEL_ORG_ID={team}"))))
+    }
+
+    pub(super) fn problem(&self, fatal: bool, code: &'static str, text: String, hint: Option<String>) -> Problem {
         Problem { target: self.settings.target.clone(), fatal, code, text, hint }
     }
 
@@ -47,27 +51,36 @@ impl VercelTarget {
                 "turn Rolling Releases off in the project's settings (Build and Deployment), or leave this target out of the release";
             problems.push(self.problem(true, "vercel::rolling-release", text, Some(hint.to_owned())));
         }
-        if project.paused {
-            let hint = "resume it in the project's settings".to_owned();
-            problems.push(self.problem(
-                true,
-                "vercel::paused",
-                format!("The project {name} is paused: nothing of it answers."),
-                Some(hint),
-            ));
-        }
+        problems.extend(self.paused(project));
+        problems.extend(self.protected(project, false));
+        problems
+    }
+
+    pub(super) fn paused(&self, project: &Project) -> Option<Problem> {
+        let text = format!("The project {} is paused: nothing of it answers.", project.name);
+        let hint = "resume it in the project's settings".to_owned();
+        project.paused.then(|| self.problem(true, "vercel::paused", text, Some(hint)))
+    }
+
+    /// Finds that what is made asks for a login, and nothing opens it.
+    pub(super) fn protected(&self, project: &Project, preview: bool) -> Option<Problem> {
         let kind = project.sso_protection.as_ref().and_then(|sso| sso.get("deploymentType")?.as_str());
         // "preview" alone leaves the addresses of production deployments open (vercel.md 9).
-        let guarded =
-            kind.is_some_and(|kind| kind != "preview") || project.password_protection.as_ref().is_some_and(|value| !value.is_null());
-        if guarded && self.settings.bypass.is_none() {
-            let text =
-                format!("Deployment Protection guards the deployments of {name}: a prepared deployment answers checks with a login page.");
-            let hint =
-                "make a secret under Protection Bypass for Automation in the project's settings, and set VERCEL_AUTOMATION_BYPASS_SECRET";
-            problems.push(self.problem(false, "vercel::protected", text, Some(hint.to_owned())));
-        }
-        problems
+        let guarded = kind.is_some_and(|kind| preview || kind != "preview")
+            || project.password_protection.as_ref().is_some_and(|value| !value.is_null());
+        let what = if preview { "a preview" } else { "a prepared deployment" };
+        let text = format!("Deployment Protection guards the deployments of {}: {what} answers checks with a login page.", project.name);
+        let hint =
+            "make a secret under Protection Bypass for Automation in the project's settings, and set VERCEL_AUTOMATION_BYPASS_SECRET";
+        let closed = guarded && self.settings.bypass.is_none();
+        closed.then(|| self.problem(false, "vercel::protected", text, Some(hint.to_owned())))
+    }
+
+    /// Returns whether a push makes no deployment: the platform shows it, or `vercel.json` says so.
+    pub(super) fn pushes_make_nothing(&self, project: &Project) -> bool {
+        let off = project.git_provider_options.as_ref().is_some_and(|options| options.create_deployments.as_deref() == Some("disabled"));
+        let skipped = project.command_for_ignoring_build_step.as_deref().is_some_and(|command| SKIPS_ALWAYS.contains(&command.trim()));
+        off || skipped || self.settings.git_deployments_disabled
     }
 
     /// Finds a git integration that flips production by itself.
@@ -79,9 +92,7 @@ impl VercelTarget {
     fn pushes_go_live(&self, project: &Project) -> Option<Problem> {
         let link = project.link.as_ref()?;
         let branch = link.production_branch.as_deref().filter(|branch| !branch.is_empty())?;
-        let off = project.git_provider_options.as_ref().is_some_and(|options| options.create_deployments.as_deref() == Some("disabled"));
-        let skipped = project.command_for_ignoring_build_step.as_deref().is_some_and(|command| SKIPS_ALWAYS.contains(&command.trim()));
-        if project.auto_assign_custom_domains == Some(false) || off || skipped || self.settings.git_deployments_disabled {
+        if project.auto_assign_custom_domains == Some(false) || self.pushes_make_nothing(project) {
             return None;
         }
         let text = format!(
@@ -159,7 +170,7 @@ impl VercelTarget {
         if self.settings.variables.is_empty() {
             return Ok(Vec::new());
         }
-        let known = match self.client.production_variables(&project.id).await {
+        let known = match self.client.variables(&project.id, Of::Production).await {
             Ok(known) => known,
             Err(PlatformError { kind: PlatformErrorKind::Forbidden(_), .. }) => {
                 let text = format!(

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::stamp;
-use super::wire::{Deployment, Progress, Project};
+use super::wire::{Deployment, Progress};
 use super::{VercelSource, VercelTarget};
 use crate::event::{Level, Phase};
 use crate::platform::{Artifact, Health, Observed, PlatformError, PlatformErrorKind, Revision, Scope};
@@ -34,17 +33,6 @@ impl VercelTarget {
         self.is_staged(scope, &ready, before).await?;
         self.memory().ready = Some((ready.id().to_owned(), Instant::now()));
         Ok(revision)
-    }
-
-    /// Returns the deployment of this release and revision that is there already and has not failed.
-    ///
-    /// The revision counts too: a first release makes a placeholder and the real thing under one release id.
-    pub(super) async fn find_made(&self, scope: &Scope, project: &Project, revision: &str) -> Result<Option<Deployment>, PlatformError> {
-        let meta = [(stamp::RELEASE, scope.release.as_str()), (stamp::REVISION, revision)];
-        let wanted = super::api::ListQuery { production: true, meta: &meta, since_ms: None };
-        let found = self.client.deployments(&project.id, &wanted).await?;
-        let usable = |deployment: &Deployment| stamp::is_ours(deployment.all_meta(), scope) && deployment.progress() != Progress::Failed;
-        Ok(found.into_iter().find(usable))
     }
 
     /// Makes sure that nobody but us gives the deployment to users.

@@ -39,6 +39,9 @@ pub(super) struct Project {
     pub(super) password_protection: Option<Value>,
     #[serde(deserialize_with = "or_default")]
     pub(super) paused: bool,
+    /// Not published with a project; a change of one may set it (vercel.md 7).
+    #[serde(deserialize_with = "or_default")]
+    pub(super) preview_deployments_disabled: bool,
 }
 
 impl Project {
@@ -277,6 +280,26 @@ impl Deployment {
 pub(super) struct Deployments {
     #[serde(deserialize_with = "or_default")]
     pub(super) deployments: Vec<Deployment>,
+    #[serde(deserialize_with = "or_default")]
+    pub(super) pagination: Pagination,
+}
+
+/// Where a list goes on.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pagination {
+    /// The time, in milliseconds since 1970, until which the next page's items were made; none after the last page.
+    pub(super) next: Option<f64>,
+}
+
+/// A hostname and the deployment that it leads to, `GET /v4/aliases/{idOrAlias}`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Alias {
+    #[serde(deserialize_with = "or_default")]
+    pub(super) uid: String,
+    pub(super) deployment_id: Option<String>,
+    pub(super) project_id: Option<String>,
 }
 
 /// One file of a create call, by its digest (vercel.md 2.4).
@@ -297,8 +320,11 @@ pub(super) struct CreateDeployment<'a> {
     pub(super) name: &'a str,
     pub(super) project: &'a str,
     pub(super) version: u8,
-    pub(super) target: &'static str,
-    pub(super) auto_assign_custom_domains: bool,
+    /// Left out for a preview.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) target: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) auto_assign_custom_domains: Option<bool>,
     pub(super) meta: &'a BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) files: Option<Vec<FileEntry<'a>>>,
@@ -422,6 +448,24 @@ pub(super) struct Verification {
     pub(super) value: String,
 }
 
+/// Which deployments of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Those that users get.
+    Production,
+    /// The others.
+    Previews,
+}
+
+impl Of {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Previews => "preview",
+        }
+    }
+}
+
 /// A project's environment variables.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -443,11 +487,11 @@ pub(super) struct Variable {
 }
 
 impl Variable {
-    /// Returns whether production deployments get it.
-    pub(super) fn in_production(&self) -> bool {
+    /// Returns whether such deployments get it.
+    pub(super) fn is_in(&self, of: Of) -> bool {
         match &self.target {
-            Some(Value::String(target)) => target == "production",
-            Some(Value::Array(targets)) => targets.iter().any(|target| target == "production"),
+            Some(Value::String(target)) => target == of.as_str(),
+            Some(Value::Array(targets)) => targets.iter().any(|target| target == of.as_str()),
             _ => false,
         }
     }

@@ -18,6 +18,11 @@ impl PagesTarget {
     /// That is whether names with a dot are published, and for a site with a worker the project's settings of production, which a deployment
     /// takes with it when it is made (cloudflare.md 7.1). Our marks are left out. What Cloudflare builds is known by its commit.
     pub(super) async fn would_be(&self, artifact: &Artifact) -> Result<RevisionDigest, PlatformError> {
+        self.would_be_in(artifact, true).await
+    }
+
+    /// Returns the digest that `artifact` would have with the project's settings of production, or of previews.
+    pub(super) async fn would_be_in(&self, artifact: &Artifact, production: bool) -> Result<RevisionDigest, PlatformError> {
         let (path, digest) = match artifact {
             Artifact::Directory { path, digest } => (path, digest),
             Artifact::Commit { sha, .. } => return Ok(of_commit(sha)),
@@ -35,7 +40,8 @@ impl PagesTarget {
         if worker {
             let project = self.project().await?;
             let configs = project.deployment_configs.unwrap_or_default();
-            slots.insert("settings".to_owned(), RevisionDigest::of(sorted(&configs.production.unwrap_or_default()).as_bytes()).to_string());
+            let config = if production { configs.production } else { configs.preview };
+            slots.insert("settings".to_owned(), RevisionDigest::of(sorted(&config.unwrap_or_default()).as_bytes()).to_string());
         }
         Ok(Content { artifact: digest.clone(), slots }.digest())
     }

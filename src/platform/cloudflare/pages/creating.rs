@@ -9,9 +9,8 @@ use super::PagesTarget;
 use super::api::Form;
 use super::files::{Asset, FilesError, Worker};
 use super::record::Parts;
-use super::stamp::Stamp;
 use super::wire::{Deployment, Progress};
-use crate::platform::{PlatformError, PlatformErrorKind, Scope};
+use crate::platform::{Errand, PlatformError, PlatformErrorKind};
 use crate::shutdown::Level as Urgency;
 
 /// How often a creation is sent whose answers are lost.
@@ -44,18 +43,18 @@ impl Place<'_> {
 
 impl PagesTarget {
     /// Creates the deployment; after a lost answer it is looked up by its mark before anything is sent again, since a second one would be made
-    /// (cloudflare.md 2, measured). `more` is a file that is listed besides the site's.
+    /// (cloudflare.md 2, measured). The mark is `message`, which says whose it is; `more` is a file that is listed besides the site's.
     pub(super) async fn create_once(
         &self,
-        scope: &Scope,
+        errand: &impl Errand,
         place: Place<'_>,
-        stamp: &Stamp,
+        message: &str,
         parts: &Parts,
         more: Option<&Asset>,
     ) -> Result<Deployment, PlatformError> {
         let mut creations = 0;
         loop {
-            let form = self.form(scope, place, stamp, parts, more)?;
+            let form = self.form(errand, place, message, parts, more)?;
             let error = match self.client.create_deployment(&self.settings.project, form, place.production).await {
                 Ok(made) if !made.id.is_empty() => return Ok(made),
                 Ok(_) => self.error("create_deployment", PlatformErrorKind::Unexpected("the deployment has no id".to_owned())),
@@ -65,8 +64,8 @@ impl PagesTarget {
                 return Err(explained(error, parts));
             }
             creations += 1;
-            scope.step(&self.settings.target, "the answer to the creation was lost: looking for the deployment");
-            if let Some(made) = self.look_for(scope, place, stamp).await? {
+            errand.step(&self.settings.target, "the answer to the creation was lost: looking for the deployment");
+            if let Some(made) = self.look_for(errand, place, message).await? {
                 return Ok(made);
             }
             if creations == CREATIONS {
@@ -75,17 +74,23 @@ impl PagesTarget {
         }
     }
 
-    fn form(&self, scope: &Scope, place: Place<'_>, stamp: &Stamp, parts: &Parts, more: Option<&Asset>) -> Result<Form, PlatformError> {
+    fn form(
+        &self,
+        errand: &impl Errand,
+        place: Place<'_>,
+        message: &str,
+        parts: &Parts,
+        more: Option<&Asset>,
+    ) -> Result<Form, PlatformError> {
         let mut manifest = parts.record.manifest.clone();
         manifest.extend(more.map(|asset| (asset.path.clone(), asset.key.clone())));
         let mut form = Form::new(&self.client.transport.chance().word(32));
         // Strings always serialize.
         form.text("manifest", &serde_json::to_string(&manifest).unwrap_or_default());
         form.text("branch", place.branch);
-        form.text("commit_message", &stamp.message());
-        // Without git the commit is all zeros.
-        if scope.commit.bytes().any(|byte| byte != b'0') {
-            form.text("commit_hash", &scope.commit);
+        form.text("commit_message", message);
+        if let Some(commit) = errand.commit() {
+            form.text("commit_hash", commit);
         }
         form.text("commit_dirty", "false");
         for (name, text) in [("_headers", &parts.record.headers), ("_redirects", &parts.record.redirects)] {
@@ -107,26 +112,24 @@ impl PagesTarget {
         Ok(form)
     }
 
-    async fn look_for(&self, scope: &Scope, place: Place<'_>, stamp: &Stamp) -> Result<Option<Deployment>, PlatformError> {
+    async fn look_for(&self, errand: &impl Errand, place: Place<'_>, message: &str) -> Result<Option<Deployment>, PlatformError> {
         let until = Instant::now() + LOOKUP_WINDOW;
         loop {
             let listed = self.client.deployments(&self.settings.project, place.environment(), 1).await?;
-            let made = |one: &Deployment| {
-                let same = one.stamp().is_some_and(|other| other.is_of(scope) && other.revision() == stamp.revision());
-                same && one.branch() == Some(place.branch) && !place.known.contains(&one.id)
-            };
+            let made =
+                |one: &Deployment| one.message() == Some(message) && one.branch() == Some(place.branch) && !place.known.contains(&one.id);
             if let Some(made) = listed.into_iter().find(made) {
                 return Ok(Some(made));
             }
             if Instant::now() >= until {
                 return Ok(None);
             }
-            self.pause(scope, LOOKUP_PAUSE).await?;
+            self.pause(errand, LOOKUP_PAUSE).await?;
         }
     }
 
     /// Returns the deployment once it answers.
-    pub(super) async fn until_ready(&self, scope: &Scope, made: Deployment) -> Result<Deployment, PlatformError> {
+    pub(super) async fn until_ready(&self, errand: &impl Errand, made: Deployment) -> Result<Deployment, PlatformError> {
         let began = Instant::now();
         let id = made.id.clone();
         let mut pause = LOOKS.0;
@@ -145,7 +148,7 @@ impl PagesTarget {
                 let what = format!("the end of the deployment {id}");
                 return Err(self.error("create_deployment", PlatformErrorKind::TimedOut { what, limit }));
             }
-            self.pause(scope, pause).await?;
+            self.pause(errand, pause).await?;
             pause = (pause * 3 / 2).min(LOOKS.1);
             seen = self.client.deployment(&self.settings.project, &id).await?;
         }
@@ -160,8 +163,8 @@ impl PagesTarget {
     }
 
     /// Begins nothing new once the run is told to end.
-    pub(super) fn may_go_on(&self, scope: &Scope) -> Result<(), PlatformError> {
-        let ends = scope.shutdown.level() >= Urgency::Drain;
+    pub(super) fn may_go_on(&self, errand: &impl Errand) -> Result<(), PlatformError> {
+        let ends = errand.shutdown().level() >= Urgency::Drain;
         if ends { Err(self.error("prepare", PlatformErrorKind::Cancelled)) } else { Ok(()) }
     }
 

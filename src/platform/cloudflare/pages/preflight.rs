@@ -27,11 +27,11 @@ impl PagesTarget {
         Ok(problems)
     }
 
-    fn problem(&self, fatal: bool, code: &'static str, text: String, hint: Option<String>) -> Problem {
+    pub(super) fn problem(&self, fatal: bool, code: &'static str, text: String, hint: Option<String>) -> Problem {
         Problem { target: self.settings.target.clone(), fatal, code, text, hint }
     }
 
-    fn account_unusual(&self) -> Option<Problem> {
+    pub(super) fn account_unusual(&self) -> Option<Problem> {
         let account = self.client.account();
         let usual = account.len() == ACCOUNT && account.bytes().all(|byte| byte.is_ascii_hexdigit());
         let text = format!("The account {account} does not look like one: an account's id has {ACCOUNT} hex digits.");
@@ -106,7 +106,7 @@ impl PagesTarget {
     }
 }
 
-fn repository(config: &SourceConfig) -> String {
+pub(super) fn repository(config: &SourceConfig) -> String {
     match (&config.owner, &config.repo_name) {
         (Some(owner), Some(name)) => format!(" of {owner}/{name}"),
         _ => String::new(),

@@ -11,7 +11,7 @@ use super::record::Parts;
 use super::stamp::Stamp;
 use super::wire::{Deployment, Progress};
 use crate::event::{Level, Phase};
-use crate::platform::{Artifact, Health, Observed, PlatformError, PlatformErrorKind, Revision, RevisionDigest, Scope};
+use crate::platform::{Artifact, Errand, Health, Observed, PlatformError, PlatformErrorKind, Revision, RevisionDigest, Scope};
 
 /// What staging branches begin with. Short: an alias keeps 28 characters (cloudflare.md 4.1).
 pub(super) const STAGING: &str = "cutover-";
@@ -46,13 +46,13 @@ impl PagesTarget {
         Ok(self.revision_of(&ready))
     }
 
-    async fn read_site(&self, scope: &Scope, path: &Path, digest: &RevisionDigest) -> Result<Site, PlatformError> {
+    pub(super) async fn read_site(&self, errand: &impl Errand, path: &Path, digest: &RevisionDigest) -> Result<Site, PlatformError> {
         let wanted = ReadSite { directory: path.to_owned(), revision: digest.clone(), dotfiles: self.settings.dotfiles.clone() };
         let site = Site::read(wanted).await.map_err(|error| self.unusable(&error))?;
         for note in &site.notes {
-            scope.events.notice(Level::Note, "cloudflare::files", format!("{}: {note}", self.settings.target));
+            errand.events().notice(Level::Note, "cloudflare::files", format!("{}: {note}", self.settings.target));
         }
-        scope.step(&self.settings.target, format!("{} files", site.assets.len()));
+        errand.step(&self.settings.target, format!("{} files", site.assets.len()));
         Ok(site)
     }
 
@@ -75,7 +75,7 @@ impl PagesTarget {
         self.may_go_on(scope)?;
         let stamp = Stamp::of(scope, digest, Some(artifact), &name);
         let place = Place { branch, production: false, known: &BTreeSet::new() };
-        self.create_once(scope, place, &stamp, parts, record.as_ref()).await
+        self.create_once(scope, place, &stamp.message(), parts, record.as_ref()).await
     }
 
     /// Returns the staging deployment of this release and revision that is there already and has not failed.

@@ -226,7 +226,7 @@ impl PagesTarget {
         let stamp = Stamp::of(scope, &revision.digest, revision.artifact.as_deref(), "");
         scope.step(&self.settings.target, format!("posts {} to {branch}", revision.label));
         self.memory().asked = Some(Instant::now());
-        let made = scope.changes.during(self.create_once(scope, place, &stamp, parts, None)).await?;
+        let made = scope.changes.during(self.create_once(scope, place, &stamp.message(), parts, None)).await?;
         if made.environment.is_some() && !made.is_production() {
             self.client.delete_deployment(&self.settings.project, &made.id).await?;
             let text =

@@ -10,7 +10,7 @@ use super::files::{self, AT_ONCE, Asset, FilesError, pack};
 use super::wire::Ticket;
 use crate::event::Level;
 use crate::platform::cloudflare::envelope::{Refusal, code};
-use crate::platform::{PlatformError, PlatformErrorKind, Scope};
+use crate::platform::{Errand, PlatformError, PlatformErrorKind};
 
 /// How often an upload token is renewed within one call: one that is refused as often will be refused always.
 const RENEWALS: usize = 3;
@@ -31,7 +31,7 @@ impl PagesTarget {
     /// `within` looks at the limit before anything is sent.
     pub(super) async fn store(
         &self,
-        scope: &Scope,
+        errand: &impl Errand,
         assets: &[Asset],
         within: impl FnOnce(u64) -> Result<(), FilesError>,
     ) -> Result<(), PlatformError> {
@@ -43,7 +43,7 @@ impl PagesTarget {
         keys.dedup();
         let missing = uploads.with_ticket(async |ticket| self.client.missing(ticket, &keys).await).await?;
         if !missing.is_empty() {
-            self.upload(scope, &uploads, assets, &missing).await?;
+            self.upload(errand, &uploads, assets, &missing).await?;
         }
         // Only a mark of use: what is stored can be deployed without it.
         if let Err(error) = uploads.with_ticket(async |ticket| self.client.refresh(ticket, &keys).await).await {
@@ -51,7 +51,7 @@ impl PagesTarget {
                 "{}: the contents could not be marked as used, so a later release may upload them again: {error}",
                 self.settings.target
             );
-            scope.events.notice(Level::Note, "cloudflare::not-marked", text);
+            errand.events().notice(Level::Note, "cloudflare::not-marked", text);
         }
         Ok(())
     }
@@ -62,7 +62,7 @@ impl PagesTarget {
         uploads.with_ticket(async |ticket| self.client.missing(ticket, keys).await).await
     }
 
-    async fn upload(&self, scope: &Scope, uploads: &Uploads<'_>, assets: &[Asset], missing: &[String]) -> Result<(), PlatformError> {
+    async fn upload(&self, errand: &impl Errand, uploads: &Uploads<'_>, assets: &[Asset], missing: &[String]) -> Result<(), PlatformError> {
         let known: std::collections::BTreeMap<&str, &Asset> = assets.iter().map(|asset| (asset.key.as_str(), asset)).collect();
         let wanted = missing.iter().map(|key| {
             known.get(key.as_str()).copied().ok_or_else(|| {
@@ -72,18 +72,18 @@ impl PagesTarget {
         });
         let wanted: Vec<&Asset> = wanted.collect::<Result<_, _>>()?;
         let bytes: u64 = wanted.iter().map(|asset| asset.size).sum();
-        scope.step(&self.settings.target, format!("uploads {} contents, {bytes} bytes", wanted.len()));
+        errand.step(&self.settings.target, format!("uploads {} contents, {bytes} bytes", wanted.len()));
         let buckets = pack(wanted).into_iter().map(|bucket| bucket.into_iter().cloned().collect::<Vec<_>>());
-        let sent = buckets.map(|bucket| uploads.bucket(scope, bucket));
+        let sent = buckets.map(|bucket| uploads.bucket(errand, bucket));
         stream::iter(sent).buffer_unordered(AT_ONCE).try_collect::<()>().await
     }
 }
 
 impl Uploads<'_> {
     /// Sends one bucket. Its body stands on the disk meanwhile, so that memory holds no content.
-    async fn bucket(&self, scope: &Scope, bucket: Vec<Asset>) -> Result<(), PlatformError> {
+    async fn bucket(&self, errand: &impl Errand, bucket: Vec<Asset>) -> Result<(), PlatformError> {
         let target = self.target;
-        target.may_go_on(scope)?;
+        target.may_go_on(errand)?;
         let (path, length) = files::spool(bucket).await.map_err(|error| target.unusable(&error))?;
         let mut tries = 0;
         loop {
@@ -98,8 +98,8 @@ impl Uploads<'_> {
             if tries == TRIES {
                 return Err(error);
             }
-            scope.step(&target.settings.target, format!("a bucket is sent again after {pause:?}: {}", error.kind));
-            target.pause(scope, pause).await?;
+            errand.step(&target.settings.target, format!("a bucket is sent again after {pause:?}: {}", error.kind));
+            target.pause(errand, pause).await?;
         }
     }
 

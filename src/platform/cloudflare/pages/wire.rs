@@ -66,6 +66,8 @@ pub(in crate::platform::cloudflare) struct SourceConfig {
     pub(super) production_deployments_enabled: Option<bool>,
     /// The older name of the same switch.
     pub(super) deployments_enabled: Option<bool>,
+    /// Of which branches a push makes a preview: `all`, `none` or `custom`.
+    pub(super) preview_deployment_setting: Option<String>,
 }
 
 /// What functions are run with.
@@ -93,6 +95,8 @@ pub(in crate::platform::cloudflare) struct Deployment {
     /// `https://<short id>.<subdomain>`, which never changes.
     pub(super) url: Option<String>,
     pub(super) created_on: Option<String>,
+    /// The addresses besides its own that lead to it: of a preview its branch's, while it is the newest of it.
+    pub(super) aliases: Option<Vec<String>>,
     pub(super) latest_stage: Option<Stage>,
     pub(super) stages: Option<Vec<Stage>>,
     #[serde(rename = "deployment_trigger")]
@@ -141,9 +145,19 @@ impl Deployment {
         self.trigger.as_ref()?.metadata.as_ref()
     }
 
+    /// Returns its commit's message, which is where marks of ours stand.
+    pub(super) fn message(&self) -> Option<&str> {
+        self.metadata()?.commit_message.as_deref().map(str::trim)
+    }
+
     /// Returns the mark that a release of ours has left.
     pub(super) fn stamp(&self) -> Option<Stamp> {
-        Stamp::parse(self.metadata()?.commit_message.as_deref()?)
+        Stamp::parse(self.message()?)
+    }
+
+    /// Returns when it was made.
+    pub(super) fn created(&self) -> Option<Timestamp> {
+        self.created_on.as_deref().and_then(|at| at.parse().ok())
     }
 
     pub(super) fn branch(&self) -> Option<&str> {
@@ -161,8 +175,7 @@ impl Deployment {
 
     /// Returns whether it is under way, and not for longer than any build may take: what is older has been given up by the platform, too.
     pub(super) fn may_still_end(&self, now: Timestamp) -> bool {
-        let created: Option<Timestamp> = self.created_on.as_deref().and_then(|at| at.parse().ok());
-        let fresh = created.is_none_or(|created| now.as_second() - created.as_second() < LONGEST_BUILD);
+        let fresh = self.created().is_none_or(|created| now.as_second() - created.as_second() < LONGEST_BUILD);
         fresh && matches!(self.progress(), Progress::UnderWay(_))
     }
 

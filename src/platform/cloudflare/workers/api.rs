@@ -1,5 +1,7 @@
 //! The calls: each is one request, with no decision in it.
 
+mod scripts;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;

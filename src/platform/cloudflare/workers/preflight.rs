@@ -4,7 +4,7 @@ use super::WorkerTarget;
 use crate::platform::{PlatformError, PlatformErrorKind, Problem};
 
 /// What to do about a token that is not accepted.
-const TOKEN_HINT: &str =
+pub(super) const TOKEN_HINT: &str =
     "set CLOUDFLARE_API_TOKEN to a token with Account › Workers Scripts › Edit: https://dash.cloudflare.com/profile/api-tokens";
 
 impl WorkerTarget {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::hints::Hints;
@@ -10,7 +10,7 @@ use super::stamp::Stamp;
 use super::wire::{Share, Version};
 use super::{READ_LAG, WorkerTarget};
 use crate::platform::cloudflare::pages::api::Form;
-use crate::platform::{Artifact, Health, Observed, PlatformError, PlatformErrorKind, Revision, RevisionDigest, Scope};
+use crate::platform::{Artifact, Errand, Health, Observed, PlatformError, PlatformErrorKind, Revision, RevisionDigest, Scope};
 
 /// The runtime's behaviour of which day a version asks for. It runs no code of the product, so that any day will do; every version has one
 /// (vendor's client).
@@ -48,13 +48,8 @@ impl WorkerTarget {
             let text = format!("the release's id {} is too long to be written on a version", scope.release);
             return Err(self.error("prepare", PlatformErrorKind::Impossible(text)));
         };
-        let site = self.read_site(scope, path, digest).await?;
-        let completion = self.store(scope, &site).await?;
-        let metadata = json!({
-            "compatibility_date": COMPATIBILITY_DATE,
-            "assets": { "jwt": completion, "config": self.config(&site) },
-            "annotations": { "workers/message": message, "workers/tag": stamp.tag },
-        });
+        let annotations = json!({ "workers/message": message, "workers/tag": stamp.tag });
+        let metadata = self.metadata(scope, path, digest, annotations).await?;
         let mut creations = 0;
         loop {
             self.may_go_on(scope)?;
@@ -77,6 +72,23 @@ impl WorkerTarget {
                 return Err(error);
             }
         }
+    }
+
+    /// Stores a directory, and returns what a version of it is described with.
+    pub(super) async fn metadata(
+        &self,
+        errand: &impl Errand,
+        path: &std::path::Path,
+        digest: &RevisionDigest,
+        annotations: Value,
+    ) -> Result<Value, PlatformError> {
+        let site = self.read_site(errand, path, digest).await?;
+        let completion = self.store(errand, &site).await?;
+        Ok(json!({
+            "compatibility_date": COMPATIBILITY_DATE,
+            "assets": { "jwt": completion, "config": self.config(&site) },
+            "annotations": annotations,
+        }))
     }
 
     /// Looks for the version for as long as lists may lag.

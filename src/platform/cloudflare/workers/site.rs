@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::WorkerTarget;
 use crate::event::Level;
 use crate::platform::cloudflare::pages::files::{FilesError, MARK, ReadSite, Site, Worker, aside};
-use crate::platform::{PlatformError, PlatformErrorKind, RevisionDigest, Scope};
+use crate::platform::{Errand, PlatformError, PlatformErrorKind, RevisionDigest};
 
 /// The file that names what is not published, in the syntax of `.gitignore` (vendor's documentation).
 const IGNORE: &str = ".assetsignore";
@@ -18,7 +18,7 @@ const IGNORE: &str = ".assetsignore";
 const MOST_FILES: u64 = 100_000;
 
 impl WorkerTarget {
-    pub(super) async fn read_site(&self, scope: &Scope, path: &Path, digest: &RevisionDigest) -> Result<Site, PlatformError> {
+    pub(super) async fn read_site(&self, errand: &impl Errand, path: &Path, digest: &RevisionDigest) -> Result<Site, PlatformError> {
         let wanted = ReadSite { directory: path.to_owned(), revision: digest.clone(), dotfiles: self.settings.dotfiles.clone() };
         let site = Site::read(wanted).await.map_err(|error| self.unusable(&error))?;
         if site.worker != Worker::None {
@@ -29,9 +29,9 @@ impl WorkerTarget {
         let site = aside(move || less_ignored(site, &folder)).await.map_err(|error| self.unusable(&error))?;
         site.within(MOST_FILES).map_err(|error| self.unusable(&error))?;
         for note in &site.notes {
-            scope.events.notice(Level::Note, "cloudflare::files", format!("{}: {note}", self.settings.target));
+            errand.events().notice(Level::Note, "cloudflare::files", format!("{}: {note}", self.settings.target));
         }
-        scope.step(&self.settings.target, format!("{} files", site.assets.len()));
+        errand.step(&self.settings.target, format!("{} files", site.assets.len()));
         Ok(site)
     }
 

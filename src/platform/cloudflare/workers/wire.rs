@@ -80,6 +80,11 @@ pub(super) struct Script {
 }
 
 impl Version {
+    /// Returns what its maker wrote on it.
+    pub(super) fn message(&self) -> Option<&str> {
+        self.annotations.as_ref()?.get("workers/message").and_then(Value::as_str)
+    }
+
     /// Returns the mark that a release of ours has left.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         let annotations = self.annotations.as_ref()?;
@@ -153,6 +158,23 @@ pub(super) struct OnWorkersDev {
 #[serde(default)]
 pub(super) struct AccountSubdomain {
     pub(super) subdomain: Option<String>,
+}
+
+/// A worker as the account's list shows it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::platform::cloudflare) struct Listed {
+    /// Its name.
+    pub(super) id: String,
+    /// Its tags; `None` where the list does not show them.
+    pub(super) tags: Option<Vec<String>>,
+}
+
+/// What is set for a worker whatever its versions are (API description: script-level settings).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ScriptSettings {
+    pub(super) tags: Option<Vec<String>>,
 }
 
 /// A custom hostname of a worker.

@@ -12,6 +12,9 @@ const CREATE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(120)
 /// How many deployments a page has at most (published).
 const PAGE: &str = "100";
 
+/// How many pages a list has at most: of a preview there are a few deployments, and of a project as many as plans allow in a day.
+const MOST_PAGES: usize = 200;
+
 /// What became of a create call.
 #[derive(Debug)]
 pub(in crate::platform::vercel) enum Created {
@@ -73,11 +76,50 @@ impl VercelClient {
         project: &str,
         wanted: &ListQuery<'_>,
     ) -> Result<Vec<Deployment>, PlatformError> {
+        self.page(project, wanted, None).await.map(|(found, _)| found)
+    }
+
+    /// Returns all deployments of a project that fit, newest first, page by page. Errors: there are more than [`MOST_PAGES`] pages.
+    pub(in crate::platform::vercel) async fn all_deployments(
+        &self,
+        project: &str,
+        wanted: &ListQuery<'_>,
+    ) -> Result<Vec<Deployment>, PlatformError> {
+        let mut all: Vec<Deployment> = Vec::new();
+        let mut until = None;
+        for _ in 0..MOST_PAGES {
+            let (found, next) = self.page(project, wanted, until).await?;
+            all.extend(found.into_iter().filter(|one| !one.id().is_empty()));
+            match next {
+                None => {
+                    let mut seen = std::collections::BTreeSet::new();
+                    all.retain(|one| seen.insert(one.id().to_owned()));
+                    return Ok(all);
+                }
+                // A page that begins where the last one did would be asked for without end.
+                Some(next) if until.is_some_and(|until| next >= until) => break,
+                Some(next) => until = Some(next),
+            }
+        }
+        let text = format!("the list of deployments has no end after {MOST_PAGES} pages");
+        let kind = PlatformErrorKind::Unexpected(text);
+        Err(PlatformError::new(crate::http::Platform::Vercel, "list_deployments", format!("deployments of {project}"), kind))
+    }
+
+    /// Returns one page, and until when what the next one has was made.
+    async fn page(
+        &self,
+        project: &str,
+        wanted: &ListQuery<'_>,
+        until: Option<i64>,
+    ) -> Result<(Vec<Deployment>, Option<i64>), PlatformError> {
         let since = wanted.since_ms.map(|at| at.to_string());
+        let until = until.map(|at| at.to_string());
         let meta: Vec<(String, &str)> = wanted.meta.iter().map(|(key, value)| (format!("meta-{key}"), *value)).collect();
         let mut query = vec![("projectId", project), ("limit", PAGE)];
         query.extend(wanted.production.then_some(("target", "production")));
         query.extend(since.as_deref().map(|at| ("since", at)));
+        query.extend(until.as_deref().map(|at| ("until", at)));
         query.extend(meta.iter().map(|(key, value)| (key.as_str(), *value)));
         let thing = format!("deployments of {project}");
         let page: Result<Deployments, _> =
@@ -89,7 +131,8 @@ impl VercelClient {
             answered => answered,
         };
         let fits = |deployment: &Deployment| wanted.meta.iter().all(|(key, value)| deployment.meta(key) == Some(*value));
-        page.map(|page| page.deployments.into_iter().filter(fits).collect())
+        let next = |page: &Deployments| page.pagination.next.filter(|next| *next > 0.0).map(|next| next as i64);
+        page.map(|page| (next(&page), page.deployments)).map(|(next, found)| (found.into_iter().filter(fits).collect(), next))
     }
 
     /// Deletes a deployment; done when it is gone already.

@@ -30,14 +30,6 @@ impl VercelClient {
         Ok(page.domains)
     }
 
-    /// Returns the deployment that a hostname leads to. The published answer is a list, vendor's clients read one object; both are understood.
-    pub(in crate::platform::vercel) async fn leads_to(&self, host: &str) -> Result<Option<String>, PlatformError> {
-        let answer: Value =
-            self.read(self.call("get_alias", Method::GET, &["v4", "aliases", host], &[]), &format!("hostname {host}")).await?;
-        let alias = answer.as_array().and_then(|list| list.first()).unwrap_or(&answer);
-        Ok(alias.get("deploymentId").and_then(Value::as_str).map(str::to_owned))
-    }
-
     /// Returns what the platform recommends for the DNS of a hostname.
     pub(in crate::platform::vercel) async fn domain_config(&self, host: &str) -> Result<Value, PlatformError> {
         let call = self.call("get_domain_config", Method::GET, &["v6", "domains", host, "config"], &[]);

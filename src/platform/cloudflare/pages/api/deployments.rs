@@ -1,5 +1,6 @@
 //! Deployments: create, read, list, roll back, delete, log.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -18,6 +19,20 @@ use crate::platform::{PlatformError, PlatformErrorKind};
 const CREATE_DEADLINE: Duration = Duration::from_secs(120);
 /// How many deployments a page has at most; more is refused (cloudflare.md 7.4).
 const PAGE: usize = 25;
+
+/// How many pages a list has at most.
+const MOST_PAGES: u64 = 400;
+/// How often a list is read whose pages do not fit together.
+const LISTINGS: usize = 3;
+
+/// A page of deployments.
+struct Page {
+    deployments: Vec<Deployment>,
+    /// Whether there is none after it.
+    last: bool,
+    /// How many there are on all pages, where the answer says.
+    count: Option<u64>,
+}
 
 /// A `multipart/form-data` body. Parts of text carry no file name and no type, files carry both, as the vendor's client sends them
 /// (cloudflare.md 3.9).
@@ -102,26 +117,58 @@ impl CloudflareClient {
         environment: &str,
         pages: u64,
     ) -> Result<Vec<Deployment>, PlatformError> {
-        let thing = format!("deployments of {project}");
         let mut all = Vec::new();
         for page in 1..=pages {
-            let (number, size) = (page.to_string(), PAGE.to_string());
-            // Both or neither: a page alone was refused (cloudflare.md 7.4).
-            let query = [("env", environment), ("page", number.as_str()), ("per_page", size.as_str())];
-            let call = self.in_account("list_deployments", Method::GET, &["pages", "projects", project, "deployments"], &query);
-            let envelope = self.ask(call, &thing).await.map_err(Refusal::plain)?;
-            let listed: Option<Vec<Deployment>> = serde_json::from_value(envelope.result).map_err(|error| {
-                let kind = PlatformErrorKind::Unexpected(error.to_string());
-                PlatformError::new(Platform::Cloudflare, "list_deployments", &thing, kind)
-            })?;
-            let listed = listed.unwrap_or_default();
-            let short = listed.len() < PAGE;
-            all.extend(listed);
-            if short || envelope.pages.is_some_and(|pages| page >= pages) {
+            let listed = self.page(project, environment, page).await?;
+            all.extend(listed.deployments);
+            if listed.last {
                 break;
             }
         }
         Ok(all)
+    }
+
+    /// Returns all deployments of an environment, newest first. What is made or removed between two pages shifts the rest, so all of it is read again
+    /// where the platform's count is another one. Errors: it is another one every time, or there are more than [`MOST_PAGES`] pages.
+    pub(in crate::platform::cloudflare) async fn all_deployments(
+        &self,
+        project: &str,
+        environment: &str,
+    ) -> Result<Vec<Deployment>, PlatformError> {
+        for _ in 0..LISTINGS {
+            let (mut all, mut seen): (Vec<Deployment>, BTreeSet<String>) = Default::default();
+            let mut page = 1;
+            let (count, ended) = loop {
+                let listed = self.page(project, environment, page).await?;
+                all.extend(listed.deployments.into_iter().filter(|one| seen.insert(one.id.clone())));
+                if listed.last || page == MOST_PAGES {
+                    break (listed.count, listed.last);
+                }
+                page += 1;
+            };
+            if ended && count.is_none_or(|count| count == all.len() as u64) {
+                return Ok(all);
+            }
+        }
+        let kind = PlatformErrorKind::Unexpected("the list of deployments was another one on every page".to_owned());
+        Err(PlatformError::new(Platform::Cloudflare, "list_deployments", format!("deployments of {project}"), kind))
+    }
+
+    async fn page(&self, project: &str, environment: &str, page: u64) -> Result<Page, PlatformError> {
+        let thing = format!("deployments of {project}");
+        let (number, size) = (page.to_string(), PAGE.to_string());
+        // Both or neither: a page alone was refused (cloudflare.md 7.4).
+        let query = [("env", environment), ("page", number.as_str()), ("per_page", size.as_str())];
+        let call = self.in_account("list_deployments", Method::GET, &["pages", "projects", project, "deployments"], &query);
+        let envelope = self.ask(call, &thing).await.map_err(Refusal::plain)?;
+        let listed: Option<Vec<Deployment>> = serde_json::from_value(envelope.result).map_err(|error| {
+            let kind = PlatformErrorKind::Unexpected(error.to_string());
+            PlatformError::new(Platform::Cloudflare, "list_deployments", &thing, kind)
+        })?;
+        let deployments = listed.unwrap_or_default();
+        // A short page is the last one only where nothing says how many there are.
+        let last = envelope.pages.map_or(deployments.len() < PAGE, |pages| page >= pages) || deployments.is_empty();
+        Ok(Page { deployments, last, count: envelope.count })
     }
 
     /// Asks for an earlier production deployment to serve again (cloudflare.md 5). Never repeated by the transport: a repetition that
