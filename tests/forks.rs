@@ -296,6 +296,9 @@ fn the_beginning_of_a_run_is_told_and_its_end_takes_its_place() {
     assert_eq!(code(&forge.relay(7, &[])), 0);
     assert_eq!(forge.status(&sha, "cutover").as_deref(), Some("success"));
     assert!(only(&forge, number).contains("Every job"));
+    let late = output(forge.job((9007, "workflow_run"), &requested, REPORTER, &["relay", "--product", "shop"]));
+    assert_eq!(code(&late), 0, "{}", told(&late));
+    assert_eq!(forge.status(&sha, "cutover").as_deref(), Some("success"), "news that comes late takes nothing back");
 
     // A later attempt speaks for itself.
     forge.github.run_again(REPOSITORY, 7);
