@@ -371,6 +371,7 @@ fn bench(pull_request: Option<u64>) -> Bench {
         commit: HEAD.to_owned(),
         branch: Some("main".to_owned()),
         pull_request,
+        preview: None,
         stamp: Stamp { run_id: 812, attempt: 1 },
         run_url: "https://github.example/acme/autoswe/actions/runs/812/attempts/1".to_owned(),
         server_url: "https://github.example".to_owned(),
@@ -641,4 +642,19 @@ async fn every_request_is_as_githubs_document_says_with_no_field_that_it_does_no
         .collect();
     assert!(state.sent.len() > 15, "{}", state.sent.len());
     assert_eq!(faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_deployment_that_github_made_for_the_job_is_not_doubled() {
+    let hub = Hub::default();
+    let job = |id: u64, run: u64, payload: Value| {
+        let mut state = hub.state();
+        state.deployments.push(json!({"id": id, "sha": HEAD, "ref": HEAD, "environment": "production", "payload": payload}));
+        let page = format!("https://github.com/acme/autoswe/actions/runs/{run}/job/5");
+        state.deployment_statuses.push((id, json!({"state": "in_progress", "log_url": page})));
+    };
+    job(1, 811, json!({}));
+    assert_eq!(hub.client().deployment_of_job("production", HEAD, 812).await.unwrap(), None, "another run's");
+    job(2, 812, json!(""));
+    assert_eq!(hub.client().deployment_of_job("production", HEAD, 812).await.unwrap(), Some(2));
 }

@@ -83,7 +83,7 @@ async fn a_token_that_sees_production_is_refused_before_anything_is_made() {
     let failure = town.show_with(7, ONE, &Wanted { token: Some(both), ..Wanted::default() }).await.unwrap_err();
     assert!(failure.untouched && failure.text.contains("can see shop in acme"), "{failure:?}");
     assert!(failure.hints.iter().any(|hint| hint.contains("fly tokens create org -o acme-previews")), "{failure:?}");
-    assert_eq!(town.standing(), Default::default());
+    assert_eq!(town.standing(), <[BTreeSet<u64>; 3]>::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +92,7 @@ async fn a_missing_secret_is_told_before_anything_is_made() {
     let wanted = Wanted { secrets: vec![("SESSION_SECRET", None)], ..Wanted::default() };
     let failure = town.show_with(7, ONE, &wanted).await.unwrap_err();
     assert!(failure.untouched && failure.text.contains("has no secret SESSION_SECRET"), "{failure:?}");
-    assert_eq!(town.standing(), Default::default());
+    assert_eq!(town.standing(), <[BTreeSet<u64>; 3]>::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +163,7 @@ async fn a_sweep_has_limits_and_the_next_one_goes_on() {
     assert_eq!((swept.removed.len(), swept.left), (4, 1));
     assert_eq!(town.sweep(SweepLimits { only: Some(2), ..ALL }).await.unwrap().removed.len(), 0, "only what is left of another");
     assert_eq!(town.sweep(few).await.unwrap().removed.len(), 1);
-    assert_eq!(town.standing(), Default::default());
+    assert_eq!(town.standing(), <[BTreeSet<u64>; 3]>::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +187,7 @@ async fn whoever_cannot_be_asked_keeps_what_is_theirs() {
     assert_eq!(swept.failed.len(), 1);
     faults.clear();
     town.sweep(ALL).await.unwrap();
-    assert_eq!(town.standing(), Default::default());
+    assert_eq!(town.standing(), <[BTreeSet<u64>; 3]>::default());
 }
 
 #[tokio::test(start_paused = true)]

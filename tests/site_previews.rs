@@ -16,7 +16,7 @@ use cutover::embedded::vercel::{self, Vercel};
 use cutover::embedded::{World, in_process};
 use cutover::event::{Event, EventKind, Events, Phase};
 use cutover::http::Transport;
-use cutover::id::{Chance, Name};
+use cutover::id::{Chance, Name, ReleaseId};
 use cutover::platform::cloudflare::CloudflareEndpoints;
 use cutover::platform::cloudflare::pages::preview::{PagesGround, PagesPreview, PagesPreviewSettings};
 use cutover::platform::cloudflare::pages::{PagesSettings, PagesSource};
@@ -247,6 +247,7 @@ impl Scene {
             preview: preview.clone(),
             environment: name("preview"),
             commit: commit.to_owned(),
+            release: ReleaseId::from_text("r-20260102-030405-aaaaaa"),
             phase: Phase::Prepare,
             events: self.events.clone(),
             shutdown: Shutdown::default(),

@@ -11,7 +11,7 @@ use super::caller::{Caller, Level, Need};
 use super::commits;
 use super::page::Wanted;
 use super::refusal::Refusal;
-use super::shape::{address, extend, moment, node, ordinary, page, user};
+use super::shape::{address, extend, fork, moment, node, ordinary, page, user};
 use super::state::{Pull, Repository};
 
 pub(super) const READ: Need = &[("pull_requests", Level::Read)];
@@ -179,9 +179,8 @@ fn simple(caller: &Caller, repository: &Repository, pull: &Pull) -> Value {
     let html = format!("{page}/pull/{}", pull.number);
     let owner = pull.fork.as_ref().unwrap_or(&repository.owner);
     let mut of_head = ordinary(base, repository);
-    if let Some(fork) = &pull.fork {
-        let name = format!("{fork}/{}", repository.name);
-        extend(&mut of_head, json!({ "id": repository.id + 1, "full_name": name, "owner": user(base, fork), "fork": true }));
+    if let Some(owner) = &pull.fork {
+        extend(&mut of_head, fork(base, repository, owner));
     }
     let base_sha =
         repository.git.head(&format!("refs/heads/{}", pull.base_branch)).filter(|_| pull.closed_at.is_none()).unwrap_or(&pull.base_sha);
