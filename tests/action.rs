@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 24] = [
     "COMMAND",
     "ENVIRONMENT",
     "MANIFEST",
@@ -29,6 +29,8 @@ const NAMES: [&str; 22] = [
     "FROM",
     "REQUIRED",
     "PENDING",
+    "MOST",
+    "PULL_REQUEST",
 ];
 
 fn repository() -> PathBuf {
@@ -255,5 +257,5 @@ fn readme_shows_the_workflows_as_they_are() {
         assert!(readme.contains(&format!("```yaml\n{text}```\n")), "README shows another {}", path.display());
         count += 1;
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 5);
 }

@@ -76,6 +76,17 @@ case "$command" in
         flag skip-gates "$CUTOVER_INPUT_SKIP_GATES"
         takes_environment
         ;;
+    preview)
+        option artifacts "$CUTOVER_INPUT_ARTIFACTS"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        flag skip-gates "$CUTOVER_INPUT_SKIP_GATES"
+        ;;
+    sweep)
+        option most "$CUTOVER_INPUT_MOST"
+        option pull-request "$CUTOVER_INPUT_PULL_REQUEST"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        flag dry-run "$CUTOVER_INPUT_DRY_RUN"
+        ;;
     release)
         option artifacts "$CUTOVER_INPUT_ARTIFACTS"
         option receipt "$CUTOVER_INPUT_RECEIPT"
@@ -153,7 +164,7 @@ case "$command" in
     status) needs_environment ;;
     plan) takes_environment ;;
     check) ;;
-    *) fail "The input command must be run, gates, build, release, report, relay, dispatch, rollback, promote, recover, hold, history, plan, check or status." ;;
+    *) fail "The input command must be run, gates, build, release, preview, sweep, report, relay, dispatch, rollback, promote, recover, hold, history, plan, check or status." ;;
 esac
 
 if [ ${#names[@]} -gt 0 ]; then arguments+=(-- "${names[@]}"); fi
