@@ -103,6 +103,8 @@ fn each_command_gets_its_own_inputs_and_no_others() {
         ("DRY_RUN", "true"),
         ("RECEIPT", "r.json"),
         ("REQUIRED", "gates\n a job \n"),
+        ("MOST", "9"),
+        ("PULL_REQUEST", "7"),
     ];
     let of = |command| arguments(&[&[("COMMAND", command)], &all[..]].concat()).join(" ");
     let with = "--manifest=m --journal=github";
@@ -119,6 +121,8 @@ fn each_command_gets_its_own_inputs_and_no_others() {
     assert_eq!(of("history"), format!("history {with} --product=p -- production"));
     assert_eq!(of("status"), format!("status {with} -- production"));
     assert_eq!(of("plan"), format!("plan {with} -- production"));
+    assert_eq!(of("preview"), format!("preview {with} --artifacts=a --receipt=r.json --skip-gates"));
+    assert_eq!(of("sweep"), format!("sweep {with} --most=9 --pull-request=7 --receipt=r.json --dry-run"));
     assert_eq!(of("check"), format!("check {with}"));
     assert_eq!(of("report"), format!("report {with} --product=p --environment=production --required=gates --required=a job"));
     assert_eq!(of("relay"), format!("relay {with} --product=p --required=gates --required=a job"));
