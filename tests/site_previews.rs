@@ -248,6 +248,7 @@ impl Scene {
             environment: name("preview"),
             commit: commit.to_owned(),
             phase: Phase::Prepare,
+            release: cutover::id::ReleaseId::from_text("r-20260102-030405-aaaaaa"),
             events: self.events.clone(),
             shutdown: Shutdown::default(),
         }
