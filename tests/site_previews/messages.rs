@@ -21,7 +21,8 @@ const PINNED: [&str; 5] = [
 async fn previews_are_made_shown_and_removed_in_the_vendors_words() {
     let documents = (Document::find("vercel-openapi.json", ""), Document::find("cloudflare-pages-openapi.json", "/client/v4"));
     let (Some(vercel), Some(pages)) = documents else { return };
-    let scene = Scene::new();
+    // The document has no project that is connected to nothing.
+    let scene = Scene::with(|_| {}, |seed| seed.repository = Some(("acme/shop".to_owned(), false)));
     let preview = of(shop(), 7);
     for kind in KINDS {
         scene.site(kind, preview.clone()).preflight(&scene.scope(&preview, ONE)).await.unwrap();

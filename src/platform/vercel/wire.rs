@@ -3,11 +3,14 @@
 //! Answers are decoded leniently: unknown members are ignored, missing ones and nulls are `None` or empty. Sources: the published OpenAPI
 //! document; what stands only in the vendor's client is marked so.
 
+mod variables;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+pub(super) use self::variables::{Of, Variable, Variables};
 use crate::http::Answer;
 
 /// Takes null as the default.
@@ -446,55 +449,6 @@ pub(super) struct Verification {
     pub(super) domain: String,
     #[serde(deserialize_with = "or_default")]
     pub(super) value: String,
-}
-
-/// Which deployments of a project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
-    /// Those that users get.
-    Production,
-    /// The others.
-    Previews,
-}
-
-impl Of {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Production => "production",
-            Self::Previews => "preview",
-        }
-    }
-}
-
-/// A project's environment variables.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Variables {
-    #[serde(deserialize_with = "or_default")]
-    pub(super) envs: Vec<Variable>,
-}
-
-/// An environment variable; its value is never read.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct Variable {
-    #[serde(deserialize_with = "or_default")]
-    pub(super) key: String,
-    /// A list, or one text in older answers.
-    target: Option<Value>,
-    pub(super) git_branch: Option<String>,
-    pub(super) updated_at: Option<f64>,
-}
-
-impl Variable {
-    /// Returns whether such deployments get it.
-    pub(super) fn is_in(&self, of: Of) -> bool {
-        match &self.target {
-            Some(Value::String(target)) => target == of.as_str(),
-            Some(Value::Array(targets)) => targets.iter().any(|target| target == of.as_str()),
-            _ => false,
-        }
-    }
 }
 
 /// The answer to a deploy hook.

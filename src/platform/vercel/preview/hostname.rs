@@ -109,7 +109,7 @@ impl VercelPreview {
         }
     }
 
-    fn taken(&self, why: String) -> PlatformError {
+    pub(super) fn taken(&self, why: String) -> PlatformError {
         let host = &self.host;
         self.site.error("assign_alias", PlatformErrorKind::Foreign(format!("{host} is not this preview's: {why}"))).hint(self.other_name())
     }

@@ -26,6 +26,9 @@ impl VercelPreview {
         let revision = self.site.would_be_in(artifact, Of::Previews).await?;
         let project = self.site.project().await?;
         self.never_first(&project)?;
+        if let Whose::Others(why) = self.whose(scope, &project).await? {
+            return Err(self.taken(why));
+        }
         let making = self.making(scope, &revision, files);
         let found = self.site.find_made(&project, &making).await?;
         let again = found.is_some();

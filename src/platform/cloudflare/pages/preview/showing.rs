@@ -53,7 +53,7 @@ impl PagesPreview {
                 .error("show", PlatformErrorKind::Refused(text))
                 .hint("look at the project's production branch in its settings"));
         }
-        self.has_its_address(scope, &ready).await?;
+        let ready = self.addressed(scope, ready, &mark).await?;
         // What is shown is shown; what could not be removed stays until the next push, or until the pull request is closed.
         if let Err(error) = self.delete_earlier(scope, &ready).await {
             if error.cancelled() {
@@ -88,30 +88,34 @@ impl PagesPreview {
         Err(self.site.error("show", PlatformErrorKind::Impossible(self.is_production())).hint(super::BRANCH_HINT))
     }
 
-    /// Compares the address that the platform gave with the one that everybody was told. Where it gives none for as long as a read may lag, a newer
-    /// push has it.
-    async fn has_its_address(&self, scope: &PreviewScope, ready: &Deployment) -> Result<(), PlatformError> {
+    /// Returns the deployment that has the address which everybody was told: this one, or its twin where a proxy repeated the creation. Where the
+    /// platform names none for as long as a read may lag, a newer push has it.
+    async fn addressed(&self, scope: &PreviewScope, ready: Deployment, mark: &Mark) -> Result<Deployment, PlatformError> {
         let until = Instant::now() + READ_LAG;
-        let address = self.address_text();
-        let mut aliases = ready.aliases.clone().unwrap_or_default();
-        while aliases.is_empty() && Instant::now() < until {
+        let mut ready = ready;
+        while ready.aliases.as_ref().is_none_or(Vec::is_empty) && Instant::now() < until {
             self.site.pause(scope, LOOK).await?;
             let read = self.site.client.deployment(&self.site.settings.project, &ready.id).await?;
-            aliases = read.and_then(|read| read.aliases).unwrap_or_default();
+            ready = read.unwrap_or(ready);
         }
-        let same = |alias: &String| alias.trim_end_matches('/').trim_start_matches("https://") == address.trim_start_matches("https://");
+        if ready.aliases.as_ref().is_none_or(Vec::is_empty)
+            && let Whose::Ours(ours) = self.whose().await?
+        {
+            let twin = |one: &Deployment| Mark::on(one).as_ref() == Some(mark) && one.commit() == scope.commit();
+            ready = ours.into_iter().find(|one| one.progress() == Progress::Ready).filter(twin).unwrap_or(ready);
+        }
+        let bare = |address: &str| address.trim_end_matches('/').trim_start_matches("https://").to_owned();
+        let aliases: Vec<String> = ready.aliases.iter().flatten().map(|alias| bare(alias)).collect();
         let Some(first) = aliases.first() else {
             let text = format!("Pages names no address of the branch {} for {}: a newer push may have it", self.branch, ready.id);
             return Err(self.site.error("show", PlatformErrorKind::Conflict(text)));
         };
-        if aliases.iter().any(same) {
-            return Ok(());
+        if aliases.contains(&bare(&self.address_text())) {
+            return Ok(ready);
         }
-        let kind = PlatformErrorKind::Refused(format!("the preview shows at {first}, and everybody was told {address}"));
-        Err(self
-            .site
-            .error("show", kind)
-            .hint(self.subdomain_hint(first.trim_start_matches("https://").split_once('.').map_or("", |(_, rest)| rest))))
+        let kind =
+            PlatformErrorKind::Refused(format!("the preview shows at https://{first}, and everybody was told {}", self.address_text()));
+        Err(self.site.error("show", kind).hint(self.subdomain_hint(first.split_once('.').map_or("", |(_, rest)| rest))))
     }
 
     /// Deletes what this preview showed before, the oldest first, and what failed.
