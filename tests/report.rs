@@ -4,7 +4,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cutover::event::{Event, EventKind, GateOutcome, Level, Outcome, Phase, Serving, Side, SnapshotTaken, Stream, TargetSummary, Verdict};
+use cutover::event::{
+    Event, EventKind, GateOutcome, Level, Monthly, Outcome, Phase, Place, Serving, Side, SnapshotTaken, Stream, TargetSummary, TestCase,
+    TestResults, Verdict,
+};
 use cutover::http::Platform;
 use cutover::id::{Chance, Name, ReleaseId};
 use cutover::mask::Masker;
@@ -724,6 +727,93 @@ fn the_comment_keeps_its_limit_by_leaving_the_least_important_out() {
     assert!(markdown.starts_with("### ❌ 120 of 120 gates failed"));
     assert!(markdown.contains("left out for want of room; everything is [on the run's page]"), "{}", &markdown[..2_000]);
     assert!(summary(&report, &links()).len() <= MAX_BYTES);
+}
+
+fn with_tests(gate: &str, failed: u64, flaky: u64) -> EventKind {
+    let case = |index: u64| TestCase {
+        name: format!("cart › adds {index}"),
+        flaky: index >= failed,
+        message: format!("expected {index}\n  got nothing"),
+        detail: "at a\n".repeat(900),
+        place: (index % 2 == 0).then(|| Place { file: "src/a b#c.rs".to_owned(), line: 7 }),
+    };
+    let tests = TestResults { passed: 40, failed, skipped: 2, flaky, tests: (0..failed + flaky).map(case).take(200).collect() };
+    EventKind::GateTests { gate: name(gate), tests }
+}
+
+/// The story of failed gates, with the tests of the one that failed.
+fn tested(failed: u64, flaky: u64) -> Report {
+    let mut events = gates_failed("push to main", &["the log"]);
+    let at =
+        events.iter().position(|event| matches!(&event.kind, EventKind::GateFinished { gate, .. } if gate.as_str() == "unit")).unwrap();
+    let told = Event { kind: with_tests("unit", failed, flaky), ..events[at].clone() };
+    events.insert(at, told);
+    Report::of(&events)
+}
+
+#[test]
+fn failed_tests_stand_before_everything_else_with_their_messages_and_places() {
+    let markdown = comment(&tested(2, 1), &links());
+    let shown = markdown.split("| gate |").next().unwrap();
+    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(actions(&{
+        let mut events = gates_failed("push to main", &["the log"]);
+        let told = Event { kind: with_tests("unit", 2, 1), ..events[2].clone() };
+        events.insert(4, told);
+        events
+    }).lines().filter(|line| line.starts_with("::error") || line.starts_with("::warning")).collect::<Vec<_>>().join("\n"), @"");
+}
+
+#[test]
+fn thousands_of_failed_tests_leave_the_comment_within_its_limit() {
+    let report = tested(4_000, 300);
+    let markdown = comment(&report, &links());
+    assert!(markdown.chars().count() <= MAX_CHARACTERS);
+    assert!(markdown.starts_with("### ❌ 1 of 3 gates failed: unit. Nothing was touched.\n\n**What to do**"));
+    assert!(markdown.contains("3980 more failed tests"), "{}", &markdown[..3_000]);
+    assert!(summary(&report, &links()).len() <= MAX_BYTES);
+}
+
+#[test]
+fn what_it_costs_and_how_large_it_is_are_told_with_their_change() {
+    let monthly = |usd, before| Some(Monthly { usd, before, prices_as_of: "2026-08".to_owned() });
+    let line = |costs: [Option<Monthly>; 2]| {
+        let mut report = Report::of(&finished());
+        for (target, monthly) in report.targets.iter_mut().zip(costs) {
+            target.monthly = monthly;
+        }
+        let markdown = comment(&report, &links());
+        markdown.lines().find(|line| line.starts_with("**Cost")).unwrap_or("nothing").to_owned()
+    };
+    let all = [
+        line([monthly(7.78, Some(5.0)), monthly(2.0, Some(2.0))]),
+        line([monthly(7.78, Some(7.78)), None]),
+        line([monthly(5.0, Some(7.5)), None]),
+        line([monthly(5.0, None), monthly(1.0, Some(1.0))]),
+        line([None, None]),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @"");
+    let sizes = |before| {
+        let mut events = finished();
+        let kind = EventKind::ImageShipped { image: name("server"), digest: "sha256:00".to_owned(), size: 23_456_789, before };
+        let told = Event { kind, ..events[5].clone() };
+        events.insert(6, told);
+        let markdown = comment(&Report::of(&events), &links());
+        markdown.lines().find(|line| line.starts_with("| server")).unwrap().to_owned()
+    };
+    insta::assert_snapshot!([sizes(Some(22_000_000)), sizes(Some(23_456_789)), sizes(Some(30_000_000)), sizes(None)].join("\n"), @"");
+}
+
+#[test]
+fn a_name_that_mermaid_knows_begins_no_statement_of_another_kind() {
+    let mut all = vec![(0, begun("push to main"))];
+    for word in ["title", "section", "click", "gantt-chart", "end", "unit"] {
+        all.extend(gate(word, 0, 100, GateOutcome::Passed, &[]));
+    }
+    all.push((200, ended(Outcome::Finished, 0, Serving::Before)));
+    let markdown = comment(&Report::of(&events(all)), &links());
+    let bars: Vec<&str> = markdown.lines().filter(|line| line.ends_with("100ms")).collect();
+    insta::assert_snapshot!(bars.join("\n"), @"");
 }
 
 #[test]
