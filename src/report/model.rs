@@ -265,10 +265,10 @@ impl Report {
                 self.notices.push(NoticeReport { level: *level, code: (*code).to_owned(), text: text.clone() });
             }
             EventKind::GateStarted { .. } | EventKind::GateTests { .. } | EventKind::GateFinished { .. } => {
-                self.fold_gate(&event.kind, now)
+                self.fold_gate(&event.kind, now);
             }
             EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } | EventKind::ImageShipped { .. } => {
-                super::images::fold(&mut self.images, &event.kind, now)
+                super::images::fold(&mut self.images, &event.kind, now);
             }
             EventKind::PreviewStarted { pull_request } => self.preview = Some(*pull_request),
             EventKind::ReleaseStarted { release, environment, targets } => {
