@@ -157,9 +157,8 @@ impl State {
             }
             ("GET", ["commits", _, "check-runs"]) => (200, json!({"total_count": self.checks.len(), "check_runs": self.checks})),
             ("POST", ["check-runs"]) => {
-                self.next += 1;
                 let mut check = body.clone();
-                check["id"] = json!(self.next);
+                check["id"] = json!(1_000 + self.checks.len());
                 self.checks.push(check.clone());
                 (201, check)
             }
