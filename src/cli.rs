@@ -5,6 +5,7 @@ mod ask;
 mod build;
 mod check;
 mod conduct;
+mod dispatch;
 mod drill;
 mod earlier;
 mod gates;
@@ -12,6 +13,7 @@ mod history;
 mod hold;
 mod inspect;
 mod journal;
+mod older;
 mod plan;
 mod preflight;
 mod preview;
@@ -19,6 +21,7 @@ mod previewing;
 mod rebuild;
 mod recover;
 mod rehearse;
+mod relay;
 mod report;
 mod reporting;
 mod run;
@@ -140,9 +143,11 @@ async fn command(cli: Cli) -> Ended {
         Command::Release { environment, only, artifacts, skip_gates, output, forward } => {
             run::release(base, environment, only, artifacts, skip_gates, output, forward).await
         }
+        Command::Report(reported) => report::run(base, reported).await,
+        Command::Relay { product, from, required } => relay::run(base, product, from, required).await,
+        Command::Dispatch { output } => dispatch::run(base, output).await,
         Command::Preview { artifacts, skip_gates, output } => preview::run(base, artifacts, skip_gates, output).await,
         Command::Sweep(arguments) => sweep::run(base, arguments).await,
-        Command::Report { receipts } => report::run(base, &receipts).await,
         Command::Rollback { environment, to, reason, over_migration, changed, output } => {
             run::rollback(base, environment, to, (reason, over_migration), changed, output).await
         }

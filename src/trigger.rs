@@ -5,12 +5,14 @@
 //! (`GITHUB_REF`), never by a name in the event's payload.
 
 mod actions;
+mod finished;
 pub mod git;
 mod inputs;
 
 use std::fmt;
 
 pub use actions::{is_actions, read_event};
+pub use finished::HeardRun;
 pub use git::Checkout;
 pub use inputs::{Dispatch, DispatchAction, InputFault};
 
@@ -210,6 +212,19 @@ impl Trigger {
             Source::Person(checkout) => checkout.branch(),
             _ => None,
         }
+    }
+
+    /// Returns the trigger in words, for the journal: of a dispatch also who asked and why. Holds foreign text.
+    pub fn asked(&self) -> String {
+        let Source::Dispatch(dispatch) = &self.source else { return self.to_string() };
+        let who = self.run.as_ref().and_then(|run| run.actor.as_ref()).map(|actor| format!(" by {actor}")).unwrap_or_default();
+        let why = dispatch.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{self}{who}{why}")
+    }
+
+    /// Returns whether the run is another attempt: somebody, or something, ran it again.
+    pub fn is_again(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.attempt > 1)
     }
 
     /// Returns what the run may do.

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 24] = [
     "COMMAND",
     "ENVIRONMENT",
     "MANIFEST",
@@ -27,6 +27,10 @@ const NAMES: [&str; 20] = [
     "DRY_RUN",
     "RECEIPT",
     "FROM",
+    "REQUIRED",
+    "PENDING",
+    "MOST",
+    "PULL_REQUEST",
 ];
 
 fn repository() -> PathBuf {
@@ -98,6 +102,9 @@ fn each_command_gets_its_own_inputs_and_no_others() {
         ("JOURNAL", "github"),
         ("DRY_RUN", "true"),
         ("RECEIPT", "r.json"),
+        ("REQUIRED", "gates\n a job \n"),
+        ("MOST", "9"),
+        ("PULL_REQUEST", "7"),
     ];
     let of = |command| arguments(&[&[("COMMAND", command)], &all[..]].concat()).join(" ");
     let with = "--manifest=m --journal=github";
@@ -114,8 +121,15 @@ fn each_command_gets_its_own_inputs_and_no_others() {
     assert_eq!(of("history"), format!("history {with} --product=p -- production"));
     assert_eq!(of("status"), format!("status {with} -- production"));
     assert_eq!(of("plan"), format!("plan {with} -- production"));
+    assert_eq!(of("preview"), format!("preview {with} --artifacts=a --receipt=r.json --skip-gates"));
+    assert_eq!(of("sweep"), format!("sweep {with} --most=9 --pull-request=7 --receipt=r.json --dry-run"));
     assert_eq!(of("check"), format!("check {with}"));
-    assert_eq!(of("report"), format!("report {with}"));
+    assert_eq!(of("report"), format!("report {with} --product=p --environment=production --required=gates --required=a job"));
+    assert_eq!(of("relay"), format!("relay {with} --product=p --required=gates --required=a job"));
+    assert_eq!(of("dispatch"), format!("dispatch {with} --receipt=r.json"));
+    let pending =
+        arguments(&[("COMMAND", "report"), ("MANIFEST", "m"), ("PRODUCT", "p"), ("PENDING", "true"), ("FROM", "."), ("REQUIRED", "x")]);
+    assert_eq!(pending, ["report", "--manifest=m", "--product=p", "--pending"]);
     assert_eq!(arguments(&[("COMMAND", "recover"), ("MANIFEST", "m")]), ["recover", "--manifest=m"], "every environment");
     let off = arguments(&[("COMMAND", "hold"), ("MANIFEST", "m"), ("ENVIRONMENT", "e"), ("HOLD_OFF", "true"), ("REASON", "r")]);
     assert_eq!(off, ["hold", "--manifest=m", "--off", "--", "e"]);
@@ -141,6 +155,8 @@ fn what_cannot_be_meant_is_refused_before_anything_runs() {
         &[("COMMAND", "run"), ("DRY_RUN", "yes")],
         &[("COMMAND", "hold"), ("ENVIRONMENT", "e")],
         &[("COMMAND", "promote"), ("ENVIRONMENT", "e")],
+        &[("COMMAND", "relay")],
+        &[("COMMAND", "report"), ("PENDING", "maybe")],
     ] {
         let output = run(&TempDir::new().unwrap(), inputs).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{inputs:?}");
@@ -245,5 +261,5 @@ fn readme_shows_the_workflows_as_they_are() {
         assert!(readme.contains(&format!("```yaml\n{text}```\n")), "README shows another {}", path.display());
         count += 1;
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 5);
 }

@@ -657,3 +657,18 @@ async fn every_request_is_as_githubs_document_says_with_no_field_that_it_does_no
     assert!(state.sent.len() > 15, "{}", state.sent.len());
     assert_eq!(faults, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_deployment_that_github_made_for_the_job_is_not_doubled() {
+    let hub = Hub::default();
+    let job = |id: u64, run: u64, payload: Value| {
+        let mut state = hub.state();
+        state.deployments.push(json!({"id": id, "sha": HEAD, "ref": HEAD, "environment": "production", "payload": payload}));
+        let page = format!("https://github.com/acme/autoswe/actions/runs/{run}/job/5");
+        state.deployment_statuses.push((id, json!({"state": "in_progress", "log_url": page})));
+    };
+    job(1, 811, json!({}));
+    assert_eq!(hub.client().deployment_of_job("production", HEAD, 812).await.unwrap(), None, "another run's");
+    job(2, 812, json!(""));
+    assert_eq!(hub.client().deployment_of_job("production", HEAD, 812).await.unwrap(), Some(2));
+}

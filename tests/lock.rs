@@ -48,7 +48,13 @@ fn over() -> Told {
 
 fn job(run: u64) -> Owner {
     let job = OwnerJob { repository: "acme/shop".into(), run, attempt: 1, name: "release".into(), runner: None, id: None };
-    Owner { id: format!("{run}/1/release"), url: format!("https://github.com/acme/shop/actions/runs/{run}"), job: Some(job), process: None }
+    Owner {
+        id: format!("{run}/1/release"),
+        url: format!("https://github.com/acme/shop/actions/runs/{run}"),
+        job: Some(job),
+        process: None,
+        actor: None,
+    }
 }
 
 /// A runner with a journal on a shelf, its changes guarded by its ownership.

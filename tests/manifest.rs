@@ -51,12 +51,33 @@ fn hostnames_and_workers_are_settled() {
     assert_eq!((files.hosts, files.manage, files.purge), (vec!["shop.example.com".into(), "example.com".into()], false, true));
     let TargetPlatform::Worker(whole) = &manifest.targets[&name("whole")].platform else { panic!("a worker") };
     assert_eq!((whole.name.as_str(), whole.not_found.as_str(), whole.dotfiles.len()), ("help", "single-page-application", 1));
+    let TargetPlatform::Worker(files) = &manifest.targets[&name("files")].platform else { panic!("a worker") };
+    let TargetPlatform::Pages(pages) = &manifest.targets[&name("pages")].platform else { panic!("a project") };
+    let TargetPlatform::Vercel(front) = &manifest.targets[&name("front")].platform else { panic!("a project") };
+    let names = [&files.subdomain, &pages.subdomain, &front.alias, &whole.subdomain];
+    assert_eq!(names.map(Option::as_deref), [Some("acme"), Some("docs-4f2"), Some("shop-front"), None]);
     let staging = manifest.in_environment(&name("staging")).unwrap();
     let TargetPlatform::Worker(whole) = &staging.targets[&name("whole")].platform else { panic!("a worker") };
     assert_eq!((whole.name.as_str(), whole.account.is_some()), ("help-staging", true), "an override merges the short form, too");
     let (whole, files) = (dns(&staging, "whole"), dns(&staging, "files"));
     assert_eq!((whole.hosts, whole.manage, whole.purge), (vec!["help.staging.example.com".into()], true, false));
     assert_eq!((files.hosts.len(), files.manage), (2, true));
+}
+
+#[test]
+fn a_preview_has_of_a_target_only_what_it_says_again() {
+    let manifest = good("previews.yml");
+    let preview = manifest.in_environment(&name("preview")).unwrap();
+    let (api, web) = (&preview.targets[&name("api")], &preview.targets[&name("web")]);
+    assert_eq!(api.secrets, ["SESSION_SECRET"], "production's others stay production's");
+    assert_eq!((&api.migration, &api.url, &web.dns), (&None, &None, &None));
+    assert_eq!(api.variables, ["ALLOWED_ORIGINS"]);
+    let settings = manifest.environments[&name("preview")].pull_request.clone().unwrap();
+    assert_eq!((settings.organization.as_deref(), settings.memory_mb), (Some("shop-previews"), Some(512)));
+    assert_eq!(settings.seeds[&name("api")], "bin/seed --all");
+    let production = manifest.in_environment(&name("production")).unwrap();
+    assert_eq!(production.targets[&name("api")].secrets, ["DATABASE_URL", "SESSION_SECRET"]);
+    assert!(production.targets[&name("api")].migration.is_some());
 }
 
 #[test]
@@ -390,8 +411,8 @@ fn editors_judge_by_the_schema_as_cutover_does() {
     // What only the whole, the files or the YAML itself show, no schema can say.
     let beyond = "after-outside alias bad-link branch-twice broken-glob check-passes cycle fly-toml-broken fly-toml-without-app \
          fly-without-image long-timeout merge-key missing-context missing-dockerfile missing-fly-toml override-cycle \
-         override-outside override-platform pull-request-twice self-cycle tag target-cycle unknown-after unknown-gate \
-         unknown-image unknown-target url-of-outside variable-twice vercel-missing-dir vercel-not-built vercel-without-link \
+         override-outside override-platform preview-seed-unknown pull-request-twice self-cycle tag target-cycle unknown-after unknown-gate \
+         unknown-image unknown-target url-of-outside variable-not-set variable-twice vercel-missing-dir vercel-not-built vercel-without-link \
          vercel-without-source";
     let beyond: BTreeSet<String> = beyond.split_whitespace().map(str::to_owned).collect();
     let passes = |file: &PathBuf| as_json(file).is_some_and(|value| validator.is_valid(&value));

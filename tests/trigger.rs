@@ -142,9 +142,9 @@ fn a_dispatch_without_inputs_is_a_release_of_its_branch() {
 #[test]
 fn every_bad_input_is_told_at_once() {
     let inputs = json!({"inputs": {"environment": "Prod$(id)", "action": "destroy", "release": "../../x", "dry_run": "yes"}});
-    insta::assert_snapshot!(trigger("workflow_dispatch", "refs/heads/main", &inputs).unwrap_err(), @r#"the input environment is "Prod$(id)"; it must be an environment's name from the manifest; the input action is "destroy"; it must be release or rollback; the input release is "../../x"; it must be a release's id, like r-20260102-030405-abcdef; the input dry_run is "yes"; it must be true or false"#);
-    let release = json!({"inputs": {"release": "r-20260102-030405-abcdef"}});
-    insta::assert_snapshot!(trigger("workflow_dispatch", "refs/heads/main", &release).unwrap_err(), @r#"the input release is "r-20260102-030405-abcdef"; it must be empty unless the action is rollback"#);
+    insta::assert_snapshot!(trigger("workflow_dispatch", "refs/heads/main", &inputs).unwrap_err(), @r#"the input environment is "Prod$(id)"; it must be an environment's name from the manifest; the input action is "destroy"; it must be release, rollback, promote, recover, hold, unhold or sweep; the input release is "../../x"; it must be a release's id, like r-20260102-030405-abcdef; the input dry_run is "yes"; it must be true or false"#);
+    let release = json!({"inputs": {"action": "hold", "environment": "production", "reason": "x", "release": "r-20260102-030405-abcdef"}});
+    insta::assert_snapshot!(trigger("workflow_dispatch", "refs/heads/main", &release).unwrap_err(), @r#"the input release is "r-20260102-030405-abcdef"; it must be empty unless something is released"#);
 }
 
 #[test]

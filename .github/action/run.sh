@@ -76,6 +76,17 @@ case "$command" in
         flag skip-gates "$CUTOVER_INPUT_SKIP_GATES"
         takes_environment
         ;;
+    preview)
+        option artifacts "$CUTOVER_INPUT_ARTIFACTS"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        flag skip-gates "$CUTOVER_INPUT_SKIP_GATES"
+        ;;
+    sweep)
+        option most "$CUTOVER_INPUT_MOST"
+        option pull-request "$CUTOVER_INPUT_PULL_REQUEST"
+        option receipt "$CUTOVER_INPUT_RECEIPT"
+        flag dry-run "$CUTOVER_INPUT_DRY_RUN"
+        ;;
     release)
         option artifacts "$CUTOVER_INPUT_ARTIFACTS"
         option receipt "$CUTOVER_INPUT_RECEIPT"
@@ -87,13 +98,32 @@ case "$command" in
         needs_environment
         ;;
     report)
-        if [ -n "$CUTOVER_INPUT_FROM" ]; then
-            for file in "$CUTOVER_INPUT_FROM"/*.json; do
-                # A folder without receipts leaves the pattern itself.
-                if [ -f "$file" ]; then option from "$file"; fi
-            done
+        option product "$CUTOVER_INPUT_PRODUCT"
+        option environment "$CUTOVER_INPUT_ENVIRONMENT"
+        if [ "$CUTOVER_INPUT_PENDING" = true ]; then
+            flag pending true
+        else
+            flag pending "$CUTOVER_INPUT_PENDING"
+            each() { option required "$1"; }
+            lines "$CUTOVER_INPUT_REQUIRED"
+            if [ -n "$CUTOVER_INPUT_FROM" ]; then
+                for file in "$CUTOVER_INPUT_FROM"/*.json; do
+                    # A folder without receipts leaves the pattern itself.
+                    if [ -f "$file" ]; then option from "$file"; fi
+                done
+            fi
         fi
         ;;
+    relay)
+        if [ -z "$CUTOVER_INPUT_PRODUCT" ]; then fail "The command relay needs the input product."; fi
+        option product "$CUTOVER_INPUT_PRODUCT"
+        # A stranger has named what is in the folder: cutover itself looks, within limits.
+        option from "$CUTOVER_INPUT_FROM"
+        each() { option required "$1"; }
+        lines "$CUTOVER_INPUT_REQUIRED"
+        ;;
+    # Everything else stands in the event.
+    dispatch) option receipt "$CUTOVER_INPUT_RECEIPT" ;;
     rollback)
         option to "$CUTOVER_INPUT_TO"
         option reason "$CUTOVER_INPUT_REASON"
@@ -134,7 +164,7 @@ case "$command" in
     status) needs_environment ;;
     plan) takes_environment ;;
     check) ;;
-    *) fail "The input command must be run, gates, build, release, report, rollback, promote, recover, hold, history, plan, check or status." ;;
+    *) fail "The input command must be run, gates, build, release, preview, sweep, report, relay, dispatch, rollback, promote, recover, hold, history, plan, check or status." ;;
 esac
 
 if [ ${#names[@]} -gt 0 ]; then arguments+=(-- "${names[@]}"); fi

@@ -24,6 +24,7 @@ The parts of a run, for separate jobs:
   build        Build images and pack directories into --out DIR
   release      Release an environment, from this machine or from --artifacts DIR
   report       Report the jobs' results on the pull request
+  relay        Report a fork's run, which may report nothing itself
   promote      Release to one environment what another one serves
   preview      Show a pull request's commit in a working copy of every target
   sweep        Remove what no open pull request owns
@@ -33,6 +34,7 @@ When something is wrong:
   rollback     Release what served before
   recover      Bring unfinished releases to their end, forward or back
   hold         Let no release begin, or let them begin again
+  dispatch     Do what a workflow_dispatch asks for, any of these, by its inputs
   history      Show what was released, by whom and why
 
 More:
@@ -161,11 +163,25 @@ pub enum Command {
     },
     /// Remove what previews have left on every platform and no open pull request owns.
     Sweep(Sweep),
-    /// Report the jobs' results on the pull request.
-    Report {
-        /// Receipts of the jobs to report.
-        #[arg(long = "from", value_name = "FILE")]
-        receipts: Vec<PathBuf>,
+    /// Report the jobs' results on the pull request: what the receipts say was done, and whether GitHub says that the jobs did it.
+    Report(Reported),
+    /// Report a fork's run, which may report nothing itself; in a workflow_run of the default branch's own workflow.
+    Relay {
+        /// The product.
+        #[arg(long, value_name = "NAME")]
+        product: Name,
+        /// The folder with what the fork's run left.
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+        /// A job that must have passed; skipped is not enough. May be given several times.
+        #[arg(long, value_name = "JOB")]
+        required: Vec<String>,
+    },
+    /// Do what a workflow_dispatch asks for, by the inputs of its event.
+    Dispatch {
+        /// Where results go.
+        #[command(flatten)]
+        output: Output,
     },
     /// Release what served before, or what an earlier release shipped.
     Rollback {
@@ -274,6 +290,26 @@ pub enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+}
+
+/// What is reported, for `report`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Reported {
+    /// Receipts of the jobs to report.
+    #[arg(long = "from", value_name = "FILE")]
+    pub receipts: Vec<PathBuf>,
+    /// Only say that the jobs run.
+    #[arg(long, conflicts_with_all = ["receipts", "required"])]
+    pub pending: bool,
+    /// A job that must have passed; skipped is not enough. May be given several times.
+    #[arg(long, value_name = "JOB")]
+    pub required: Vec<String>,
+    /// The product, so that no manifest is read; by default the manifest's.
+    #[arg(long, value_name = "NAME")]
+    pub product: Option<Name>,
+    /// The environment that the run releases, where it releases one; by default the receipts'.
+    #[arg(long, value_name = "ENV")]
+    pub environment: Option<Name>,
 }
 
 /// What has a schema.
@@ -447,6 +483,9 @@ pub struct Sandbox {
     /// Begin with an earlier release serving on every target of the directory.
     #[arg(long, requires = "directory")]
     pub earlier: bool,
+    /// Begin with pull request #7 open, from the branch `topic` into `main`; otherwise it is merged.
+    #[arg(long)]
+    pub pull_request: bool,
 }
 
 fn failure(text: &str) -> Result<(Name, Phase), String> {

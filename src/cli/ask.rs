@@ -32,6 +32,17 @@ pub(super) enum Ask {
         environment: Name,
         /// Which release; `None` means the one before the one that serves.
         to: Option<String>,
+        /// Stop before anything is changed.
+        dry_run: bool,
+    },
+    /// A release, once more, of what an earlier one of the same environment shipped.
+    Again {
+        /// Of what.
+        environment: Name,
+        /// Which release.
+        release: String,
+        /// Stop before anything is changed.
+        dry_run: bool,
     },
     /// A release of what another environment serves.
     Promote {
@@ -41,6 +52,8 @@ pub(super) enum Ask {
         to: Name,
         /// An earlier release of the other environment; `None` means the one that serves there.
         release: Option<String>,
+        /// Stop before anything is changed.
+        dry_run: bool,
     },
 }
 
@@ -48,9 +61,10 @@ impl Ask {
     /// Returns the environment that is released, if one is.
     pub(super) const fn released(&self) -> Option<&Name> {
         match self {
-            Self::Release { environment, .. } | Self::Rollback { environment, .. } | Self::Promote { to: environment, .. } => {
-                Some(environment)
-            }
+            Self::Release { environment, .. }
+            | Self::Rollback { environment, .. }
+            | Self::Again { environment, .. }
+            | Self::Promote { to: environment, .. } => Some(environment),
             Self::Nothing { .. } | Self::GatesOnly { .. } => None,
         }
     }
@@ -85,6 +99,12 @@ pub(super) enum Misfit {
         /// Why.
         because: String,
     },
+    /// What the dispatch asks for needs the command that is made for it.
+    #[error("{event} is nothing that `cutover run` does; `cutover dispatch` does it")]
+    ByDispatch {
+        /// What started it.
+        event: String,
+    },
     /// A person must name the environment.
     #[error("which environment? The branch {} belongs to none; name it with --environment", .branch.as_deref().unwrap_or("(detached HEAD)"))]
     NotNamed {
@@ -109,13 +129,16 @@ pub(super) fn ask(trigger: &Trigger, manifest: &Manifest, wish: Option<&Name>, d
         }
         Permission::Release { branch } => match &trigger.source {
             Source::Dispatch(dispatch) => {
+                if dispatch.commit.is_some() || !matches!(dispatch.action, DispatchAction::Release | DispatchAction::Rollback) {
+                    return Err(Misfit::ByDispatch { event: trigger.to_string() });
+                }
                 let environment = on_branch(manifest, wish.or(dispatch.environment.as_ref()), &branch)?;
                 let Some(environment) = environment else { return Ok(no_environment(&branch)) };
-                Ok(match dispatch.action {
-                    DispatchAction::Release => Ask::Release { environment, dry_run: dry_run || dispatch.dry_run },
-                    DispatchAction::Rollback => {
-                        Ask::Rollback { environment, to: dispatch.release.as_ref().map(|release| release.as_str().to_owned()) }
-                    }
+                let (to, dry_run) = (dispatch.release.as_ref().map(|release| release.as_str().to_owned()), dry_run || dispatch.dry_run);
+                Ok(match (dispatch.action, to) {
+                    (DispatchAction::Rollback, to) => Ask::Rollback { environment, to, dry_run },
+                    (_, Some(release)) => Ask::Again { environment, release, dry_run },
+                    (_, None) => Ask::Release { environment, dry_run },
                 })
             }
             _ => Ok(on_branch(manifest, wish, &branch)?
@@ -150,7 +173,7 @@ pub(super) fn known<'n>(manifest: &Manifest, name: &'n Name) -> Result<&'n Name,
 }
 
 /// Returns the environment that a run on `branch` of the base repository may release; a named one must allow the branch.
-fn on_branch(manifest: &Manifest, named: Option<&Name>, branch: &str) -> Result<Option<Name>, Misfit> {
+pub(super) fn on_branch(manifest: &Manifest, named: Option<&Name>, branch: &str) -> Result<Option<Name>, Misfit> {
     let Some(name) = named else { return Ok(manifest.environment_of_branch(branch).cloned()) };
     known(manifest, name)?;
     let allowed = &manifest.environments[name].branches;

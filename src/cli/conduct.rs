@@ -7,7 +7,7 @@ use super::ask::Ask;
 use super::build::{self, Artifacts};
 use super::earlier::{self, Shipments, Source};
 use super::stage::{Means, Stage};
-use super::{gates, hold, journal, preflight, recover, targets, turn};
+use super::{gates, hold, journal, older, preflight, recover, targets, turn};
 use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::exit;
 use crate::id::Name;
@@ -105,13 +105,17 @@ pub(crate) async fn conduct(stage: &Stage, ask: &Ask, options: &Options) -> Conc
             }
         }
         Ask::Release { environment, dry_run } => release(stage, environment, options, *dry_run).await.unwrap_or_else(|stop| stop),
-        Ask::Rollback { environment, to } => {
+        Ask::Rollback { environment, to, dry_run } => {
             let (of, way) = (environment, Way::Back { to: to.as_deref() });
-            earlier_release(stage, of, &way, options).await.unwrap_or_else(|stop| stop)
+            earlier_release(stage, of, &way, options, *dry_run).await.unwrap_or_else(|stop| stop)
         }
-        Ask::Promote { from, to, release } => {
+        Ask::Again { environment, release, dry_run } => {
+            let way = Way::Again { release };
+            earlier_release(stage, environment, &way, options, *dry_run).await.unwrap_or_else(|stop| stop)
+        }
+        Ask::Promote { from, to, release, dry_run } => {
             let way = Way::From { environment: from, release: release.as_deref() };
-            earlier_release(stage, to, &way, options).await.unwrap_or_else(|stop| stop)
+            earlier_release(stage, to, &way, options, *dry_run).await.unwrap_or_else(|stop| stop)
         }
     };
     let conclusion = cancelled_if_asked(stage, conclusion);
@@ -151,7 +155,7 @@ fn caveats(stage: &Stage) -> Vec<String> {
 
 /// Preflight, gates, builds, release.
 async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
-    let mut context = stage.context(environment, stage.trigger.to_string());
+    let mut context = stage.context(environment, asked(stage));
     context.drift = options.forward.changed.policy();
     let mut opened = journal::open(stage, environment, true).await?;
     not_held(environment, &opened.journal)?;
@@ -203,7 +207,7 @@ async fn release(stage: &Stage, environment: &Name, options: &Options, dry_run: 
 
 /// Ends the run in peace where a newer commit was released while it waited.
 async fn not_superseded(stage: &Stage, context: &Context, journal: &Journal) -> Result<(), Stop> {
-    let Some(text) = preflight::older_than_serving(stage, context, journal).await else { return Ok(()) };
+    let Some(text) = older::than_serving(stage, context, journal).await else { return Ok(()) };
     stage.events.notice(Level::Note, "run::superseded", format!("Superseded while it waited: {text}."));
     Err(Conclusion::untouched(Outcome::Superseded))
 }
@@ -232,6 +236,8 @@ fn tell_unfinished(stage: &Stage, journal: &Journal) {
 enum Way<'a> {
     /// From the same environment: a way back.
     Back { to: Option<&'a str> },
+    /// From the same environment, forward: what that release shipped is released once more.
+    Again { release: &'a str },
     /// From another environment: a promotion.
     From { environment: &'a Name, release: Option<&'a str> },
 }
@@ -240,7 +246,7 @@ impl Way<'_> {
     /// Returns the other environment that it takes from, if it does.
     const fn from(&self) -> Option<&Name> {
         match self {
-            Self::Back { .. } => None,
+            Self::Back { .. } | Self::Again { .. } => None,
             Self::From { environment, .. } => Some(environment),
         }
     }
@@ -250,10 +256,10 @@ impl Way<'_> {
 ///
 /// Which one that is, is decided in its turn: while it waited, or made files again, somebody else may have released, and the one before what
 /// serves is another one then. What was made ready is used again as long as the choice stays.
-async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, options: &Options) -> Result<Conclusion, Stop> {
+async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, options: &Options, dry_run: bool) -> Result<Conclusion, Stop> {
     let mut opened = journal::open(stage, environment, false).await?;
     match way {
-        Way::From { .. } => not_held(environment, &opened.journal)?,
+        Way::From { .. } | Way::Again { .. } => not_held(environment, &opened.journal)?,
         Way::Back { .. } => tell_hold(stage, environment, &opened.journal),
     }
     let mut context = stage.context(environment, String::new());
@@ -262,15 +268,15 @@ async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, optio
         (Way::Back { .. }, DriftPolicy::Refuse) => DriftPolicy::Override,
         (_, policy) => policy,
     };
+    if dry_run {
+        return would_release(stage, environment, way, options, &opened.journal).await;
+    }
     let mut ready: Option<(Closed, Shipments)> = None;
     turn::release(stage, &context, &mut opened, async |journal, context| {
-        if matches!(way, Way::From { .. }) {
+        if !matches!(way, Way::Back { .. }) {
             not_held(environment, journal)?;
         }
-        let earlier = meant(stage, environment, way, journal).await?;
-        if matches!(way, Way::Back { .. }) {
-            over_migrations(stage, environment, journal, &earlier, options.over_migration)?;
-        }
+        let earlier = allowed(stage, environment, way, options, journal).await?;
         context.commit.clone_from(&earlier.commit);
         context.reason = reason(stage, way, &earlier, options);
         let all = targets::through(stage, &recover::guarded(stage, journal), environment, &[]).map_err(unusable)?;
@@ -295,6 +301,37 @@ async fn earlier_release(stage: &Stage, environment: &Name, way: &Way<'_>, optio
     .await
 }
 
+/// Tells what would be released, and that nothing was.
+async fn would_release(stage: &Stage, environment: &Name, way: &Way<'_>, options: &Options, journal: &Journal) -> Result<Conclusion, Stop> {
+    let earlier = allowed(stage, environment, way, options, journal).await?;
+    let why = reason(stage, way, &earlier, options);
+    let text = format!("Dry run: {why}, commit {}; nothing was changed.", short(&earlier.commit));
+    stage.events.notice(Level::Note, "run::dry", text);
+    Ok(Conclusion::untouched(Outcome::Carried))
+}
+
+/// Returns the release that is meant, where nothing stands against releasing it now.
+async fn allowed(stage: &Stage, environment: &Name, way: &Way<'_>, options: &Options, journal: &Journal) -> Result<Closed, Stop> {
+    older::dispatched_again(stage, journal).await?;
+    let earlier = meant(stage, environment, way, journal).await?;
+    if let (Way::Again { .. }, Some(serving)) = (way, journal.state().serving())
+        && serving.release != earlier.release
+        && !options.forward.older
+    {
+        let text = format!("{} is older than {}, which serves {environment}; nothing was touched", earlier.release, serving.release);
+        return Err(Conclusion::refused(text, vec!["to release it all the same: the input `older`; or the action rollback".to_owned()]));
+    }
+    if !matches!(way, Way::From { .. }) {
+        over_migrations(stage, environment, journal, &earlier, options.over_migration)?;
+    }
+    Ok(earlier)
+}
+
+/// Returns what is recorded as the reason of a release of a commit.
+fn asked(stage: &Stage) -> String {
+    crate::report::plain(&stage.masker.text(&stage.trigger.asked()))
+}
+
 /// Refuses to go back to code that is not known to work with the database as migrations have left it since.
 fn over_migrations(stage: &Stage, environment: &Name, journal: &Journal, earlier: &Closed, anyway: bool) -> Result<(), Stop> {
     let Some(why) = journal.state().barred(earlier) else { return Ok(()) };
@@ -311,6 +348,7 @@ fn over_migrations(stage: &Stage, environment: &Name, journal: &Journal, earlier
 async fn meant(stage: &Stage, environment: &Name, way: &Way<'_>, journal: &Journal) -> Result<Closed, Stop> {
     match way {
         Way::Back { to } => chosen(environment, journal, *to, State::previous),
+        Way::Again { release } => chosen(environment, journal, Some(release), State::previous),
         Way::From { environment, release } => {
             let other = journal::beside(stage, &stage.manifest.product, environment).await?;
             chosen(environment, &other, *release, State::serving)
@@ -342,6 +380,7 @@ fn chosen(environment: &Name, journal: &Journal, id: Option<&str>, usual: fn(&St
 fn reason(stage: &Stage, way: &Way<'_>, earlier: &Closed, options: &Options) -> String {
     let what = match way {
         Way::Back { .. } => format!("rollback to {}", earlier.release),
+        Way::Again { .. } => format!("release of what {} shipped", earlier.release),
         Way::From { environment, .. } => format!("promotion of {} from {environment}", earlier.release),
     };
     let actor = stage.trigger.run.as_ref().and_then(|run| run.actor.clone());

@@ -134,6 +134,13 @@ async fn repository(means: &Means) -> Option<String> {
     git::repository_on(host, &git::origin(&means.root).await?)
 }
 
+/// Returns the repository on GitHub that the run belongs to, where there is one and a token to ask it with.
+pub(super) async fn github(means: &Means) -> Option<GitHub> {
+    let repository = Repository::parse(&repository(means).await?)?;
+    let token = means.settings.github_token.clone()?;
+    Some(GitHub::new(means.transport.clone(), means.settings.github_api.clone(), token, repository))
+}
+
 /// Returns the refusal of whoever cannot read a journal that may be there.
 fn unreadable(repository: &Repository) -> Conclusion {
     let token = variable::GITHUB_TOKEN;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
-use super::conduct::{Conclusion, short};
+use super::conduct::Conclusion;
+use super::older;
 use super::stage::{Stage, signing_secrets};
 use crate::event::{EventKind, Level, Outcome, Phase};
 use crate::id::Name;
@@ -56,8 +57,8 @@ async fn look(stage: &Stage, context: &Context, targets: &[AnyTarget], journal: 
             faults.push((format!("the environment variable {name}, with which a check signs its request, is {state}"), Vec::new()));
         }
     }
-    if let Some(text) = older_than_serving(stage, context, journal).await.filter(|_| !older) {
-        faults.push((text, vec!["add --older to release it all the same".to_owned()]));
+    if let Some(text) = older::than_serving(stage, context, journal).await.filter(|_| !older) {
+        faults.push((text, vec!["to release it all the same: `--older`, or the input `older`".to_owned()]));
     }
     let scope = context.scope(Phase::Preflight, &context.shutdown);
     let answers = join_all(targets.iter().map(async |target| (target, problems(context, &scope, target).await))).await;
@@ -107,31 +108,4 @@ async fn drifted(context: &Context, scope: &Scope, targets: &[AnyTarget], journa
     let texts: Vec<String> = found.map(|drift| drift.to_string()).collect();
     let text = format!("somebody else changed what serves since the last release: {}", texts.join("\n"));
     (!texts.is_empty()).then(|| (text, drift::hints()))
-}
-
-/// Returns why the commit is older than what serves, if git and the journal say so; where git cannot tell, that is told and nothing refused.
-pub(crate) async fn older_than_serving(stage: &Stage, context: &Context, journal: &Journal) -> Option<String> {
-    let serving = journal.state().serving()?;
-    if serving.commit == context.commit || stage.rehearsal {
-        return None;
-    }
-    let is_ancestor = crate::trigger::git::is_ancestor(&stage.root, &context.commit, &serving.commit).await;
-    match is_ancestor {
-        Some(true) => Some(format!(
-            "the commit {} is older than {}, which serves since {}",
-            short(&context.commit),
-            short(&serving.commit),
-            serving.release
-        )),
-        Some(false) => None,
-        None => {
-            let text = format!(
-                "git cannot tell whether {} is older than {}, which serves; a shallow clone has no history (fetch-depth: 0).",
-                short(&context.commit),
-                short(&serving.commit)
-            );
-            context.events.notice(Level::Note, "git::cannot-compare", text);
-            None
-        }
-    }
 }

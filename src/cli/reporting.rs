@@ -83,6 +83,12 @@ pub(crate) async fn on_github(reporter: Option<GitHubReporter>, tally: Tally) ->
 
 /// Returns the reporter on GitHub, where the run is part of a workflow and has a token.
 pub(crate) fn github(stage: &Stage, environment: Option<&Name>) -> Option<GitHubReporter> {
+    let preview = stage.previewing.as_ref().map(|previewing| previewing.of.pull_request);
+    github_of(stage, &stage.manifest.product, environment, preview)
+}
+
+/// Returns the reporter on GitHub for a product whose manifest need not be there.
+pub(crate) fn github_of(stage: &Means, product: &Name, environment: Option<&Name>, preview: Option<u64>) -> Option<GitHubReporter> {
     let run = stage.trigger.run.as_ref()?;
     let Some(token) = stage.settings.github_token.clone() else {
         let text =
@@ -99,12 +105,12 @@ pub(crate) fn github(stage: &Stage, environment: Option<&Name>) -> Option<GitHub
         _ => (None, stage.trigger.branch().map(str::to_owned)),
     };
     let context = RunContext {
-        product: stage.manifest.product.clone(),
+        product: product.clone(),
         environment: environment.cloned(),
         commit: stage.trigger.reported_commit().to_owned(),
         branch,
         pull_request,
-        preview: stage.previewing.as_ref().map(|previewing| previewing.of.pull_request),
+        preview,
         stamp: Stamp { run_id: run.id, attempt: run.attempt },
         run_url: run.url.clone(),
         server_url: variable("GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".to_owned()),

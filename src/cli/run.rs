@@ -17,7 +17,7 @@ use crate::id::{Chance, Name};
 use crate::manifest::{Loaded, Manifest, diagnostics, load};
 use crate::settings::{Keeper, Settings};
 use crate::shutdown::Shutdown;
-use crate::trigger::{Checkout, Source, Trigger, is_actions, read_event};
+use crate::trigger::{Checkout, HeardRun, Source, Trigger, is_actions, read_event};
 
 /// What every command is given.
 #[derive(Debug, Clone)]
@@ -70,18 +70,46 @@ pub(super) async fn ready(base: &Base) -> Result<Ready, Failure> {
     Ok(Ready { stage: Stage { means, manifest: loaded.manifest, builds: Builds::Real, previewing: None }, events, telling })
 }
 
+/// Returns what the environment says.
+fn settings() -> Result<Settings, Failure> {
+    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    Settings::from_environment(variables).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Returns what the runner of a workflow says has started this run; `None` outside Actions.
+pub(super) fn event() -> Result<Option<Trigger>, Failure> {
+    let settings = settings()?;
+    if !is_actions(&settings.environment) {
+        return Ok(None);
+    }
+    let read = read_event(&settings.environment).and_then(|event| Trigger::from_actions(&settings.environment, &event));
+    read.map(Some).map_err(|error| Failure::usage(error.to_string()))
+}
+
 /// Settles the means of a command: what it is told by the environment, where it stands, and who listens. `manifest` names more secrets to mask.
 pub(super) async fn settle(base: &Base, root: PathBuf, manifest: Option<&Manifest>) -> Result<Settled, Failure> {
-    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
-    let mut settings = Settings::from_environment(variables).map_err(|error| Failure::usage(error.to_string()))?;
-    settings.journal = base.journal.or(settings.journal);
-    let actions = is_actions(&settings.environment);
-    let trigger = if actions {
-        let event = read_event(&settings.environment).map_err(|error| Failure::usage(error.to_string()))?;
-        Trigger::from_actions(&settings.environment, &event).map_err(|error| Failure::usage(error.to_string()))?
-    } else {
-        Trigger::person(Checkout::read(&root).await)
+    let trigger = match event()? {
+        Some(trigger) => trigger,
+        None => Trigger::person(Checkout::read(&root).await),
     };
+    settle_for(base, root, manifest, trigger)
+}
+
+/// Settles the means of the one command that hears of forks' runs, and the run that it heard of.
+pub(super) fn settle_to_report(base: &Base, root: PathBuf) -> Result<(Settled, HeardRun), Failure> {
+    let settings = settings()?;
+    if !is_actions(&settings.environment) {
+        return Err(Failure::usage("another workflow's run is reported by a job of a workflow only"));
+    }
+    let read = read_event(&settings.environment).and_then(|event| Trigger::to_report(&settings.environment, &event));
+    let (trigger, heard) = read.map_err(|error| Failure::usage(error.to_string()))?;
+    Ok((settle_for(base, root, None, trigger)?, heard))
+}
+
+fn settle_for(base: &Base, root: PathBuf, manifest: Option<&Manifest>, trigger: Trigger) -> Result<Settled, Failure> {
+    let mut settings = settings()?;
+    settings.journal = base.journal.or(settings.journal);
+    let actions = trigger.run.is_some();
     // From here on a process of the same user cannot read our credentials; where the kernel refuses, the jobs are the boundary all the same.
     let _ = crate::process::forbid_reading_our_memory();
     let clock = Clock::system();
@@ -129,7 +157,11 @@ pub(super) async fn run(base: Base, environment: Option<Name>, dry_run: bool, ou
         return preview::conducted(ready, None, false, &output).await;
     }
     let ask = ask::ask(&ready.stage.trigger, &ready.stage.manifest, environment.as_ref(), dry_run).map_err(misfit)?;
-    let options = Options { forward, ..Options::default() };
+    let mut options = Options { forward, ..Options::default() };
+    if let Source::Dispatch(dispatch) = &ready.stage.trigger.source {
+        options.forward.older |= dispatch.older;
+        options.reason.clone_from(&dispatch.reason);
+    }
     conducted(ready, ask, options, &output).await
 }
 
@@ -172,7 +204,7 @@ pub(super) async fn release(
     }
     let ask = match ready.stage.trigger.source {
         // A person names the environment and answers for it; a workflow's run must stand on a branch that may release it.
-        crate::trigger::Source::Person(_) => {
+        Source::Person(_) => {
             ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
             Ask::Release { environment, dry_run: false }
         }
@@ -194,7 +226,7 @@ pub(super) async fn rollback(
     ask::known(&ready.stage.manifest, &environment).map_err(misfit)?;
     ask::allowed(&ready.stage.trigger).map_err(misfit)?;
     let options = Options { reason, over_migration, forward: Forward { older: true, changed }, ..Options::default() };
-    conducted(ready, Ask::Rollback { environment, to }, options, &output).await
+    conducted(ready, Ask::Rollback { environment, to, dry_run: false }, options, &output).await
 }
 
 /// `cutover promote`.
@@ -215,7 +247,7 @@ pub(super) async fn promote(
         return Err(Failure::usage(format!("{from} is both ends of the promotion")).hint("cutover promote --from ENV --to ENV"));
     }
     let options = Options { reason, forward: Forward { older: true, changed }, ..Options::default() };
-    conducted(ready, Ask::Promote { from, to, release }, options, &output).await
+    conducted(ready, Ask::Promote { from, to, release, dry_run: false }, options, &output).await
 }
 
 /// `cutover build`.
@@ -240,8 +272,9 @@ pub(super) async fn conducted(ready: Ready, ask: Ask, options: Options, output: 
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as a function of map_err")]
-fn misfit(misfit: ask::Misfit) -> Failure {
+pub(super) fn misfit(misfit: ask::Misfit) -> Failure {
     match misfit {
+        ask::Misfit::ByDispatch { .. } => Failure::usage(misfit.to_string()).hint("cutover dispatch"),
         ask::Misfit::WrongBranch { .. } | ask::Misfit::NotAllowed { .. } => Failure::preflight(format!("{misfit}; nothing was touched")),
         ask::Misfit::UnknownEnvironment { .. } | ask::Misfit::NotNamed { .. } => Failure::usage(misfit.to_string()),
     }

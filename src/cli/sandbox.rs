@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use super::arguments::Sandbox;
 use super::run::{Base, manifest};
-use super::world::{Beginning, Embedded};
+use super::world::{Beginning, Embedded, PULL_REQUEST};
 use super::{Ended, Failure, Format, manifest_in, pretty, put, rehearse};
 use crate::exit;
 use crate::shutdown::{Level, Shutdown};
@@ -20,7 +20,7 @@ pub(super) async fn run(base: Base, arguments: Sandbox) -> Ended {
         Some((root, _)) => rehearse::commit(root).await,
         None => "c".repeat(40),
     };
-    embedded.seed_github(arguments.directory.as_deref(), "main", &sha, 7, false);
+    embedded.seed_github(arguments.directory.as_deref(), "main", &sha, PULL_REQUEST, arguments.pull_request);
     let shutdown = Shutdown::default();
     shutdown.listen().map_err(|error| Failure::preflight(format!("signals cannot be heard: {error}")))?;
     match base.format {

@@ -98,6 +98,7 @@ impl Means {
                         id: None,
                     }),
                     process: None,
+                    actor: run.actor.clone(),
                 }
             }
             None => {
@@ -116,7 +117,7 @@ impl Means {
 
     /// Returns the context of bringing an environment's unfinished release to its end: nothing in it is from a manifest.
     pub(crate) fn recovery(&self, product: &Name, environment: &Name) -> Context {
-        self.context(product, environment, format!("recovery ({})", self.trigger), &Timing::default())
+        self.context(product, environment, format!("recovery ({})", self.trigger.asked()), &Timing::default())
     }
 
     fn context(&self, product: &Name, environment: &Name, reason: String, timing: &Timing) -> Context {

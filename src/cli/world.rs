@@ -183,6 +183,7 @@ impl Embedded {
         let named = settings.and_then(|settings| settings.organization.clone());
         let organization = named.unwrap_or_else(|| PREVIEW_ORGANISATION.to_owned());
         self.fly.seed_token(PREVIEW_FLY_TOKEN, &Scope::Org(organization), "rehearsal");
+        self.variables.insert("PREVIEW_FLY_API_TOKEN".to_owned(), PREVIEW_FLY_TOKEN.to_owned());
         let view = manifest.in_environment(environment);
         for secret in view.iter().flat_map(|view| view.targets.values()).flat_map(|target| &target.secrets) {
             self.variables.insert(secret.clone(), rehearsed_secret(secret));

@@ -224,6 +224,7 @@ impl Runner {
                     id: None,
                 }),
                 process: None,
+                actor: None,
             },
         }
     }

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::http::{Repeat, SendError, Transport};
 
 /// The most pages of a listing that are followed, at 100 elements each.
-const MAX_PAGES: usize = 20;
+pub(super) const MAX_PAGES: usize = 20;
 
 /// A repository on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]

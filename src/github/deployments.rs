@@ -125,6 +125,8 @@ struct StatusBody<'a> {
 struct StatusAnswer {
     #[serde(default)]
     state: String,
+    #[serde(default)]
+    log_url: Option<String>,
 }
 
 impl GitHub {
@@ -184,6 +186,26 @@ impl GitHub {
     pub async fn deployments(&self, environment: &str) -> Result<Vec<Deployment>, GitHubError> {
         let environment: String = url::form_urlencoded::byte_serialize(environment.as_bytes()).collect();
         self.get("list_deployments", &format!("/deployments?environment={environment}&per_page=100")).await
+    }
+
+    /// Returns the deployment that GitHub itself made of `sha` for a job of `run` that has an `environment:`: it carries no mark of ours, and its
+    /// newest status leads to a job of that run. One call, and one more for each of the newest five that are nobody's we know.
+    ///
+    /// Source: <https://docs.github.com/actions/how-tos/deploy/configure-and-manage-deployments/control-deployments>; that the status leads
+    /// to the job is seen, not documented.
+    pub async fn deployment_of_job(&self, environment: &str, sha: &str, run: u64) -> Result<Option<u64>, GitHubError> {
+        let encoded: String = url::form_urlencoded::byte_serialize(environment.as_bytes()).collect();
+        let route = format!("/deployments?environment={encoded}&sha={sha}&per_page=30");
+        let deployments: Vec<Deployment> = self.get("list_deployments", &route).await?;
+        for deployment in deployments.iter().filter(|deployment| deployment.mark.is_none()).take(MAX_EARLIER) {
+            let statuses: Vec<StatusAnswer> =
+                self.get("list_deployment_statuses", &format!("/deployments/{}/statuses?per_page=1", deployment.id)).await?;
+            let page = statuses.first().and_then(|status| status.log_url.as_deref()).unwrap_or_default();
+            if page.contains(&format!("/actions/runs/{run}/job/")) {
+                return Ok(Some(deployment.id));
+            }
+        }
+        Ok(None)
     }
 
     /// Gives a deployment a status, unless it was retired: then a newer release's word is the newest, and it stays. GitHub has no

@@ -33,12 +33,59 @@ pub struct WorkflowRun {
     /// Its page.
     #[serde(default)]
     pub html_url: Option<String>,
+    /// How it ended; `action_required` while it waits for a maintainer's approval.
+    #[serde(default)]
+    pub conclusion: Option<String>,
+    /// When it was asked for the first time, in RFC 3339; another attempt keeps it.
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// The repository that its branch is in; `None` when that fork was deleted.
+    #[serde(default)]
+    pub head_repository: Option<RunRepository>,
+    /// Its own repository.
+    #[serde(default)]
+    pub repository: Option<RunRepository>,
+    /// Who caused it.
+    #[serde(default)]
+    pub actor: Option<RunActor>,
+}
+
+/// A repository as a run names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct RunRepository {
+    /// Its id, which a new repository of the same name does not get.
+    #[serde(default)]
+    pub id: u64,
+    /// `owner/name`.
+    #[serde(default)]
+    pub full_name: String,
+}
+
+/// An account as a run names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct RunActor {
+    /// Its login.
+    #[serde(default)]
+    pub login: String,
 }
 
 impl WorkflowRun {
     /// Returns whether GitHub says that it is over.
     pub fn completed(&self) -> bool {
         self.status.as_deref() == Some("completed")
+    }
+
+    /// Returns when it was asked for the first time, where GitHub says so.
+    pub fn created(&self) -> Option<jiff::Timestamp> {
+        self.created_at.as_deref()?.parse().ok()
+    }
+
+    /// Returns whether its branch is in another repository than its own; so it counts where either is not known.
+    pub fn is_of_fork(&self) -> bool {
+        match (&self.head_repository, &self.repository) {
+            (Some(head), Some(own)) => head.id != own.id || own.id == 0,
+            _ => true,
+        }
     }
 
     /// Returns whether GitHub says that it runs or will.

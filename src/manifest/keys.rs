@@ -328,7 +328,7 @@ pub(super) const PULL_REQUEST: Section = Section {
             "text",
             "The Fly organisation in which their apps are made, apart from production's; default: what FLY_ORG says.",
         ),
-        key("memory", "size", "How much memory each machine has; default: 256MB, at most 2048MB."),
+        key("memory", "memory", "How much memory each machine has; default: 256MB, at most 2048MB."),
         key("seed", "seeds", "By target, what is run once on a new preview's image before it serves: it fills its database."),
     ],
     required: &[],

@@ -96,7 +96,9 @@ pub(super) fn memory(text: &str) -> Result<u32, Wrong> {
     let sold = |count: &u32| count.is_multiple_of(STEP) && (STEP..=super::shape::PullRequests::MOST_MEMORY_MB).contains(count);
     match megabytes.filter(sold) {
         Some(megabytes) => Ok(megabytes),
-        None => wrong(Code::BadValue, format!("`{}` is not sold", shown(text)), "write 256MB, 512MB, 768MB and so on, up to 2048MB"),
+        None => {
+            wrong(Code::BadValue, format!("no machine with `{}` is sold", shown(text)), "write 256MB, 512MB, 768MB and so on, up to 2048MB")
+        }
     }
 }
 

@@ -93,6 +93,7 @@ fn scalars() -> Map<String, Value> {
         ("flag", json!({ "type": "boolean" })),
         ("duration", pattern("^[0-9].*[a-z]$")),
         ("size", pattern("^[0-9.]+ ?(B|kB|KB|MB|GB|KiB|MiB|GiB)$")),
+        ("memory", pattern("^(256|512|768|1024|1280|1536|1792|2048) ?(MB|MiB)$")),
         ("retries", json!({ "type": "integer", "minimum": 0, "maximum": 10 })),
         ("entries", json!({ "type": "integer", "minimum": 0, "maximum": super::shape::VercelTarget::MOST_ENTRIES })),
         ("askings", json!({ "type": "integer", "minimum": 1, "maximum": 20 })),
@@ -147,8 +148,11 @@ fn lists() -> Map<String, Value> {
 fn short_forms() -> Map<String, Value> {
     let words = json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] }, "minItems": 1 });
     let scalar = json!({ "type": ["string", "number", "boolean"] });
-    let of_platforms =
-        json!({ "dependentSchemas": { "image": without(&["vercel", "pages", "worker"]), "dir": without(&["fly", "render"]) } });
+    let of_platforms = json!({ "dependentSchemas": {
+            "image": without(&["vercel", "pages", "worker"]),
+            "dir": without(&["fly", "render"]),
+            "variables": without(&["vercel", "pages", "worker", "render"]),
+        } });
     let target = with(one_of(&keys::TARGET, &["fly", "vercel", "pages", "worker", "render"]), of_platforms);
     let of_requests = json!({
         "dependentRequired": { "body": ["post"], "sign": ["post"] },

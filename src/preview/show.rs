@@ -1,5 +1,6 @@
 //! A commit is shown on every target of a preview.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,7 +11,7 @@ use super::AnyPreview;
 use crate::event::{EventKind, Level, Outcome, Phase, Serving, Side, TargetSummary};
 use crate::graph;
 use crate::id::Name;
-use crate::manifest::Check;
+use crate::manifest::{Check, Equals};
 use crate::platform::{Artifact, PlatformError, Preview, PreviewScope, Shown};
 use crate::release::{Address, Context, ask_checks};
 use crate::shutdown;
@@ -99,17 +100,18 @@ where
         phase(scope, Phase::CutOver, ship_and_show(showing, &ship, &mut made)).await
     };
     let result: Result<(), ShowFailure> = work.await;
+    let mut seen = BTreeSet::new();
     let result = match result {
-        Ok(()) => phase(scope, Phase::Watch, judge(showing, &made)).await,
+        Ok(()) => phase(scope, Phase::Watch, judge(showing, &made, &mut seen)).await,
         // What is shown is judged all the same, unless nobody waits for it any more.
         Err(failure) if !failure.cancelled => {
-            let judged = phase(scope, Phase::Watch, judge(showing, &made)).await;
+            let judged = phase(scope, Phase::Watch, judge(showing, &made, &mut seen)).await;
             let all = std::iter::once(failure).chain(judged.err()).collect();
             ShowFailure::joined(all).map_or(Ok(()), Err)
         }
         Err(failure) => Err(failure),
     };
-    settle(showing, &before, &made);
+    settle(showing, &before, &made, &seen);
     tell_end(scope, &made, &result);
     result
 }
@@ -214,8 +216,12 @@ where
     shown
 }
 
-/// Asks the checks of everything that is shown.
-async fn judge(showing: &Showing<'_>, made: &IndexMap<Name, Result<Shown, ShowFailure>>) -> Result<(), ShowFailure> {
+/// Asks the checks of everything that is shown; `seen` gets the targets whose address itself showed the revision.
+async fn judge(
+    showing: &Showing<'_>,
+    made: &IndexMap<Name, Result<Shown, ShowFailure>>,
+    seen: &mut BTreeSet<Name>,
+) -> Result<(), ShowFailure> {
     let asked = showing.copies.iter().map(async |copy| {
         let name = copy.preview.name();
         let Some(Ok(shown)) = made.get(name) else { return Vec::new() };
@@ -225,6 +231,9 @@ async fn judge(showing: &Showing<'_>, made: &IndexMap<Name, Result<Shown, ShowFa
         ask_checks(showing.context, name, &copy.checks, &at, ANSWER_LIMIT.min(showing.context.timing.proof_limit)).await
     });
     let failed = join_all(asked).await;
+    let asks = |copy: &Copy| copy.checks.iter().any(|check| check.expect.equals == Some(Equals::Revision));
+    let passed = showing.copies.iter().zip(&failed).filter(|(copy, failed)| failed.is_empty() && asks(copy));
+    seen.extend(passed.map(|(copy, _)| copy.preview.name().clone()).filter(|name| made.get(name).is_some_and(Result::is_ok)));
     let failed: Vec<ShowFailure> = showing
         .copies
         .iter()
@@ -236,7 +245,7 @@ async fn judge(showing: &Showing<'_>, made: &IndexMap<Name, Result<Shown, ShowFa
 }
 
 /// Tells what every copy shows now.
-fn settle(showing: &Showing<'_>, before: &[Option<Shown>], made: &IndexMap<Name, Result<Shown, ShowFailure>>) {
+fn settle(showing: &Showing<'_>, before: &[Option<Shown>], made: &IndexMap<Name, Result<Shown, ShowFailure>>, seen: &BTreeSet<Name>) {
     for (copy, before) in showing.copies.iter().zip(before) {
         let shown = made.get(copy.preview.name());
         let serves = match shown {
@@ -250,7 +259,7 @@ fn settle(showing: &Showing<'_>, before: &[Option<Shown>], made: &IndexMap<Name,
             after: Some(short(&showing.scope.commit)),
             serves,
             url: copy.preview.answers().then(|| copy.preview.address()),
-            proven_from_outside: false,
+            proven_from_outside: seen.contains(copy.preview.name()),
             served_ms: None,
             seen_ms: None,
         });

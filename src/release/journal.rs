@@ -67,12 +67,15 @@ pub struct Owner {
     /// The process that it is, by which the same machine can say whether it is over; `None` in Actions, and where the system cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Identity>,
+    /// Who started it, by GitHub's word; `None` outside Actions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 impl Owner {
     /// Returns an owner that GitHub knows nothing of: a process on some machine.
     pub fn process(id: impl Into<String>) -> Self {
-        Self { id: id.into(), url: String::new(), job: None, process: None }
+        Self { id: id.into(), url: String::new(), job: None, process: None, actor: None }
     }
 }
 

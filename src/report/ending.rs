@@ -36,7 +36,7 @@ pub struct Ending {
 impl Ending {
     /// Returns the words for a run that has ended; a run without an outcome counts as still under way.
     pub fn of(report: &Report) -> Self {
-        if let Some(ending) = super::previewed::ending(report) {
+        if let Some(ending) = super::jobs::ending(report).or_else(|| super::previewed::ending(report)) {
             return ending;
         }
         let environment = report.environment.as_ref().map_or("production", |name| name.as_str());

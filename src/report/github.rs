@@ -130,6 +130,15 @@ impl GitHubReporter {
         .await;
     }
 
+    /// Says on the commit and on the pull request that the run is under way, for a job that does nothing else.
+    pub async fn pending(&mut self, report: &Report) {
+        self.bounded(MOMENT_LIMIT, "pending", async |reporter| {
+            reporter.status(CommitState::Pending, "The jobs run.").await;
+            reporter.comment(report).await;
+        })
+        .await;
+    }
+
     /// Says that a release begins: its deployment is made and in progress.
     pub async fn release_started(&mut self, release: &ReleaseId) {
         let release = release.clone();
@@ -227,6 +236,16 @@ impl GitHubReporter {
     async fn deploy(&mut self, release: &ReleaseId) {
         let Some(environment) = self.context.environment.clone() else { return };
         if self.context.deployments == Deployments::ByTheJob || self.silent.contains(&Area::Deployment) {
+            return;
+        }
+        // Nothing inside a job says that it has an `environment:` of its own, for which GitHub makes a deployment; but that can be seen.
+        let (commit, run) = (self.context.commit.clone(), self.context.stamp.run_id);
+        let own = self.github.deployment_of_job(&self.deployed_environment(&environment), &commit, run).await;
+        if let Ok(Some(own)) = own {
+            let text =
+                format!("GitHub made the deployment {own} of {environment} for this job's own `environment:`; no second one is made.");
+            self.events.notice(Level::Note, "github::job-deployment", text);
+            self.context.deployments = Deployments::ByTheJob;
             return;
         }
         let request = DeploymentRequest {

@@ -61,6 +61,17 @@ pub struct Report {
     pub hints: Vec<String>,
     /// Requests by platform, every attempt counted.
     pub requests: BTreeMap<Platform, u64>,
+    /// What GitHub says of the jobs, where a job of its own reports the others.
+    pub jobs: Option<JobsReport>,
+}
+
+/// GitHub's word on the jobs of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobsReport {
+    /// How many did what they were to do.
+    pub passed: usize,
+    /// What did not end as it should have, a sentence's part each: "the job release failed". Foreign text.
+    pub trouble: Vec<String>,
 }
 
 /// A notice.
@@ -227,6 +238,7 @@ impl Default for Report {
             failure: None,
             hints: Vec::new(),
             requests: BTreeMap::new(),
+            jobs: None,
         }
     }
 }

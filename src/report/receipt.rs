@@ -166,6 +166,7 @@ impl Receipt {
             failure: self.failure,
             hints: self.hints,
             requests: self.requests,
+            jobs: None,
         }
     }
 

@@ -59,7 +59,7 @@ impl Trigger {
     }
 }
 
-fn run(variables: &BTreeMap<String, String>) -> Result<ActionsRun, TriggerError> {
+pub(super) fn run(variables: &BTreeMap<String, String>) -> Result<ActionsRun, TriggerError> {
     let repository = text(variables, "GITHUB_REPOSITORY")?;
     if !is_repository(repository) {
         return Err(TriggerError::Environment { variable: "GITHUB_REPOSITORY" });
@@ -127,7 +127,7 @@ fn workflow_run(variables: &BTreeMap<String, String>, event: &Value) -> Result<S
     Ok(Source::WorkflowRun { sha: sha(variables)?, run_id })
 }
 
-fn text<'a>(variables: &'a BTreeMap<String, String>, variable: &'static str) -> Result<&'a str, TriggerError> {
+pub(super) fn text<'a>(variables: &'a BTreeMap<String, String>, variable: &'static str) -> Result<&'a str, TriggerError> {
     variables.get(variable).map(String::as_str).filter(|value| !value.is_empty()).ok_or(TriggerError::Environment { variable })
 }
 
@@ -135,7 +135,7 @@ fn number(variables: &BTreeMap<String, String>, variable: &'static str) -> Resul
     text(variables, variable)?.parse().map_err(|_| TriggerError::Environment { variable })
 }
 
-fn sha(variables: &BTreeMap<String, String>) -> Result<String, TriggerError> {
+pub(super) fn sha(variables: &BTreeMap<String, String>) -> Result<String, TriggerError> {
     let sha = text(variables, "GITHUB_SHA")?;
     if is_sha(sha) { Ok(sha.to_owned()) } else { Err(TriggerError::Environment { variable: "GITHUB_SHA" }) }
 }

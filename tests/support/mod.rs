@@ -4,6 +4,7 @@ pub(crate) mod bare;
 pub(crate) mod bench;
 pub(crate) mod binary;
 pub(crate) mod fly_app;
+pub(crate) mod forge;
 pub(crate) mod openapi;
 pub(crate) mod product;
 pub(crate) mod records;

@@ -31,7 +31,8 @@ impl Embedded {
         // Pushes build nothing: a release asks for what is built.
         let connected = !matches!(pages.source, PagesSource::Directory(_));
         let repository = connected.then(|| (format!("{}/{}", REPOSITORY.0, REPOSITORY.1), false));
-        let seed = cloudflare::ProjectSeed { domains, repository, ..cloudflare::ProjectSeed::new(account, &pages.project) };
+        let subdomain = pages.subdomain.clone();
+        let seed = cloudflare::ProjectSeed { domains, repository, subdomain, ..cloudflare::ProjectSeed::new(account, &pages.project) };
         self.cloudflare.seed_project(seed);
         if let PagesSource::Hook { secret_name } = &pages.source {
             let hook = self.cloudflare.seed_hook(&pages.project, &format!("hook-{name}"), "main");
@@ -63,6 +64,9 @@ impl Embedded {
         let named = target.dns.iter().flat_map(|dns| dns.hosts.iter().cloned());
         let domains: BTreeSet<String> = host.filter(|host| !host.ends_with(".workers.dev")).into_iter().chain(named).collect();
         let domains = domains.into_iter().collect();
+        if let Some(subdomain) = &worker.subdomain {
+            self.cloudflare.name_account(account, subdomain);
+        }
         self.cloudflare.seed_worker(cloudflare::WorkerSeed { domains, ..cloudflare::WorkerSeed::new(account, &worker.name) });
         if earlier {
             let page = "<!doctype html><title>earlier</title><p>The release before this one.\n";
@@ -80,7 +84,10 @@ impl Embedded {
             let zone = labels[labels.len().saturating_sub(2)..].join(".");
             self.cloudflare.seed_zone(ACCOUNT, &zone);
             match &target.platform {
-                TargetPlatform::Pages(pages) => self.cloudflare.point(host, "CNAME", &format!("{}.pages.dev", pages.project), true),
+                TargetPlatform::Pages(pages) => {
+                    let subdomain = pages.subdomain.as_deref().unwrap_or(&pages.project);
+                    self.cloudflare.point(host, "CNAME", &format!("{subdomain}.pages.dev"), true);
+                }
                 TargetPlatform::Worker(_) => self.cloudflare.point(host, "AAAA", "100::", true),
                 TargetPlatform::Vercel(_) => self.cloudflare.point(host, "CNAME", "cname.vercel-dns.com", false),
                 TargetPlatform::Fly(fly) => {

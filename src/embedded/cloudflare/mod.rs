@@ -53,7 +53,7 @@ pub use records::Record;
 pub use refusal::rate_limited;
 pub use seed::{ProjectSeed, Tree};
 pub use switch::{Ending, Fate, Switches};
-pub use workers::{SeenVersion, WorkerFate, WorkerSeed};
+pub use workers::{SeenVersion, SeenWorker, WorkerFate, WorkerSeed};
 
 use self::state::State;
 use self::store::Store;

@@ -14,8 +14,18 @@ impl Cloudflare {
     /// A person deploys `tree` to the production of `project`; returns the deployment's id, or `None` where there is no such project. It goes
     /// through its stages as any other. Errors: the store's disk.
     pub fn person_deploys(&self, project: &str, tree: &Tree) -> io::Result<Option<String>> {
+        self.person_makes("person_deploys", project, None, "by hand", tree)
+    }
+
+    /// A person deploys `tree` to a branch of `project`, with a commit's message, as any other client may; otherwise as
+    /// [`Cloudflare::person_deploys`].
+    pub fn person_previews(&self, project: &str, branch: &str, message: &str, tree: &Tree) -> io::Result<Option<String>> {
+        self.person_makes("person_previews", project, Some(branch), message, tree)
+    }
+
+    fn person_makes(&self, what: &str, project: &str, branch: Option<&str>, message: &str, tree: &Tree) -> io::Result<Option<String>> {
         self.ground().before_change(PLATFORM);
-        self.ground().tape.note(Hand::Person, PLATFORM, "person_deploys", project, "");
+        self.ground().tape.note(Hand::Person, PLATFORM, what, project, branch.unwrap_or_default());
         let id = self.identity();
         let now = self.now();
         {
@@ -26,9 +36,9 @@ impl Cloudflare {
                 id: id.clone(),
                 account: found.account,
                 project: found.name,
-                production: true,
-                branch: found.production_branch,
-                message: "by hand".to_owned(),
+                production: branch.is_none_or(|branch| branch == found.production_branch),
+                branch: branch.map_or(found.production_branch, str::to_owned),
+                message: message.to_owned(),
                 commit: String::new(),
                 dirty: true,
                 trigger: "ad_hoc",

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use http::StatusCode;
 
 use super::refusal::Refusal;
@@ -53,7 +53,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("POST", "/client/v4/accounts/{account}/workers/assets/upload", "upload_bucket", Subject::Nothing),
     Operation::new("POST", "/client/v4/accounts/{account}/workers/assets/upload/{hash}", "upload_asset", Subject::Nothing),
     Operation::new("POST", "/client/v4/accounts/{account}/workers/scripts/{worker}/assets-upload-session", "open_upload", WORKER),
+    Operation::new("GET", "/client/v4/accounts/{account}/workers/scripts", "list_scripts", Subject::Nothing),
+    Operation::new("PUT", "/client/v4/accounts/{account}/workers/scripts/{worker}", "put_script", WORKER),
+    Operation::new("DELETE", "/client/v4/accounts/{account}/workers/scripts/{worker}", "delete_script", WORKER),
+    Operation::new("GET", "/client/v4/accounts/{account}/workers/scripts/{worker}/script-settings", "get_script_settings", WORKER),
+    Operation::new("PATCH", "/client/v4/accounts/{account}/workers/scripts/{worker}/script-settings", "set_script_settings", WORKER),
     Operation::new("GET", "/client/v4/accounts/{account}/workers/scripts/{worker}/subdomain", "get_worker_subdomain", WORKER),
+    Operation::new("POST", "/client/v4/accounts/{account}/workers/scripts/{worker}/subdomain", "set_worker_subdomain", WORKER),
     Operation::new("GET", "/client/v4/accounts/{account}/workers/scripts/{worker}/versions", "list_versions", WORKER),
     Operation::new("POST", "/client/v4/accounts/{account}/workers/scripts/{worker}/versions", "create_version", WORKER),
     Operation::new("GET", "/client/v4/accounts/{account}/workers/scripts/{worker}/versions/{id}", "get_version", WORKER),
@@ -117,7 +123,10 @@ fn of_workers() -> Router<Cloudflare> {
         .route("/client/v4/accounts/{account}/workers/assets/upload", post(workers::uploads::upload))
         .route("/client/v4/accounts/{account}/workers/assets/upload/{hash}", post(workers::uploads::upload_one))
         .route(&below("/assets-upload-session"), post(workers::uploads::open))
-        .route(&below("/subdomain"), get(workers::addresses::worker))
+        .route("/client/v4/accounts/{account}/workers/scripts", get(workers::scripts::list))
+        .route(&below(""), put(workers::scripts::put).delete(workers::scripts::delete))
+        .route(&below("/script-settings"), get(workers::scripts::settings).patch(workers::scripts::set))
+        .route(&below("/subdomain"), get(workers::addresses::worker).post(workers::addresses::set))
         .route(&below("/versions"), get(workers::versions::list).post(workers::versions::create))
         .route(&below("/versions/{id}"), get(workers::versions::get))
         .route(&below("/deployments"), get(workers::versions::deployments).post(workers::versions::deploy))

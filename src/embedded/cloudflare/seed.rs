@@ -34,6 +34,8 @@ pub struct ProjectSeed {
     pub pending: Vec<String>,
     /// `owner/name` of the connected repository, and whether its pushes go to production.
     pub repository: Option<(String, bool)>,
+    /// The name on pages.dev, where somebody else had its own.
+    pub subdomain: Option<String>,
 }
 
 impl ProjectSeed {
@@ -46,6 +48,7 @@ impl ProjectSeed {
             domains: Vec::new(),
             pending: Vec::new(),
             repository: None,
+            subdomain: None,
         }
     }
 }
@@ -69,7 +72,7 @@ impl Cloudflare {
         let project = Project {
             id,
             account: seed.account.clone(),
-            subdomain: format!("{}.pages.dev", seed.name),
+            subdomain: format!("{}.pages.dev", seed.subdomain.as_ref().unwrap_or(&seed.name)),
             name: seed.name.clone(),
             production_branch: seed.production_branch,
             domains,

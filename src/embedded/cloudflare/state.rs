@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) purges: Vec<Purge>,
     /// What each account may still purge.
     pub(super) allowances: BTreeMap<String, Allowance>,
+    /// The names of accounts on workers.dev, where they are not the usual one.
+    pub(super) subdomains: BTreeMap<String, String>,
     /// Workers by account and name.
     pub(super) workers: BTreeMap<(String, String), Worker>,
     /// Uploads of workers' files, by token: those under way and those that are complete.

@@ -31,6 +31,8 @@ pub struct Switches {
     pub purge_refill: Duration,
     /// Whether versions of workers have addresses of their own (a setting of each worker).
     pub worker_previews: bool,
+    /// Whether the list of an account's workers shows their tags (API description).
+    pub worker_list_shows_tags: bool,
     /// Whether the files of workers are asked for one by one, as upload tokens say (vendor's client).
     pub worker_single_uploads: bool,
     /// Any token opens everything, and a project exists once it is asked for: a sandbox without a product.
@@ -53,6 +55,7 @@ impl Default for Switches {
             purges: 25,
             purge_refill: Duration::from_secs(12),
             worker_previews: true,
+            worker_list_shows_tags: true,
             worker_single_uploads: false,
             open_to_anyone: false,
         }

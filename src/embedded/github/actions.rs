@@ -14,8 +14,8 @@ use super::GitHub;
 use super::caller::{Caller, Level, Need};
 use super::page::Wanted;
 use super::refusal::{Refusal, parse};
-use super::shape::{address, minimal, moment, node, page, user};
-use super::state::{Dispatch, Job, Repository, Run};
+use super::shape::{address, extend, fork, minimal, moment, node, page, user};
+use super::state::{Dispatch, Job, Repository, Run, RunHead};
 
 const READ: Need = &[("actions", Level::Read)];
 const WRITE: Need = &[("actions", Level::Write)];
@@ -207,6 +207,8 @@ pub(super) async fn dispatch(
         status: "queued".to_owned(),
         conclusion: None,
         created: now,
+        head: RunHead::Own,
+        actor: Some(caller.login().to_owned()),
     };
     repository.runs.insert(id, run);
     if !new.return_run_details {
@@ -253,8 +255,8 @@ fn rendered(caller: &Caller, repository: &Repository, run: &Run) -> Value {
         "url": url,
         "html_url": format!("{}/actions/runs/{}", page(repository), run.id),
         "pull_requests": [],
-        "actor": user(&caller.base, &repository.owner),
-        "triggering_actor": user(&caller.base, &repository.owner),
+        "actor": user(&caller.base, run.actor.as_deref().unwrap_or(&repository.owner)),
+        "triggering_actor": user(&caller.base, run.actor.as_deref().unwrap_or(&repository.owner)),
         "created_at": moment(run.created),
         "updated_at": moment(run.created),
         "run_started_at": moment(run.created),
@@ -268,8 +270,19 @@ fn rendered(caller: &Caller, repository: &Repository, run: &Run) -> Value {
         "workflow_url": format!("{}/actions/workflows/1", address(&caller.base, repository)),
         "head_commit": head,
         "repository": minimal(&caller.base, repository),
-        "head_repository": minimal(&caller.base, repository),
+        "head_repository": head_repository(caller, repository, run),
     })
+}
+
+/// Returns the repository that a run's branch is in: `null` once a fork is deleted, and the list of pull requests is empty for forks (reports).
+fn head_repository(caller: &Caller, repository: &Repository, run: &Run) -> Value {
+    let mut body = minimal(&caller.base, repository);
+    match &run.head {
+        RunHead::Own => {}
+        RunHead::Gone => return Value::Null,
+        RunHead::Fork(owner) => extend(&mut body, fork(&caller.base, repository, owner)),
+    }
+    body
 }
 
 fn rendered_job(caller: &Caller, repository: &Repository, job: &Job) -> Value {

@@ -11,10 +11,11 @@ use super::caller::{Caller, Level, Need};
 use super::commits;
 use super::page::Wanted;
 use super::refusal::Refusal;
-use super::shape::{address, extend, moment, node, ordinary, page, user};
+use super::shape::{address, extend, fork, moment, node, ordinary, page, user};
 use super::state::{Pull, Repository};
 
 pub(super) const READ: Need = &[("pull_requests", Level::Read)];
+const WRITE: Need = &[("pull_requests", Level::Write)];
 
 /// The most files that are ever listed (published).
 const MOST_FILES: usize = 3000;
@@ -83,6 +84,35 @@ pub(super) async fn get(
     Ok(Json(body))
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Change {
+    state: Option<String>,
+}
+
+/// `PATCH /repos/{owner}/{repo}/pulls/{number}`: closes it, or opens it again; other fields of it never change here (published).
+pub(super) async fn update(
+    State(github): State<GitHub>,
+    caller: Caller,
+    Path((owner, name, number)): Path<(String, String, i64)>,
+    body: axum::body::Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let now = github.now();
+    let change: Change = super::refusal::parse(&body)?;
+    let mut state = github.state();
+    let repository = caller.repository(&mut state, &(owner, name), WRITE)?;
+    let pull = repository.pulls.get_mut(&number).ok_or_else(Refusal::not_found)?;
+    match change.state.as_deref() {
+        Some("closed") => pull.closed_at = pull.closed_at.or(Some(now)),
+        Some("open") if pull.merged_at.is_none() => pull.closed_at = None,
+        None => {}
+        Some(_) => return Err(Refusal::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed")),
+    }
+    let repository = &*repository;
+    let pull = repository.pulls.get(&number).ok_or_else(Refusal::not_found)?;
+    Ok(Json(simple(&caller, repository, pull)))
+}
+
 /// `GET /repos/{owner}/{repo}/pulls/{number}/files`: at most 3000 in all.
 pub(super) async fn files(
     State(github): State<GitHub>,
@@ -149,9 +179,8 @@ fn simple(caller: &Caller, repository: &Repository, pull: &Pull) -> Value {
     let html = format!("{page}/pull/{}", pull.number);
     let owner = pull.fork.as_ref().unwrap_or(&repository.owner);
     let mut of_head = ordinary(base, repository);
-    if let Some(fork) = &pull.fork {
-        let name = format!("{fork}/{}", repository.name);
-        extend(&mut of_head, json!({ "id": repository.id + 1, "full_name": name, "owner": user(base, fork), "fork": true }));
+    if let Some(owner) = &pull.fork {
+        extend(&mut of_head, fork(base, repository, owner));
     }
     let base_sha =
         repository.git.head(&format!("refs/heads/{}", pull.base_branch)).filter(|_| pull.closed_at.is_none()).unwrap_or(&pull.base_sha);

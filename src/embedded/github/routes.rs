@@ -47,6 +47,7 @@ const OPERATIONS: &[Operation] = &[
     row("DELETE", "/repos/{owner}/{repo}/environments/{name}", "delete_environment"),
     row("GET", "/repos/{owner}/{repo}/pulls", "list_pulls"),
     row("GET", "/repos/{owner}/{repo}/pulls/{number}", "get_pull"),
+    row("PATCH", "/repos/{owner}/{repo}/pulls/{number}", "update_pull"),
     row("GET", "/repos/{owner}/{repo}/pulls/{number}/files", "list_pull_files"),
     row("GET", "/repos/{owner}/{repo}/pulls/{number}/commits", "list_pull_commits"),
     row("GET", "/repos/{owner}/{repo}/commits/{ref}/pulls", "list_pulls_of_commit"),
@@ -98,7 +99,7 @@ fn conversations() -> Router<GitHub> {
         .route("/repos/{owner}/{repo}/issues/{number}/comments", get(comments::list).post(comments::create))
         .route("/repos/{owner}/{repo}/issues/comments/{id}", get(comments::get).patch(comments::update).delete(comments::delete))
         .route("/repos/{owner}/{repo}/pulls", get(pulls::list))
-        .route("/repos/{owner}/{repo}/pulls/{number}", get(pulls::get))
+        .route("/repos/{owner}/{repo}/pulls/{number}", get(pulls::get).patch(pulls::update))
         .route("/repos/{owner}/{repo}/pulls/{number}/files", get(pulls::files))
         .route("/repos/{owner}/{repo}/pulls/{number}/commits", get(pulls::list_commits))
 }

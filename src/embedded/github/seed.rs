@@ -6,7 +6,7 @@ use super::GitHub;
 use super::caller::Token;
 use super::object::{Commit, Entry, Object, Signature};
 use super::repository::{Flat, Git};
-use super::state::{Job, Pull, Repository, Run};
+use super::state::{Job, Pull, Repository, Run, RunHead};
 
 /// A repository to begin with.
 #[derive(Debug, Clone)]
@@ -245,8 +245,25 @@ impl GitHub {
                 status: "in_progress".to_owned(),
                 conclusion: None,
                 created,
+                head: RunHead::Own,
+                actor: None,
             };
             repository.runs.insert(seed.id, run);
+        }
+    }
+
+    /// Says that a run's branch is in the fork of `owner`; `None` in one that was deleted.
+    pub fn run_of_fork(&self, repository: &str, run: i64, owner: Option<&str>) {
+        if let Some(run) = self.state().repositories.get_mut(repository).and_then(|repository| repository.runs.get_mut(&run)) {
+            run.head = owner.map_or(RunHead::Gone, |owner| RunHead::Fork(owner.to_owned()));
+            run.actor = owner.map(str::to_owned);
+        }
+    }
+
+    /// Says who caused a run.
+    pub fn run_by(&self, repository: &str, run: i64, actor: &str) {
+        if let Some(run) = self.state().repositories.get_mut(repository).and_then(|repository| repository.runs.get_mut(&run)) {
+            run.actor = Some(actor.to_owned());
         }
     }
 

@@ -164,6 +164,12 @@ pub(super) fn ordinary(base: &str, repository: &Repository) -> Value {
     body
 }
 
+/// Returns what a fork of a repository has of its own.
+pub(super) fn fork(base: &str, repository: &Repository, owner: &str) -> Value {
+    let name = format!("{owner}/{}", repository.name);
+    json!({ "id": repository.id + 1, "full_name": name, "owner": user(base, owner), "fork": true })
+}
+
 /// Returns a repository as its own answer shows it.
 pub(super) fn full(base: &str, repository: &Repository) -> Value {
     let mut body = ordinary(base, repository);

@@ -173,6 +173,21 @@ pub(super) struct Run {
     pub(super) status: String,
     pub(super) conclusion: Option<String>,
     pub(super) created: i64,
+    pub(super) head: RunHead,
+    /// Who caused it; the owner of the repository where nobody else is named.
+    pub(super) actor: Option<String>,
+}
+
+/// Where the branch of a run is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum RunHead {
+    /// In its own repository.
+    #[default]
+    Own,
+    /// In the fork of this owner.
+    Fork(String),
+    /// In a fork that was deleted.
+    Gone,
 }
 
 impl Run {

@@ -89,19 +89,36 @@ impl Vercel {
     ///
     /// Its domains move by themselves if the project is set so. Errors: the store's disk.
     pub fn person_deploys(&self, project: &str, tree: &Tree) -> io::Result<Option<String>> {
+        self.person_makes("person_deploys", project, tree, BTreeMap::new(), true)
+    }
+
+    /// A person deploys `tree` as a preview of `project`, with metadata, as any other client may; returns the deployment's id. Errors: the store's
+    /// disk.
+    pub fn person_previews(&self, project: &str, tree: &Tree, meta: BTreeMap<String, String>) -> io::Result<Option<String>> {
+        self.person_makes("person_previews", project, tree, meta, false)
+    }
+
+    fn person_makes(
+        &self,
+        what: &str,
+        project: &str,
+        tree: &Tree,
+        meta: BTreeMap<String, String>,
+        production: bool,
+    ) -> io::Result<Option<String>> {
         let files = self.store_tree(tree)?;
-        self.mark("person_deploys", project, "");
+        self.mark(what, project, "");
         let Some(id) = self.state().project(project).map(|project| project.id.clone()) else { return Ok(None) };
         let origin = Origin {
             prebuilt: files.keys().any(|path| path.ends_with(".vercel/output/config.json")),
             files: Arc::new(files),
             root: String::new(),
             plain: PlainSettings::default(),
-            meta: BTreeMap::new(),
+            meta,
             git_source: None,
             source: "cli".to_owned(),
             regions: Vec::new(),
-            production: true,
+            production,
             auto_assign: None,
         };
         Ok(self.add_deployment(&id, "usr_person", origin))

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::embedded::cloudflare::Cloudflare;
@@ -9,12 +10,12 @@ use crate::embedded::cloudflare::caller::Caller;
 use crate::embedded::cloudflare::refusal::{Refusal, granted};
 use crate::embedded::operation::query_value;
 
-/// Every account's name on workers.dev.
+/// An account's name on workers.dev, unless a world says another.
 pub(super) const SUBDOMAIN: &str = "embedded";
 
 /// `GET /accounts/{account}/workers/subdomain`.
-pub(in crate::embedded::cloudflare) async fn account(_: Caller) -> Json<Value> {
-    granted(&json!({ "subdomain": SUBDOMAIN }))
+pub(in crate::embedded::cloudflare) async fn account(State(cloudflare): State<Cloudflare>, caller: Caller) -> Json<Value> {
+    granted(&json!({ "subdomain": cloudflare.state().subdomain_of(&caller.account) }))
 }
 
 /// `GET …/scripts/{worker}/subdomain`.
@@ -25,10 +26,40 @@ pub(in crate::embedded::cloudflare) async fn worker(
 ) -> Result<Json<Value>, Refusal> {
     let state = cloudflare.state();
     let worker = state.worker(&caller.account, &name)?;
-    let suffix = format!("-{}", worker.own_host(SUBDOMAIN));
+    let suffix = format!("-{}", worker.own_host());
     Ok(granted(&json!({
-        "enabled": worker.enabled, "previews_enabled": state.switches.worker_previews, "preview_url_suffix": suffix,
+        "enabled": worker.enabled, "previews_enabled": state.has_previews(worker), "preview_url_suffix": suffix,
     })))
+}
+
+#[derive(Deserialize)]
+pub(in crate::embedded::cloudflare) struct Wanted {
+    enabled: bool,
+    previews_enabled: Option<bool>,
+}
+
+/// `POST …/scripts/{worker}/subdomain`.
+pub(in crate::embedded::cloudflare) async fn set(
+    State(cloudflare): State<Cloudflare>,
+    caller: Caller,
+    Path((_, name)): Path<(String, String)>,
+    Json(wanted): Json<Wanted>,
+) -> Result<Json<Value>, Refusal> {
+    let (own, enabled) = {
+        let mut state = cloudflare.state();
+        let worker = state.worker_mut(&caller.account, &name)?;
+        worker.enabled = wanted.enabled;
+        worker.previews_enabled = wanted.previews_enabled.or(worker.previews_enabled);
+        (worker.own_host(), worker.enabled)
+    };
+    if enabled {
+        cloudflare.lead_worker(&caller.account, &name);
+    } else {
+        cloudflare.ground().traffic.remove(&own);
+    }
+    let state = cloudflare.state();
+    let worker = state.worker(&caller.account, &name)?;
+    Ok(granted(&json!({ "enabled": worker.enabled, "previews_enabled": state.has_previews(worker) })))
 }
 
 /// `GET /accounts/{account}/workers/domains`.

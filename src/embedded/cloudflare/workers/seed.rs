@@ -1,6 +1,5 @@
 //! What is there before the first request, and what tests see.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -19,12 +18,27 @@ pub struct WorkerSeed {
     pub enabled: bool,
     /// Custom hostnames.
     pub domains: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// A worker as the world sees it, for reports and tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenWorker {
+    /// The name.
+    pub name: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Whether it answers on workers.dev.
+    pub enabled: bool,
+    /// What its users get, as a short text; `None` where nothing serves.
+    pub content: Option<String>,
 }
 
 impl WorkerSeed {
     /// Returns a worker without extras.
     pub fn new(account: &str, name: &str) -> Self {
-        Self { account: account.to_owned(), name: name.to_owned(), enabled: true, domains: Vec::new() }
+        Self { account: account.to_owned(), name: name.to_owned(), enabled: true, domains: Vec::new(), tags: Vec::new() }
     }
 }
 
@@ -46,17 +60,16 @@ pub struct SeenVersion {
 }
 
 impl Cloudflare {
+    /// Gives an account its name on workers.dev, which workers made from now on answer below.
+    pub fn name_account(&self, account: &str, subdomain: &str) {
+        self.state().subdomains.insert(account.to_owned(), subdomain.to_owned());
+    }
+
     /// Adds a worker without a version. Its hostnames are known and answered by nobody until something serves.
     pub fn seed_worker(&self, seed: WorkerSeed) {
-        let worker = Worker {
-            account: seed.account.clone(),
-            name: seed.name.clone(),
-            enabled: seed.enabled,
-            domains: seed.domains,
-            versions: Vec::new(),
-            deployments: Vec::new(),
-            fates: VecDeque::new(),
-        };
+        let subdomain = self.state().subdomain_of(&seed.account);
+        let worker =
+            Worker { enabled: seed.enabled, domains: seed.domains, tags: seed.tags, ..Worker::new(&seed.account, &seed.name, subdomain) };
         for host in super::versions::hosts(&worker) {
             self.ground().traffic.set(&host, Vec::new());
         }
@@ -104,6 +117,22 @@ impl Cloudflare {
         if let Some(worker) = self.state().workers.values_mut().find(|one| one.name == worker) {
             worker.fates.push_back(fate);
         }
+    }
+
+    /// Returns every worker, in the order of accounts and names.
+    pub fn workers(&self) -> Vec<SeenWorker> {
+        let state = self.state();
+        let content = |worker: &Worker| {
+            let (id, _) = worker.in_force()?.shares.iter().find(|(_, share)| *share > 0.0)?;
+            Some(worker.version(id)?.site.content())
+        };
+        let seen = |worker: &Worker| SeenWorker {
+            name: worker.name.clone(),
+            tags: worker.tags.clone(),
+            enabled: worker.enabled,
+            content: content(worker),
+        };
+        state.workers.values().map(seen).collect()
     }
 
     /// Returns the versions of `worker`, oldest first.

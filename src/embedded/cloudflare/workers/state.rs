@@ -25,8 +25,14 @@ pub enum WorkerFate {
 pub(in crate::embedded::cloudflare) struct Worker {
     pub(super) account: String,
     pub(super) name: String,
+    /// The account's name on workers.dev.
+    pub(super) subdomain: String,
     /// Whether it answers on workers.dev.
     pub(super) enabled: bool,
+    /// Whether its versions have addresses of their own; `None` where nobody has said so, and the switch decides.
+    pub(super) previews_enabled: Option<bool>,
+    /// Its tags.
+    pub(super) tags: Vec<String>,
     /// Custom hostnames.
     pub(super) domains: Vec<String>,
     /// Oldest first.
@@ -78,6 +84,22 @@ pub(in crate::embedded::cloudflare) struct Upload {
 }
 
 impl Worker {
+    /// Returns a worker without a version.
+    pub(super) fn new(account: &str, name: &str, subdomain: String) -> Self {
+        Self {
+            account: account.to_owned(),
+            name: name.to_owned(),
+            subdomain,
+            enabled: false,
+            previews_enabled: None,
+            tags: Vec::new(),
+            domains: Vec::new(),
+            versions: Vec::new(),
+            deployments: Vec::new(),
+            fates: VecDeque::new(),
+        }
+    }
+
     pub(super) fn version(&self, id: &str) -> Option<&Version> {
         self.versions.iter().find(|version| version.id == id)
     }
@@ -87,14 +109,24 @@ impl Worker {
     }
 
     /// Returns its hostname on workers.dev, below the account's name there.
-    pub(super) fn own_host(&self, subdomain: &str) -> String {
-        format!("{}.{subdomain}.workers.dev", self.name)
+    pub(super) fn own_host(&self) -> String {
+        format!("{}.{}.workers.dev", self.name, self.subdomain)
     }
 }
 
 impl State {
     pub(in crate::embedded::cloudflare) fn worker(&self, account: &str, name: &str) -> Result<&Worker, Refusal> {
         self.workers.get(&(account.to_owned(), name.to_owned())).ok_or_else(Refusal::no_worker)
+    }
+
+    /// Returns an account's name on workers.dev.
+    pub(in crate::embedded::cloudflare) fn subdomain_of(&self, account: &str) -> String {
+        self.subdomains.get(account).cloned().unwrap_or_else(|| super::addresses::SUBDOMAIN.to_owned())
+    }
+
+    /// Returns whether the versions of a worker have addresses of their own.
+    pub(super) fn has_previews(&self, worker: &Worker) -> bool {
+        worker.previews_enabled.unwrap_or(self.switches.worker_previews)
     }
 
     pub(super) fn worker_mut(&mut self, account: &str, name: &str) -> Result<&mut Worker, Refusal> {

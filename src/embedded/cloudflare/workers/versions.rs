@@ -33,41 +33,22 @@ pub(in crate::embedded::cloudflare) async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
+    let metadata = described(&headers, &body)?;
+    let site = cloudflare.worker_site(&caller.account, &name, &metadata["assets"])?;
+    let version = cloudflare.add_version(&caller.account, &name, site, &metadata)?;
+    cloudflare.publish_version(&caller.account, &name, &version.id);
+    Ok(granted(&shown(&version)))
+}
+
+/// Returns the description of a version in an upload.
+pub(super) fn described(headers: &HeaderMap, body: &Bytes) -> Result<Value, Refusal> {
     let bad = |text: &str| Refusal::bad_request(10_021, text);
-    let form = Form::parse(&headers, &body).ok_or_else(|| bad("The body is no form"))?;
+    let form = Form::parse(headers, body).ok_or_else(|| bad("The body is no form"))?;
     let metadata: Value = form.text("metadata").and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| bad("no metadata"))?;
     if metadata["compatibility_date"].as_str().is_none() {
         return Err(bad("A compatibility_date is required"));
     }
-    let (id, now) = (cloudflare.identity(), cloudflare.now());
-    let site = cloudflare.worker_site(&caller.account, &name, &metadata["assets"])?;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let annotations = &metadata["annotations"];
-    let mut message = text(&annotations["workers/message"]);
-    message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
-    let not_found = metadata["assets"]["config"]["not_found_handling"].as_str().unwrap_or("none").to_owned();
-    let answer = {
-        let mut state = cloudflare.state();
-        let created = state.stamp(now);
-        let worker = state.worker_mut(&caller.account, &name)?;
-        let front = |preview| Arc::new(Front::new(&cloudflare, (&caller.account, &name), &id, preview));
-        let version = Version {
-            id: id.clone(),
-            number: worker.versions.len() as u64 + 1,
-            message,
-            tag: text(&annotations["workers/tag"]),
-            created,
-            site: Arc::new(site),
-            not_found,
-            fate: worker.fates.pop_front().unwrap_or_default(),
-            users: front(false),
-            preview: front(true),
-        };
-        worker.versions.push(version.clone());
-        granted(&shown(&version))
-    };
-    cloudflare.publish_version(&caller.account, &name, &id);
-    Ok(answer)
+    Ok(metadata)
 }
 
 /// `GET …/versions`: the newest, newest first.
@@ -120,23 +101,18 @@ pub(in crate::embedded::cloudflare) async fn deploy(
     if wanted.strategy != "percentage" || wanted.versions.len() > 2 || (total - 100.0).abs() > 0.01 {
         return Err(bad("A deployment has one or two versions, whose percentages are 100 together"));
     }
-    let (id, now) = (cloudflare.identity(), cloudflare.now());
-    let answer = {
-        let mut state = cloudflare.state();
-        let created = state.stamp(now);
-        let worker = state.worker_mut(&caller.account, &name)?;
+    {
+        let state = cloudflare.state();
+        let worker = state.worker(&caller.account, &name)?;
         if wanted.versions.iter().any(|share| worker.version(&share.version_id).is_none()) {
             return Err(bad("A version does not exist"));
         }
-        let shares = wanted.versions.into_iter().map(|share| (share.version_id, share.percentage)).collect();
-        let mut message = wanted.annotations.get("workers/message").cloned().unwrap_or_default();
-        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
-        let deployment = Deployment { id, shares, message, created };
-        worker.deployments.push(deployment.clone());
-        granted(&shown_deployment(&deployment))
-    };
+    }
+    let shares = wanted.versions.into_iter().map(|share| (share.version_id, share.percentage)).collect();
+    let message = wanted.annotations.get("workers/message").map(String::as_str).unwrap_or_default();
+    let deployment = cloudflare.add_deployment(&caller.account, &name, shares, message)?;
     cloudflare.lead_worker(&caller.account, &name);
-    Ok(answer)
+    Ok(granted(&shown_deployment(&deployment)))
 }
 
 /// `GET …/deployments`: the first is in force.
@@ -152,8 +128,55 @@ pub(in crate::embedded::cloudflare) async fn deployments(
 }
 
 impl Cloudflare {
+    /// Adds a version without traffic.
+    pub(super) fn add_version(&self, account: &str, name: &str, site: Site, metadata: &Value) -> Result<Version, Refusal> {
+        let (id, now) = (self.identity(), self.now());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let annotations = &metadata["annotations"];
+        let mut message = text(&annotations["workers/message"]);
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        let not_found = metadata["assets"]["config"]["not_found_handling"].as_str().unwrap_or("none").to_owned();
+        let mut state = self.state();
+        let created = state.stamp(now);
+        let worker = state.worker_mut(account, name)?;
+        let front = |preview| Arc::new(Front::new(self, (account, name), &id, preview));
+        let version = Version {
+            id: id.clone(),
+            number: worker.versions.len() as u64 + 1,
+            message,
+            tag: text(&annotations["workers/tag"]),
+            created,
+            site: Arc::new(site),
+            not_found,
+            fate: worker.fates.pop_front().unwrap_or_default(),
+            users: front(false),
+            preview: front(true),
+        };
+        worker.versions.push(version.clone());
+        Ok(version)
+    }
+
+    /// Gives users these versions.
+    pub(super) fn add_deployment(
+        &self,
+        account: &str,
+        name: &str,
+        shares: Vec<(String, f64)>,
+        message: &str,
+    ) -> Result<Deployment, Refusal> {
+        let (id, now) = (self.identity(), self.now());
+        let mut state = self.state();
+        let created = state.stamp(now);
+        let worker = state.worker_mut(account, name)?;
+        let mut message = message.to_owned();
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        let deployment = Deployment { id, shares, message, created };
+        worker.deployments.push(deployment.clone());
+        Ok(deployment)
+    }
+
     /// Returns the site of a version, by the token that completes the upload of its files.
-    fn worker_site(&self, account: &str, name: &str, assets: &Value) -> Result<Site, Refusal> {
+    pub(super) fn worker_site(&self, account: &str, name: &str, assets: &Value) -> Result<Site, Refusal> {
         let bad = |text: &str| Refusal::bad_request(10_021, text);
         let jwt = assets["jwt"].as_str().ok_or_else(|| bad("assets.jwt is missing: the embedded Workers run no code"))?;
         let now = self.now();
@@ -179,9 +202,9 @@ impl Cloudflare {
         let Ok(worker) = state.worker(account, name) else { return };
         let Some(version) = worker.version(id) else { return };
         self.ground().traffic.lives(id, true);
-        if state.switches.worker_previews {
+        if state.has_previews(worker) {
             let short = id.split('-').next().unwrap_or(id);
-            let host = format!("{short}-{}", worker.own_host(super::addresses::SUBDOMAIN));
+            let host = format!("{short}-{}", worker.own_host());
             self.ground().traffic.set_showing(&host, vec![version.preview.clone()], vec![version.site.content()]);
         }
     }
@@ -201,7 +224,7 @@ impl Cloudflare {
 
 /// Returns the hostnames at which users reach a worker.
 pub(super) fn hosts(worker: &Worker) -> Vec<String> {
-    let own = worker.enabled.then(|| worker.own_host(super::addresses::SUBDOMAIN));
+    let own = worker.enabled.then(|| worker.own_host());
     own.into_iter().chain(worker.domains.iter().cloned()).collect()
 }
 

@@ -11,10 +11,8 @@ use crate::platform::vercel::api::{Assigned, Holder};
 use crate::platform::vercel::wire::{Deployment, Project};
 use crate::platform::{PlatformError, PlatformErrorKind, PreviewScope};
 
-/// How often a move is asked for whose answers are lost.
+/// How often a move is asked for: lost answers, and moves that nobody sees happen, use up tries.
 const MOVES: usize = 3;
-/// How long the platform may take to say that a hostname has moved (guess: it is at once).
-const MOVED: Duration = Duration::from_secs(20);
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -76,31 +74,36 @@ impl VercelPreview {
             scope.step(&self.site.settings.target, format!("{} leads to {}", self.host, to.url.as_deref().unwrap_or(to.id())));
             match self.site.client.assign_alias(to.id(), &self.host).await {
                 Ok(Assigned::InUse) => return Err(self.taken("somebody else on Vercel has it".to_owned())),
-                Ok(Assigned::Done) => return self.until_led(scope, to.id()).await,
+                Ok(Assigned::Done) if self.until_led(scope, to.id()).await? => return Ok(()),
+                Ok(Assigned::Done) => {}
                 Err(error) if error.ambiguous() => {
-                    moves += 1;
                     scope.step(&self.site.settings.target, "the answer to the move was lost: looking where the hostname leads");
-                    if moves == MOVES {
+                    if moves + 1 == MOVES {
                         return Err(error);
                     }
                     self.site.pause(scope, LOOK).await?;
                 }
                 Err(error) => return Err(error),
             }
+            moves += 1;
+            if moves == MOVES {
+                let what = format!("{} to lead to {}", self.host, to.id());
+                return Err(self.site.error("assign_alias", PlatformErrorKind::TimedOut { what, limit: READ_LAG }));
+            }
         }
     }
 
-    async fn until_led(&self, scope: &PreviewScope, id: &str) -> Result<(), PlatformError> {
-        let began = Instant::now();
+    /// Returns whether the hostname leads to a deployment, looking for as long as a read may lag.
+    async fn until_led(&self, scope: &PreviewScope, id: &str) -> Result<bool, PlatformError> {
+        let until = Instant::now() + READ_LAG;
         loop {
             if let Holder::Known(alias) = self.site.client.holder(&self.host).await?
                 && alias.deployment_id.as_deref() == Some(id)
             {
-                return Ok(());
+                return Ok(true);
             }
-            if began.elapsed() >= MOVED {
-                let what = format!("{} to lead to {id}", self.host);
-                return Err(self.site.error("get_alias", PlatformErrorKind::TimedOut { what, limit: MOVED }));
+            if Instant::now() >= until {
+                return Ok(false);
             }
             self.site.pause(scope, LOOK).await?;
         }
