@@ -14,6 +14,7 @@ pub mod comment;
 pub mod ending;
 pub mod github;
 pub mod html;
+mod images;
 mod jobs;
 pub mod json;
 pub mod markdown;

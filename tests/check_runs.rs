@@ -70,7 +70,7 @@ impl Scene {
     }
 
     fn sent(&self, operation: &str) -> usize {
-        self.world.ground().tape.entries().iter().filter(|entry| entry.operation == operation).count()
+        self.world.ground().tape.entries().iter().filter(|entry| operation.ends_with(entry.operation.as_str())).count()
     }
 }
 
@@ -139,7 +139,8 @@ async fn a_lost_answer_makes_no_second_check_and_no_remark_twice() {
         scene.fault("github.create_check_run#1", effect);
         let run = made(client.begin_check(&scene.sha, &id(9, 1), PAGE, &output(0)).await.unwrap());
         assert_eq!(scene.seen().len(), 1, "{effect:?}");
-        for at in [1, 2] {
+        // Without an effect the second request is the first once more.
+        for at in if effect == Effect::None { [1, 3] } else { [1, 2] } {
             scene.fault(&format!("github.update_check_run#{at}"), effect);
         }
         client.conclude_check(&scene.sha, &id(9, 1), Some(&run), PAGE, CheckConclusion::Failure, &output(70)).await.unwrap();
@@ -152,7 +153,7 @@ async fn a_lost_answer_makes_no_second_check_and_no_remark_twice() {
 async fn another_attempt_concludes_what_the_one_before_left_and_leaves_other_runs_alone() {
     let scene = scene();
     let client = scene.client("job");
-    for left in [id(9, 1), id(8, 1), CheckId { scope: name("staging"), ..id(9, 1) }] {
+    for left in [id(8, 1), id(9, 1), CheckId { scope: name("staging"), ..id(9, 1) }] {
         client.begin_check(&scene.sha, &left, PAGE, &output(0)).await.unwrap();
     }
     client.begin_check(&scene.sha, &id(9, 2), PAGE, &output(0)).await.unwrap();

@@ -41,6 +41,7 @@ enum Fault {
 struct State {
     comments: Vec<Value>,
     statuses: Vec<Value>,
+    checks: Vec<Value>,
     deployments: Vec<Value>,
     deployment_statuses: Vec<(u64, Value)>,
     pulls: Vec<Value>,
@@ -153,6 +154,19 @@ impl State {
             }
             ("GET", ["commits", sha, "statuses"]) => {
                 (200, json!(self.statuses.iter().rev().filter(|status| status["sha"] == *sha).collect::<Vec<_>>()))
+            }
+            ("GET", ["commits", _, "check-runs"]) => (200, json!({"total_count": self.checks.len(), "check_runs": self.checks})),
+            ("POST", ["check-runs"]) => {
+                let mut check = body.clone();
+                check["id"] = json!(1_000 + self.checks.len());
+                self.checks.push(check.clone());
+                (201, check)
+            }
+            ("PATCH", ["check-runs", id]) => {
+                let id: u64 = id.parse().unwrap();
+                let check = self.checks.iter_mut().find(|check| check["id"] == id).unwrap();
+                check["conclusion"] = body["conclusion"].clone();
+                (200, check.clone())
             }
             ("POST", ["deployments"]) => {
                 assert_eq!((&body["auto_merge"], &body["required_contexts"]), (&json!(false), &json!([])));

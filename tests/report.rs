@@ -4,7 +4,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cutover::event::{Event, EventKind, GateOutcome, Level, Outcome, Phase, Serving, Side, SnapshotTaken, Stream, TargetSummary, Verdict};
+use cutover::event::{
+    Event, EventKind, GateOutcome, Level, Monthly, Outcome, Phase, Place, Serving, Side, SnapshotTaken, Stream, TargetSummary, TestCase,
+    TestResults, Verdict,
+};
 use cutover::http::Platform;
 use cutover::id::{Chance, Name, ReleaseId};
 use cutover::mask::Masker;
@@ -343,7 +346,7 @@ fn the_terminal_ends_a_failure_with_what_failed_what_is_live_and_what_to_type() 
       live now    What served before, on every target.
                   api https://autoswe-api.example
                   web https://autoswe-web.example
-      what to do  cutover release production
+      what to do  mend what failed and push; or try this commit again: cutover release production
       took        18 s
     ");
     insta::assert_snapshot!(terminal(&gates_failed("push to main", &["thread 'adds' panicked at src/lib.rs:7"]), true), @"
@@ -354,7 +357,7 @@ fn the_terminal_ends_a_failure_with_what_failed_what_is_live_and_what_to_type() 
     ✗ 1 of 3 gates failed: unit. Nothing was touched.
       what failed unit failed with exit code 101
       live now    What served before this run.
-      what to do  cutover gates unit
+      what to do  run what failed on your machine, mend it and push: cutover gates unit
       took        3.1 s
     ");
     insta::assert_snapshot!(terminal(&stuck(), true), @"
@@ -428,9 +431,9 @@ fn the_log_of_actions_has_groups_results_and_annotations() {
       live now    What served before, on every target.
                   api https://autoswe-api.example
                   web https://autoswe-web.example
-      what to do  cutover release production
+      what to do  mend what failed and push; or try this commit again: cutover release production
       took        18 s
-    ::error title=cutover::The release to production failed, and everything was rolled back.%0AWhat failed: verify of web: GET / of web answered 500 three times of three%0ALive now: What served before, on every target.%0AWhat to do: cutover release production
+    ::error title=cutover::The release to production failed, and everything was rolled back.%0AWhat failed: verify of web: GET / of web answered 500 three times of three%0ALive now: What served before, on every target.%0AWhat to do: mend what failed and push; or try this commit again: cutover release production
     ");
 }
 
@@ -480,24 +483,29 @@ fn the_comment_of_a_release_shows_what_changed_and_how_to_undo_it() {
 
     The targets changed over within 0.6 s.
 
-    **To undo it:** `cutover rollback production` where the journal is, on the machine that released it.
+    **How to undo it:** `cutover rollback production` serves what served before again. The next push releases this change again unless `git revert 1a2b3c4d5e6f` (with `-m 1` for a merge) is pushed before.
 
     1 check passed.
+
+    <details><summary>✅ 1 gate passed</summary>
 
     | gate | outcome | time | attempts |
     |---|---|--:|--:|
     | test | ✅ passed | 4.2 s | 1 |
 
-    | image | digest | size | built by | time |
-    |---|---|--:|---|--:|
-    | server | `0123456789ab` | 23.4 MB | buildx | 9.4 s |
+    </details>
 
-    Timings: prepare 6.0 s · verify 1.2 s · cut over 0.8 s · watch 10 s.
+    | image | digest | size | change | built by | time |
+    |---|---|--:|--:|---|--:|
+    | server | `0123456789ab` | 23.4 MB | not known | buildx | 9.4 s |
+
+    <details><summary>Timings: prepare 6.0 s · verify 1.2 s · cut over 0.8 s · watch 10 s</summary>
 
     ```mermaid
     gantt
         dateFormat x
-        axisFormat %M:%S
+        axisFormat %s s
+        todayMarker off
         section gates
         test :10, 4200ms
         section images
@@ -517,6 +525,8 @@ fn the_comment_of_a_release_shows_what_changed_and_how_to_undo_it() {
         cut over :16900, 800ms
     ```
 
+    </details>
+
     <sub>commit [`1a2b3c4d5e6f`](https://github.com/acme/autoswe/commit/1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d) · release `r-20260304-050617-abcdef` · started by push to main · 28 s · [log and summary](https://github.com/acme/autoswe/actions/runs/812/attempts/1)</sub>
     ");
 }
@@ -528,7 +538,7 @@ fn the_comment_of_a_failure_begins_with_what_to_do() {
 
     **What to do**
 
-    - `cutover release production`
+    - mend what failed and push; or try this commit again: `cutover release production`
 
     **What failed:** verify of web: GET / of web answered 500 three times of three
 
@@ -545,20 +555,25 @@ fn the_comment_of_a_failure_begins_with_what_to_do() {
     |---|---|---|---|---|
     | web | `GET /` | verify | ❌ fail | 500 three times of three |
 
+    <details><summary>✅ 1 gate passed</summary>
+
     | gate | outcome | time | attempts |
     |---|---|--:|--:|
     | test | ✅ passed | 4.2 s | 1 |
 
-    | image | digest | size | built by | time |
-    |---|---|--:|---|--:|
-    | server | `0123456789ab` | 23.4 MB | buildx | 9.4 s |
+    </details>
 
-    Timings: prepare 6.0 s · verify 1.2 s · roll back 0.7 s.
+    | image | digest | size | change | built by | time |
+    |---|---|--:|--:|---|--:|
+    | server | `0123456789ab` | 23.4 MB | not known | buildx | 9.4 s |
+
+    <details><summary>Timings: prepare 6.0 s · verify 1.2 s · roll back 0.7 s</summary>
 
     ```mermaid
     gantt
         dateFormat x
-        axisFormat %M:%S
+        axisFormat %s s
+        todayMarker off
         section gates
         test :10, 4200ms
         section images
@@ -575,6 +590,8 @@ fn the_comment_of_a_failure_begins_with_what_to_do() {
         verify :crit, 15700, 1200ms
         roll back :16900, 700ms
     ```
+
+    </details>
 
     <sub>commit [`1a2b3c4d5e6f`](https://github.com/acme/autoswe/commit/1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d) · release `r-20260304-050617-abcdef` · started by push to main · 18 s · [log and summary](https://github.com/acme/autoswe/actions/runs/812/attempts/1)</sub>
     ");
@@ -598,20 +615,25 @@ fn the_comment_of_a_failure_begins_with_what_to_do() {
 
     Traffic was changed for 1.0 s.
 
+    <details><summary>✅ 1 gate passed</summary>
+
     | gate | outcome | time | attempts |
     |---|---|--:|--:|
     | test | ✅ passed | 4.2 s | 1 |
 
-    | image | digest | size | built by | time |
-    |---|---|--:|---|--:|
-    | server | `0123456789ab` | 23.4 MB | buildx | 9.4 s |
+    </details>
 
-    Timings: cut over 0.8 s.
+    | image | digest | size | change | built by | time |
+    |---|---|--:|--:|---|--:|
+    | server | `0123456789ab` | 23.4 MB | not known | buildx | 9.4 s |
+
+    <details><summary>Timings: cut over 0.8 s</summary>
 
     ```mermaid
     gantt
         dateFormat x
-        axisFormat %M:%S
+        axisFormat %s s
+        todayMarker off
         section gates
         test :10, 4200ms
         section images
@@ -621,6 +643,8 @@ fn the_comment_of_a_failure_begins_with_what_to_do() {
         section web
         cut over :crit, 16900, 800ms
     ```
+
+    </details>
 
     <sub>commit [`1a2b3c4d5e6f`](https://github.com/acme/autoswe/commit/1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d) · release `r-20260304-050617-abcdef` · started by push to main · 18 s · [log and summary](https://github.com/acme/autoswe/actions/runs/812/attempts/1)</sub>
     ");
@@ -634,7 +658,7 @@ fn the_comment_of_failed_gates_shows_them_first_with_their_last_lines() {
 
     **What to do**
 
-    - `cutover gates unit`
+    - run what failed on your machine, mend it and push: `cutover gates unit`
 
     **What failed:** unit failed with exit code 101
 
@@ -658,14 +682,19 @@ fn the_comment_of_failed_gates_shows_them_first_with_their_last_lines() {
     | lint | ✅ passed | 0.9 s | 1 |
     | e2e | ▫️ not started: unit failed |  | 0 |
 
+    <details><summary>Timings</summary>
+
     ```mermaid
     gantt
         dateFormat x
-        axisFormat %M:%S
+        axisFormat %s s
+        todayMarker off
         section gates
         lint :0, 900ms
         unit :crit, 50, 3000ms
     ```
+
+    </details>
 
     <sub>commit `1a2b3c4d5e6f` · started by pull request \\#\u{200b}12 (from a fork) · 3.1 s</sub>
     ");
@@ -676,6 +705,7 @@ fn hostile_text_stays_text_in_markdown() {
     for (index, hostile) in HOSTILE.iter().enumerate() {
         let text = markdown::text(hostile);
         assert!(!text.contains(['\n', '\r', '\u{1b}', '\u{202e}']), "{index}: {text:?}");
+        let text = text.replace("<span>\\$</span>", "");
         for (mark, _) in text.match_indices(['<', '[', ']', '`', '*', '_', '|', '>', '&', '$', '~']) {
             assert!(text[..mark].ends_with('\\'), "{index}: an unescaped {:?} in {text:?}", &text[mark..]);
         }
@@ -726,6 +756,156 @@ fn the_comment_keeps_its_limit_by_leaving_the_least_important_out() {
     assert!(summary(&report, &links()).len() <= MAX_BYTES);
 }
 
+fn with_tests(gate: &str, failed: u64, flaky: u64) -> EventKind {
+    let case = |index: u64| TestCase {
+        name: format!("cart › adds {index}"),
+        flaky: index >= failed,
+        message: format!("expected {index}\n  got nothing"),
+        detail: "at a\n".repeat(900),
+        place: (index % 2 == 0).then(|| Place { file: "src/a b#c.rs".to_owned(), line: 7 }),
+    };
+    let tests = TestResults { passed: 40, failed, skipped: 2, flaky, tests: (0..failed + flaky).map(case).take(200).collect() };
+    EventKind::GateTests { gate: name(gate), tests }
+}
+
+/// The story of failed gates, with the tests of the one that failed.
+fn tested(failed: u64, flaky: u64) -> Report {
+    let mut events = gates_failed("push to main", &["the log"]);
+    let at =
+        events.iter().position(|event| matches!(&event.kind, EventKind::GateFinished { gate, .. } if gate.as_str() == "unit")).unwrap();
+    let told = Event { kind: with_tests("unit", failed, flaky), ..events[at].clone() };
+    events.insert(at, told);
+    Report::of(&events)
+}
+
+#[test]
+fn failed_tests_stand_before_everything_else_with_their_messages_and_places() {
+    let markdown = comment(&tested(2, 1), &links());
+    let shown = markdown.split("| gate |").next().unwrap();
+    insta::assert_snapshot!(shown, @"
+    ### ❌ 1 of 3 gates failed: unit. Nothing was touched.
+
+    **What to do**
+
+    - run what failed on your machine, mend it and push: `cutover gates unit`
+
+    **What failed:** unit failed with exit code 101 (2 of 45 tests: cart › adds 0; cart › adds 1)
+
+    **Live now:** What served before this run.
+
+    ❌ **unit** failed with exit code 101 after 3.0 s (2 failed, 1 flaky, 40 passed, 2 skipped)
+
+    `cart › adds 0` at [`src/a b#c.rs:7`](https://github.com/acme/autoswe/blob/1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d/src/a%20b%23c.rs#L7)
+
+    ```text
+    expected 0
+      got nothing
+    ```
+
+    `cart › adds 1`
+
+    ```text
+    expected 1
+      got nothing
+    ```
+
+    <details><summary>The last line</summary>
+
+    ```text
+    the log
+    ```
+
+    </details>
+
+    <details><summary>1 flaky test: passed, but not at once</summary>
+
+    - `cart › adds 2` at [`src/a b#c.rs:7`](https://github.com/acme/autoswe/blob/1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d/src/a%20b%23c.rs#L7)
+
+    </details>
+    ");
+    insta::assert_snapshot!(actions(&{
+        let mut events = gates_failed("push to main", &["the log"]);
+        let told = Event { kind: with_tests("unit", 2, 1), ..events[2].clone() };
+        events.insert(4, told);
+        events
+    }).lines().filter(|line| line.starts_with("::error") || line.starts_with("::warning")).collect::<Vec<_>>().join("\n"), @"
+    ::error file=src/a b#c.rs,line=7,title=unit%3A cart › adds 0::expected 0%0A  got nothing
+    ::warning file=src/a b#c.rs,line=7,title=unit%3A cart › adds 2::expected 2%0A  got nothing
+    ::error title=gate unit::failed with exit code 101%0Athe log
+    ::error title=cutover::1 of 3 gates failed: unit. Nothing was touched.%0AWhat failed: unit failed with exit code 101%0ALive now: What served before this run.%0AWhat to do: run what failed on your machine, mend it and push: cutover gates unit
+    ");
+}
+
+#[test]
+fn thousands_of_failed_tests_leave_the_comment_within_its_limit() {
+    let report = tested(4_000, 300);
+    let markdown = comment(&report, &links());
+    assert!(markdown.chars().count() <= MAX_CHARACTERS);
+    assert!(markdown.starts_with("### ❌ 1 of 3 gates failed: unit. Nothing was touched.\n\n**What to do**"));
+    assert!(markdown.contains("3980 more failed tests"), "{}", &markdown[..3_000]);
+    assert!(summary(&report, &links()).len() <= MAX_BYTES);
+}
+
+#[test]
+fn what_it_costs_and_how_large_it_is_are_told_with_their_change() {
+    let monthly = |usd, before| Some(Monthly { usd, before, prices_as_of: "2026-08".to_owned() });
+    let line = |costs: [Option<Monthly>; 2]| {
+        let mut report = Report::of(&finished());
+        for (target, monthly) in report.targets.iter_mut().zip(costs) {
+            target.monthly = monthly;
+        }
+        let markdown = comment(&report, &links());
+        markdown.lines().find(|line| line.starts_with("**Cost")).unwrap_or("nothing").to_owned()
+    };
+    let all = [
+        line([monthly(7.78, Some(5.0)), monthly(2.0, Some(2.0))]),
+        line([monthly(7.78, Some(7.78)), None]),
+        line([monthly(5.0, Some(7.5)), None]),
+        line([monthly(5.0, None), monthly(1.0, Some(1.0))]),
+        line([None, None]),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @"
+    **Cost:** <span>\\$</span>9.78 a month, +<span>\\$</span>2.78 (prices of 2026-08).
+    **Cost:** <span>\\$</span>7.78 a month for api, unchanged (prices of 2026-08); the price of web is not known.
+    **Cost:** <span>\\$</span>5.00 a month for api, −<span>\\$</span>2.50 (prices of 2026-08); the price of web is not known.
+    **Cost:** <span>\\$</span>6.00 a month, where not everything had a price before (prices of 2026-08).
+    nothing
+    ");
+    let sizes = |before| {
+        let mut events = finished();
+        let kind = EventKind::ImageShipped { image: name("server"), digest: "sha256:00".to_owned(), size: 23_456_789, before };
+        let told = Event { kind, ..events[5].clone() };
+        events.insert(6, told);
+        let markdown = comment(&Report::of(&events), &links());
+        markdown.lines().find(|line| line.starts_with("| server")).unwrap().to_owned()
+    };
+    insta::assert_snapshot!([sizes(Some(22_000_000)), sizes(Some(23_456_789)), sizes(Some(30_000_000)), sizes(None)].join("\n"), @"
+    | server | `0123456789ab` | 23.4 MB | +1.4 MB (+6.6 %) | buildx | 9.4 s |
+    | server | `0123456789ab` | 23.4 MB | unchanged | buildx | 9.4 s |
+    | server | `0123456789ab` | 23.4 MB | −6.5 MB (−21.8 %) | buildx | 9.4 s |
+    | server | `0123456789ab` | 23.4 MB | not known | buildx | 9.4 s |
+    ");
+}
+
+#[test]
+fn a_name_that_mermaid_knows_begins_no_statement_of_another_kind() {
+    let mut all = vec![(0, begun("push to main"))];
+    for word in ["title", "section", "click", "gantt-chart", "end", "unit"] {
+        all.extend(gate(word, 0, 100, GateOutcome::Passed, &[]));
+    }
+    all.push((200, ended(Outcome::Finished, 0, Serving::Before)));
+    let markdown = comment(&Report::of(&events(all)), &links());
+    let bars: Vec<&str> = markdown.lines().filter(|line| line.ends_with("100ms")).collect();
+    insta::assert_snapshot!(bars.join("\n"), @"
+    \u{2060}title :0, 100ms
+    \u{2060}section :0, 100ms
+    \u{2060}click :0, 100ms
+    \u{2060}gantt-chart :0, 100ms
+    end :0, 100ms
+    unit :0, 100ms
+    ");
+}
+
 #[test]
 fn the_summary_has_a_picture_of_the_times() {
     let summary = summary(&Report::of(&finished()), &links());
@@ -739,7 +919,8 @@ fn the_summary_has_a_picture_of_the_times() {
     ```mermaid
     gantt
         dateFormat x
-        axisFormat %M:%S
+        axisFormat %s s
+        todayMarker off
         section gates
         test :10, 4200ms
         section images

@@ -18,6 +18,8 @@ use crate::event::{Event, EventKind, Level, TestCase};
 const MAX_ANNOTATIONS: usize = 9;
 /// The runner cuts messages at 4096 characters.
 const MAX_MESSAGE: usize = 4_000;
+/// No file has a longer path, whatever another job's receipt says.
+pub(super) const MAX_PATH: usize = 1_000;
 /// GitHub takes titles of 255 characters.
 const MAX_TITLE: usize = 250;
 /// The most lines of a failed gate in its annotation.
@@ -78,7 +80,7 @@ impl ActionsLog {
     /// Points at the line where a test failed; a test without a place is told by its gate.
     fn annotate_test(&mut self, gate: &str, test: &TestCase) {
         let level = if test.flaky { Level::Warning } else { Level::Error };
-        let Some(place) = &test.place else { return };
+        let Some(place) = test.place.as_ref().filter(|place| place.file.len() <= MAX_PATH) else { return };
         let title: String = plain(&format!("{gate}: {}", test.name)).chars().take(MAX_TITLE).collect();
         let place = format!("file={},line={},", property(&plain(&place.file)), place.line);
         let said = if test.message.is_empty() { "failed" } else { &test.message };

@@ -1,6 +1,7 @@
 //! What a check run on GitHub shows: the same words as the comment, and remarks at the lines where tests failed.
 
 use super::Report;
+use super::actions::MAX_PATH;
 use super::comment::Links;
 use super::ending::Ending;
 use super::plain::{lines, plain};
@@ -46,7 +47,7 @@ pub fn output(report: &Report, ending: &Ending, links: &Links, masker: &Masker) 
 
 /// Returns the remark for a test whose place is known. GitHub shows its texts as they are, not as Markdown.
 fn remark(gate: &Name, test: &TestCase, masker: &Masker) -> Option<Annotation> {
-    let place = test.place.as_ref()?;
+    let place = test.place.as_ref().filter(|place| place.file.len() <= MAX_PATH)?;
     let text = |text: &str| masker.text(&lines(text).map(plain).collect::<Vec<_>>().join("\n")).into_owned();
     let (message, details) = (text(&test.message), text(&test.detail));
     Some(Annotation {

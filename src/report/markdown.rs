@@ -19,9 +19,9 @@ pub fn text(foreign: &str) -> String {
         match character {
             '@' => out.extend(['@', ZERO_WIDTH]),
             '#' if next.is_some_and(char::is_ascii_digit) => out.extend(['\\', '#', ZERO_WIDTH]),
-            // Escaped outside of a formula, a dollar may still begin one
+            // Escaped outside of a formula, a dollar may still begin one, and in an element alone it is one to other readers
             // (<https://docs.github.com/get-started/writing-on-github/working-with-advanced-formatting/writing-mathematical-expressions>).
-            '$' => out.push_str("<span>$</span>"),
+            '$' => out.push_str("<span>\\$</span>"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' => out.extend(['\\', character]),
             // The name of an emoji is looked for after Markdown has been read, as mentions are.
             ':' if next.is_some_and(|next| next.is_ascii_alphanumeric() || "_+-".contains(*next)) => out.extend([':', ZERO_WIDTH]),

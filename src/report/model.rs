@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::images::ImageReport;
 use crate::event::{
     Event, EventKind, GateOutcome, Level, Monthly, Outcome, Phase, Serving, Side, SnapshotTaken, TargetSummary, TestResults, Verdict,
 };
@@ -109,32 +110,6 @@ pub struct GateReport {
     /// What its test reports say; absent where it declares none, or wrote none that could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestResults>,
-}
-
-/// An image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ImageReport {
-    /// Its name.
-    pub name: Name,
-    /// What built it.
-    pub builder: String,
-    /// Its digest, once built.
-    #[serde(default)]
-    pub digest: Option<String>,
-    /// Why it could not be built.
-    #[serde(default)]
-    pub failure: Option<String>,
-    /// Compressed size in bytes.
-    #[serde(default)]
-    pub size: Option<u64>,
-    /// How large the image was that it takes the place of; absent where that is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<u64>,
-    /// When it began, from the beginning of the run.
-    #[serde(default)]
-    pub started_ms: u64,
-    /// How long it took.
-    pub duration_ms: u64,
 }
 
 /// A target.
@@ -302,10 +277,10 @@ impl Report {
                 self.notices.push(NoticeReport { level: *level, code: (*code).to_owned(), text: text.clone() });
             }
             EventKind::GateStarted { .. } | EventKind::GateTests { .. } | EventKind::GateFinished { .. } => {
-                self.fold_gate(&event.kind, now)
+                self.fold_gate(&event.kind, now);
             }
             EventKind::BuildStarted { .. } | EventKind::BuildFinished { .. } | EventKind::ImageShipped { .. } => {
-                self.fold_image(&event.kind, now)
+                super::images::fold(&mut self.images, &event.kind, now);
             }
             EventKind::PreviewStarted { pull_request } => self.preview = Some(*pull_request),
             EventKind::ReleaseStarted { release, environment, targets } => {
@@ -391,44 +366,6 @@ impl Report {
         }
     }
 
-    fn fold_image(&mut self, kind: &EventKind, now: u64) {
-        match kind {
-            EventKind::BuildStarted { image, builder } => self.images.push(ImageReport {
-                name: image.clone(),
-                builder: builder.clone(),
-                digest: None,
-                failure: None,
-                size: None,
-                before: None,
-                started_ms: now,
-                duration_ms: 0,
-            }),
-            EventKind::BuildFinished { image, result, size, duration } => {
-                if let Some(known) = self.images.iter_mut().rev().find(|it| it.name == *image) {
-                    known.digest = result.clone().ok();
-                    known.failure = result.clone().err();
-                    known.size = *size;
-                    known.duration_ms = millis(*duration);
-                }
-            }
-            EventKind::ImageShipped { image, digest, size, before } => match self.images.iter_mut().find(|it| it.name == *image) {
-                Some(known) => known.before = *before,
-                // It was built by another job.
-                None => self.images.push(ImageReport {
-                    name: image.clone(),
-                    builder: "another job".to_owned(),
-                    digest: Some(digest.clone()),
-                    failure: None,
-                    size: Some(*size),
-                    before: *before,
-                    started_ms: now,
-                    duration_ms: 0,
-                }),
-            },
-            _ => {}
-        }
-    }
-
     fn fold_target(&mut self, kind: &EventKind, now: u64) {
         let find = |targets: &mut Vec<TargetReport>, name: &Name| targets.iter().position(|it| it.name == *name);
         match kind {
@@ -509,6 +446,6 @@ fn words(outcome: &GateOutcome) -> String {
     outcome.to_string()
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

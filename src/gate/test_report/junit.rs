@@ -254,8 +254,7 @@ impl State {
 
     fn reference(&mut self, name: &str) {
         match reference(name) {
-            Some(Some(character)) => self.push(character.encode_utf8(&mut [0; 4])),
-            Some(None) => {}
+            Some(character) => self.push(&character),
             None => self.push(&format!("&{name};")),
         }
     }

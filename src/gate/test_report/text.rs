@@ -49,7 +49,7 @@ pub(super) fn resolved(raw: &str) -> String {
         let end = rest.char_indices().take(12).find(|(_, character)| *character == ';').map(|(end, _)| end);
         match end.and_then(|end| Some((end, reference(&rest[1..end])?))) {
             Some((end, character)) => {
-                out.extend(character);
+                out.push_str(&character);
                 rest = &rest[end + 1..];
             }
             None => {
@@ -62,9 +62,9 @@ pub(super) fn resolved(raw: &str) -> String {
     out
 }
 
-/// Returns what a reference without its `&` and `;` stands for: `None` where it is unknown, `Some(None)` where it is no character.
-pub(super) fn reference(name: &str) -> Option<Option<char>> {
-    Some(Some(match name {
+/// Returns what a reference without its `&` and `;` stands for: `None` where it is unknown, nothing where it is no character.
+pub(super) fn reference(name: &str) -> Option<String> {
+    let character = match name {
         "lt" => '<',
         "gt" => '>',
         "amp" => '&',
@@ -76,9 +76,10 @@ pub(super) fn reference(name: &str) -> Option<Option<char>> {
                 Some(hex) => u32::from_str_radix(hex, 16),
                 None => digits.parse(),
             };
-            return Some(char::from_u32(code.ok()?));
+            return Some(char::from_u32(code.ok()?).map(String::from).unwrap_or_default());
         }
-    }))
+    };
+    Some(character.to_string())
 }
 
 /// Returns the lines of a text without colours, control characters and blank edges.

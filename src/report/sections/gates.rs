@@ -32,7 +32,7 @@ pub(super) fn failed(report: &Report, links: &Links, lines: usize) -> Option<Str
         out.push_str(&shown);
         let last = &gate.last_lines[gate.last_lines.len().saturating_sub(lines)..];
         if !last.is_empty() {
-            let title = format!("The last {}", count(last.len(), "line"));
+            let title = if last.len() == 1 { "The last line".to_owned() } else { format!("The last {} lines", last.len()) };
             // Where tests tell what failed, the log is for whoever wants more.
             let open = index == 0 && shown.is_empty();
             let _ = write!(out, "\n{}", folded(&title, open, &block(last.iter().map(String::as_str))));
