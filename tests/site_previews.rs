@@ -249,7 +249,6 @@ impl Scene {
             commit: commit.to_owned(),
             release: ReleaseId::from_text("r-20260102-030405-aaaaaa"),
             phase: Phase::Prepare,
-            release: cutover::id::ReleaseId::from_text("r-20260102-030405-aaaaaa"),
             events: self.events.clone(),
             shutdown: Shutdown::default(),
         }

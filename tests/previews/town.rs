@@ -13,7 +13,7 @@ use cutover::embedded::registry::Registry;
 use cutover::embedded::tape::Recorded;
 use cutover::embedded::vercel::{ProjectSeed, Tree, Vercel};
 use cutover::embedded::world::World;
-use cutover::event::{Event, EventKind, Events, Phase};
+use cutover::event::{Event, Events, Phase};
 use cutover::github::{DeploymentRequest, DeploymentState, DeploymentStatus, GitHub, Mark, PreviewedPulls, Repository, environment_of};
 use cutover::http::Transport;
 use cutover::id::{Chance, Name, ReleaseId};
@@ -71,7 +71,7 @@ pub(crate) struct Town {
     pub(crate) hub: Hub,
     pub(crate) of: PreviewsOf,
     pub(crate) events: Events,
-    pub(crate) told: UnboundedReceiver<Event>,
+    _told: UnboundedReceiver<Event>,
     sites: tempfile::TempDir,
     releases: std::cell::Cell<u64>,
 }
@@ -114,10 +114,10 @@ impl Town {
         hub.seed_repository(&RepositorySeed::new(FULL_NAME));
         hub.seed_commit(FULL_NAME, "main", CommitSeed { message: "first".into(), ..CommitSeed::default() });
         let repository = u64::try_from(hub.repository(FULL_NAME).unwrap().0).unwrap();
-        let (events, told) = Events::channel(clock);
+        let (events, _told) = Events::channel(clock);
         let of = PreviewsOf { product: name("shop"), repository };
         let (sites, releases) = (tempfile::tempdir().unwrap(), std::cell::Cell::new(0));
-        let town = Self { world, clock, fly, registry, vercel, cloudflare, hub, of, events, told, sites, releases };
+        let town = Self { world, clock, fly, registry, vercel, cloudflare, hub, of, events, _told, sites, releases };
         town.settle_neighbours();
         town
     }
@@ -348,17 +348,6 @@ impl Town {
         let entries = self.world.ground().tape.entries();
         let asked = entries.into_iter().filter(|entry| entry.operation == operation);
         asked.filter_map(|entry| if let Recorded::Json(body) = entry.request { Some(body) } else { None }).collect()
-    }
-
-    /// Returns the codes and texts of the notices so far.
-    pub(crate) fn notices(&mut self) -> Vec<String> {
-        let mut all = Vec::new();
-        while let Ok(event) = self.told.try_recv() {
-            if let EventKind::Notice { code, text, .. } = event.kind {
-                all.push(format!("{code}: {text}"));
-            }
-        }
-        all
     }
 }
 
