@@ -92,7 +92,7 @@ fn dispatch(sandbox: &Sandbox, reference: &str, inputs: &Value) -> Output {
 /// Returns the journal's records, oldest first.
 fn records(sandbox: &Sandbox) -> Vec<Value> {
     let raw = sandbox.run(&["history", "production", "--raw"]);
-    String::from_utf8(raw.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    String::from_utf8(raw.stdout).unwrap().lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn last(sandbox: &Sandbox) -> Value {

@@ -75,8 +75,9 @@ async fn told(github: &GitHub, heard: HeardRun, required: &[String], manifest: &
         return nothing("the pull request was pushed to meanwhile");
     }
     let waits = run.conclusion.as_deref() == Some("action_required");
-    let jobs =
-        if heard.completed && !waits { Some(Conclusions::of(github.newest_jobs(run.id, heard.attempt).await?, required)) } else { None };
+    // The news of its beginning may be told after its end: what GitHub says now goes before what the event said then.
+    let over = (heard.completed || run.completed()) && !waits;
+    let jobs = if over { Some(Conclusions::of(github.newest_jobs(run.id, heard.attempt).await?, required)) } else { None };
     let page = run.html_url.clone().unwrap_or_default();
     let page = format!("{}/attempts/{}", page.trim_end_matches('/'), heard.attempt);
     let relayed = Box::new(Relayed { jobs, waits, decides, pulls: pulls.iter().map(|pull| pull.number).collect(), page });
