@@ -89,6 +89,8 @@ impl Town {
     pub(crate) fn new() -> Self {
         let clock = Clock::starting_at("2026-01-02T03:04:05Z".parse().unwrap());
         let world = World::in_process(clock, Chance::seeded(7));
+        // How far edges lag is the checks' matter.
+        world.ground().traffic.lags(&[Duration::ZERO]);
         let registry = Registry::add_to(&world).unwrap();
         let fly = Fly::add_to(&world, &registry, Switches::default());
         fly.seed_token(FLY_TOKEN, &TokenScope::Org(ORGANIZATION.into()), "previews");

@@ -272,6 +272,10 @@ impl Preview for FlyPreview {
                 Err(error) => return Err(error),
             }
         }
+        // Such a token may be good for nothing else either; what to change is told by this alone.
+        if !problems.is_empty() {
+            return Ok(problems);
+        }
         self.client.list_apps(organization).await.map_err(|error| {
             error.hint(format!(
                 "apps of previews are made in {organization}; only a token of the organisation may: fly tokens create org -o {organization}"
