@@ -24,6 +24,7 @@ pub struct VercelGround {
 
 impl VercelGround {
     /// Returns the ground; nothing is asked yet. `team` is a team's id or slug, as for the project's target.
+    #[expect(clippy::needless_pass_by_value, reason = "in the form that a target's settings have it")]
     pub fn new(
         project: impl Into<String>,
         team: Option<String>,

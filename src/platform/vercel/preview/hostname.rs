@@ -63,7 +63,7 @@ impl VercelPreview {
         loop {
             match self.whose(scope, project).await? {
                 Whose::Ours(shown) if shown.id() == to.id() => return Ok(()),
-                Whose::Others(why) => return Err(self.taken(why)),
+                Whose::Others(why) => return Err(self.taken(&why)),
                 Whose::Ours(shown) if !found && shown.created_at > to.created_at => {
                     let text = format!("a newer push is shown already, by {}", shown.url.as_deref().unwrap_or(shown.id()));
                     return Err(self.site.error("assign_alias", PlatformErrorKind::Conflict(text)));
@@ -73,7 +73,7 @@ impl VercelPreview {
             self.site.may_go_on(scope)?;
             scope.step(&self.site.settings.target, format!("{} leads to {}", self.host, to.url.as_deref().unwrap_or(to.id())));
             match self.site.client.assign_alias(to.id(), &self.host).await {
-                Ok(Assigned::InUse) => return Err(self.taken("somebody else on Vercel has it".to_owned())),
+                Ok(Assigned::InUse) => return Err(self.taken("somebody else on Vercel has it")),
                 Ok(Assigned::Done) if self.until_led(scope, to.id()).await? => return Ok(()),
                 Ok(Assigned::Done) => {}
                 Err(error) if error.ambiguous() => {
@@ -109,7 +109,7 @@ impl VercelPreview {
         }
     }
 
-    pub(super) fn taken(&self, why: String) -> PlatformError {
+    pub(super) fn taken(&self, why: &str) -> PlatformError {
         let host = &self.host;
         self.site.error("assign_alias", PlatformErrorKind::Foreign(format!("{host} is not this preview's: {why}"))).hint(self.other_name())
     }

@@ -27,7 +27,7 @@ impl VercelPreview {
         let project = self.site.project().await?;
         self.never_first(&project)?;
         if let Whose::Others(why) = self.whose(scope, &project).await? {
-            return Err(self.taken(why));
+            return Err(self.taken(&why));
         }
         let making = self.making(scope, &revision, files);
         let found = self.site.find_made(&project, &making).await?;

@@ -35,7 +35,7 @@ impl Standing<'_> {
     ) -> Result<(), PlatformError> {
         let until = Instant::now() + READ_LAG;
         loop {
-            self.may_go_on(shutdown, id)?;
+            Self::may_go_on(shutdown, id)?;
             let Some(deployment) = self.client.deployment(id).await? else { return Ok(()) };
             if mark::pull_request(&deployment, self.project, previews) != Some(pull_request) {
                 return Ok(());
@@ -68,7 +68,7 @@ impl Standing<'_> {
     ) -> Result<(), PlatformError> {
         let until = Instant::now() + READ_LAG;
         loop {
-            self.may_go_on(shutdown, host)?;
+            Self::may_go_on(shutdown, host)?;
             let alias = match self.client.holder(host).await? {
                 Holder::Nobody | Holder::Unseen(_) => return Ok(()),
                 Holder::Known(alias) => alias,
@@ -96,7 +96,7 @@ impl Standing<'_> {
         if paused(self.client.transport.chance(), shutdown, LOOK).await { Ok(()) } else { Err(cancelled(thing)) }
     }
 
-    fn may_go_on(&self, shutdown: &Shutdown, thing: &str) -> Result<(), PlatformError> {
+    fn may_go_on(shutdown: &Shutdown, thing: &str) -> Result<(), PlatformError> {
         if shutdown.level() >= Level::Drain { Err(cancelled(thing)) } else { Ok(()) }
     }
 }
