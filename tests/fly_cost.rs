@@ -26,5 +26,5 @@ fn the_log_the_receipt_and_the_comment_say_what_a_release_costs_a_month() {
         .filter(|entry| entry["operation"] == "create_comment" || entry["operation"] == "update_comment")
         .map(|entry| entry["request"].to_string())
         .collect();
-    assert!(comments.iter().any(|comment| comment.contains("Cost: api ") && comment.contains("1.94 a month")), "{comments:?}");
+    assert!(comments.iter().any(|comment| comment.contains("**Cost:**") && comment.contains("1.94 a month for api")), "{comments:?}");
 }

@@ -35,7 +35,8 @@ pub fn text(foreign: &str) -> String {
             _ => out.push(character),
         }
     }
-    out
+    // What has no character that can be seen is something all the same.
+    if out.is_empty() && !foreign.is_empty() { "(empty)".to_owned() } else { out }
 }
 
 /// Returns foreign text as code within a line; for a cell of a table use [`cell_code`].
