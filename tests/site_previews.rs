@@ -64,6 +64,7 @@ impl Kind {
 }
 
 /// A preview on any of the platforms.
+#[expect(clippy::large_enum_variant, reason = "a test has a few of them")]
 enum Site {
     Vercel(VercelPreview),
     Pages(PagesPreview),

@@ -132,14 +132,14 @@ async fn base_manifest(github: &GitHub, branch: &str) -> Result<BaseManifest, No
     let reference = format!("refs/heads/{branch}");
     let text = github.text_file(FILE_NAME, &reference).await.map_err(|error| asked(&error))?;
     let Some(text) = text else {
-        let why = format!("{branch} has no {} yet: previews begin after the merge of the pull request that brings it.", FILE_NAME);
+        let why = format!("{branch} has no {FILE_NAME} yet: previews begin after the merge of the pull request that brings it.");
         return Err(NoPreview::Peaceful(why));
     };
     let parsed = manifest::parse(&text, Path::new(FILE_NAME), None).map_err(|faults| {
         let shown = crate::manifest::diagnostics::text(&faults.source, &faults.faults, &[]);
         let text =
             format!("the manifest of {branch}, whose names count for previews, has faults; nothing was touched\n\n{}", shown.trim_end());
-        Conclusion::refused(text, vec![format!("correct {} on {branch}", FILE_NAME)])
+        Conclusion::refused(text, vec![format!("correct {FILE_NAME} on {branch}")])
     })?;
     let mut apps = BTreeMap::new();
     for file in BaseManifest::files(&parsed.manifest) {

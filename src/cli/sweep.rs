@@ -91,7 +91,8 @@ fn told(stage: &Stage, swept: &Swept, limits: SweepLimits) -> Conclusion {
     let did = if limits.dry_run { "A sweep would remove" } else { "The sweep removed" };
     let mut text = format!("{did} {} of closed pull requests; {} of open ones stay.", things(swept.removed.len()), things(swept.kept));
     if swept.left > 0 {
-        text.push_str(&format!(" {} are left for the next sweep: one removes at most {} (--most).", things(swept.left), limits.most));
+        let (left, most) = (things(swept.left), limits.most);
+        text = format!("{text} {left} are left for the next sweep: one removes at most {most} (--most).");
     }
     let level = if swept.failed.is_empty() { Level::Note } else { Level::Warning };
     stage.events.notice(level, SWEPT, text);

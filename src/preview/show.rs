@@ -60,7 +60,7 @@ impl ShowFailure {
     }
 
     /// Joins failures to one, so that a person fixes them in one go.
-    fn joined(failures: Vec<Self>) -> Option<Self> {
+    fn joined(failures: &[Self]) -> Option<Self> {
         let cancelled = failures.iter().any(|failure| failure.cancelled);
         let untouched = failures.iter().all(|failure| failure.untouched);
         let text = failures.iter().map(|failure| failure.text.as_str()).collect::<Vec<_>>().join("\n");
@@ -106,8 +106,8 @@ where
         // What is shown is judged all the same, unless nobody waits for it any more.
         Err(failure) if !failure.cancelled => {
             let judged = phase(scope, Phase::Watch, judge(showing, &made, &mut seen)).await;
-            let all = std::iter::once(failure).chain(judged.err()).collect();
-            ShowFailure::joined(all).map_or(Ok(()), Err)
+            let all: Vec<ShowFailure> = std::iter::once(failure).chain(judged.err()).collect();
+            ShowFailure::joined(&all).map_or(Ok(()), Err)
         }
         Err(failure) => Err(failure),
     };
@@ -143,7 +143,7 @@ async fn preflight(showing: &Showing<'_>) -> Result<Vec<Option<Shown>>, ShowFail
                     scope.events.notice(Level::Warning, problem.code, format!("{name}: {}{hint}", problem.text));
                 }
             }
-            match ShowFailure::joined(fatal) {
+            match ShowFailure::joined(&fatal) {
                 Some(failure) => Err(failure),
                 None => copy.preview.shown(&scope).await.map_err(failed),
             }
@@ -155,7 +155,7 @@ async fn preflight(showing: &Showing<'_>) -> Result<Vec<Option<Shown>>, ShowFail
                 Err(failure) => failures.push(failure),
             }
         }
-        ShowFailure::joined(failures).map_or(Ok(shown), Err)
+        ShowFailure::joined(&failures).map_or(Ok(shown), Err)
     };
     phase(&scope, Phase::Preflight, look).await
 }
@@ -164,7 +164,7 @@ async fn make(showing: &Showing<'_>) -> Result<(), ShowFailure> {
     let scope = PreviewScope { phase: Phase::Prepare, ..showing.scope.clone() };
     let made = join_all(showing.copies.iter().map(async |copy| (copy, copy.preview.make(&scope).await))).await;
     let failed = made.iter().filter_map(|(copy, made)| Some(ShowFailure::of(copy.preview.name(), made.as_ref().err()?, false)));
-    ShowFailure::joined(failed.collect()).map_or(Ok(()), Err)
+    ShowFailure::joined(&failed.collect::<Vec<_>>()).map_or(Ok(()), Err)
 }
 
 async fn ship_and_show<S>(showing: &Showing<'_>, ship: &S, made: &mut IndexMap<Name, Result<Shown, ShowFailure>>) -> Result<(), ShowFailure>
@@ -194,7 +194,8 @@ where
             break;
         }
     }
-    ShowFailure::joined(made.values().filter_map(|shown| shown.as_ref().err().cloned()).collect()).map_or(Ok(()), Err)
+    let failed: Vec<ShowFailure> = made.values().filter_map(|shown| shown.as_ref().err().cloned()).collect();
+    ShowFailure::joined(&failed).map_or(Ok(()), Err)
 }
 
 async fn one<S>(showing: &Showing<'_>, copy: &Copy, ship: &S) -> Result<Shown, ShowFailure>
@@ -241,7 +242,7 @@ async fn judge(
         .flat_map(|(copy, failed)| failed.into_iter().map(|text| format!("{}: {text}", copy.preview.name())))
         .map(|text| ShowFailure { text, hints: Vec::new(), cancelled: false, untouched: false })
         .collect();
-    ShowFailure::joined(failed).map_or(Ok(()), Err)
+    ShowFailure::joined(&failed).map_or(Ok(()), Err)
 }
 
 /// Tells what every copy shows now.

@@ -8,7 +8,7 @@ use cutover::preview::{BaseManifest, Disagreement, agree};
 
 use super::town::name;
 
-const BASE: &str = r#"
+const BASE: &str = r"
 version: 1
 product: shop
 targets:
@@ -20,7 +20,7 @@ environments:
   preview:
     pull_request: { organization: acme-previews, memory: 512MB }
     overrides: { api: { secrets: [SESSION_SECRET] } }
-"#;
+";
 
 fn manifest(text: &str) -> Manifest {
     parse(text, Path::new("cutover.yml"), None).unwrap_or_else(|faults| panic!("{:?}", faults.faults)).manifest

@@ -13,7 +13,7 @@ use cutover::embedded::registry::Registry;
 use cutover::embedded::tape::Recorded;
 use cutover::embedded::vercel::{ProjectSeed, Tree, Vercel};
 use cutover::embedded::world::World;
-use cutover::event::{Event, Events, Phase};
+use cutover::event::{Events, Phase};
 use cutover::github::{DeploymentRequest, DeploymentState, DeploymentStatus, GitHub, Mark, PreviewedPulls, Repository, environment_of};
 use cutover::http::Transport;
 use cutover::id::{Chance, Name, ReleaseId};
@@ -31,7 +31,6 @@ use cutover::release::{Context, Timing};
 use cutover::shutdown::Shutdown;
 use indexmap::IndexMap;
 use secrecy::SecretString;
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::support::wire::InProcess;
 
@@ -71,7 +70,6 @@ pub(crate) struct Town {
     pub(crate) hub: Hub,
     pub(crate) of: PreviewsOf,
     pub(crate) events: Events,
-    _told: UnboundedReceiver<Event>,
     sites: tempfile::TempDir,
     releases: std::cell::Cell<u64>,
 }
@@ -116,10 +114,11 @@ impl Town {
         hub.seed_repository(&RepositorySeed::new(FULL_NAME));
         hub.seed_commit(FULL_NAME, "main", CommitSeed { message: "first".into(), ..CommitSeed::default() });
         let repository = u64::try_from(hub.repository(FULL_NAME).unwrap().0).unwrap();
-        let (events, _told) = Events::channel(clock);
+        // Nobody listens: what counts is what stands.
+        let (events, _) = Events::channel(clock);
         let of = PreviewsOf { product: name("shop"), repository };
         let (sites, releases) = (tempfile::tempdir().unwrap(), std::cell::Cell::new(0));
-        let town = Self { world, clock, fly, registry, vercel, cloudflare, hub, of, events, _told, sites, releases };
+        let town = Self { world, clock, fly, registry, vercel, cloudflare, hub, of, events, sites, releases };
         town.settle_neighbours();
         town
     }

@@ -128,22 +128,6 @@ impl FlyPreview {
         PlatformError::new(Platform::Fly, operation, format!("app {}", self.app), kind)
     }
 
-    /// Returns what calls into the app's target belong to.
-    fn scope(&self, scope: &PreviewScope, release: &ReleaseId, phase: Phase) -> Scope {
-        Scope {
-            product: scope.preview.of.product.clone(),
-            environment: scope.environment.clone(),
-            release: release.clone(),
-            commit: scope.commit.clone(),
-            phase,
-            events: scope.events.clone(),
-            shutdown: scope.shutdown.clone(),
-            changes: Changes::default(),
-            turn: Turn::default(),
-            expected: None,
-        }
-    }
-
     /// Reads the app; `None` where the name is free. An app without this preview's network, or that the token cannot see, is somebody else's.
     async fn own_app(&self) -> Result<Option<App>, PlatformError> {
         let foreign = |why: String| {
@@ -191,14 +175,14 @@ impl FlyPreview {
     /// Runs the release command of `fly.toml`, then, once in the life of the preview, what fills its database.
     async fn migrate(&self, scope: &PreviewScope, artifact: &Artifact) -> Result<(), PlatformError> {
         if self.target.migration().is_some() {
-            self.run(&self.target, &self.scope(scope, &scope.release, Phase::Migrate), artifact, "release_command").await?;
+            self.run(&self.target, &scope_of(scope, &scope.release, Phase::Migrate), artifact, "release_command").await?;
         }
         let Some(seeding) = &self.seeding else { return Ok(()) };
         if self.client.secrets(&self.app).await?.contains_key(SEEDED) {
             return Ok(());
         }
         let release = ReleaseId::from_text(format!("{}-seed", scope.release));
-        self.run(seeding, &self.scope(scope, &release, Phase::Migrate), artifact, "seed").await?;
+        self.run(seeding, &scope_of(scope, &release, Phase::Migrate), artifact, "seed").await?;
         let done = SecretString::from(scope.commit.clone());
         self.client.set_secrets(&self.app, &BTreeMap::from([(SEEDED, &done)])).await.map(drop)
     }
@@ -221,14 +205,31 @@ impl FlyPreview {
     async fn tidy(&self, scope: &PreviewScope) -> Result<(), PlatformError> {
         let fleet: Fleet = self.target.fleet().await?;
         for machine in &fleet.machines {
-            if machine.metadata(stamp::RELEASE) == scope.release.as_str() {
+            // One that was equal already was not changed, and bears the mark of the showing before.
+            if !machine.cordoned {
                 self.client.set_metadata(&self.app, &machine.id, COMMIT, &scope.commit).await?;
-            } else {
+            } else if machine.metadata(stamp::RELEASE) != scope.release.as_str() {
                 scope.step(&self.settings.target, format!("removing machine {}, which shows nothing any more", machine.id));
                 self.client.destroy_machine(&self.app, &machine.id).await?;
             }
         }
         Ok(())
+    }
+}
+
+/// Returns what calls into the app's target belong to.
+fn scope_of(scope: &PreviewScope, release: &ReleaseId, phase: Phase) -> Scope {
+    Scope {
+        product: scope.preview.of.product.clone(),
+        environment: scope.environment.clone(),
+        release: release.clone(),
+        commit: scope.commit.clone(),
+        phase,
+        events: scope.events.clone(),
+        shutdown: scope.shutdown.clone(),
+        changes: Changes::default(),
+        turn: Turn::default(),
+        expected: None,
     }
 }
 
@@ -333,13 +334,13 @@ impl Preview for FlyPreview {
     }
 
     async fn show(&self, scope: &PreviewScope, artifact: &Artifact) -> Result<Shown, PlatformError> {
-        let prepare = self.scope(scope, &scope.release, Phase::Prepare);
+        let prepare = scope_of(scope, &scope.release, Phase::Prepare);
         let before = self.target.observe(&prepare).await?;
         self.set_secrets(&prepare).await?;
         self.migrate(scope, artifact).await?;
         let shown = async {
             let revision = self.target.prepare(&prepare, artifact, &before, &[]).await?;
-            let serve = self.scope(scope, &scope.release, Phase::CutOver);
+            let serve = scope_of(scope, &scope.release, Phase::CutOver);
             self.target.serve(&serve, &revision).await?;
             Ok(revision)
         };
