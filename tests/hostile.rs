@@ -169,7 +169,9 @@ impl Write for Paper {
 fn told(sink: impl FnOnce(Box<dyn Write + Send>) -> Box<dyn Sink>, it: &str) -> String {
     let paper = Paper::default();
     let mut sinks = Sinks::new(Masker::new(), vec![sink(Box::new(paper.clone()))]);
-    events(it).iter().for_each(|event| sinks.on(event));
+    for event in &events(it) {
+        sinks.on(event);
+    }
     sinks.end();
     let bytes = paper.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
@@ -255,9 +257,11 @@ fn brief(text: &str) -> String {
     format!("{:?}", text.chars().take(120).collect::<String>())
 }
 
+type Render = fn(&Report) -> String;
+
 #[test]
 fn markdown_gets_no_structure_from_foreign_text() {
-    let renderings: [(&str, fn(&Report) -> String); 3] = [
+    let renderings: [(&str, Render); 3] = [
         ("comment", |report| comment(report, &links())),
         ("summary", |report| summary(report, &links())),
         ("check run", |report| checks::output(report, &Ending::of(report), &links(), &Masker::new()).summary),

@@ -762,7 +762,7 @@ fn with_tests(gate: &str, failed: u64, flaky: u64) -> EventKind {
         flaky: index >= failed,
         message: format!("expected {index}\n  got nothing"),
         detail: "at a\n".repeat(900),
-        place: (index % 2 == 0).then(|| Place { file: "src/a b#c.rs".to_owned(), line: 7 }),
+        place: index.is_multiple_of(2).then(|| Place { file: "src/a b#c.rs".to_owned(), line: 7 }),
     };
     let tests = TestResults { passed: 40, failed, skipped: 2, flaky, tests: (0..failed + flaky).map(case).take(200).collect() };
     EventKind::GateTests { gate: name(gate), tests }
