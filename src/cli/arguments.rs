@@ -1,10 +1,13 @@
 //! What can be typed.
 
+mod inspect;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(super) use self::inspect::Inspect;
 use crate::event::Phase;
 use crate::id::Name;
 use crate::release::DriftPolicy;
@@ -447,23 +450,6 @@ pub enum RehearsedEvent {
     PullRequest,
     /// A person starting the workflow.
     WorkflowDispatch,
-}
-
-/// The arguments of `inspect`.
-#[derive(Debug, Clone, Args)]
-pub struct Inspect {
-    /// The file, or the folder of a fly.toml. Names that end in .json or .yaml are read as such.
-    #[arg(value_name = "FLY_TOML")]
-    pub file: PathBuf,
-    /// The image to run; by default the one that the file names.
-    #[arg(long, value_name = "REF")]
-    pub image: Option<String>,
-    /// Show only this process group.
-    #[arg(long, value_name = "GROUP")]
-    pub group: Option<String>,
-    /// A JSON file {"machines": […], "volumes": […]} as the Machines API lists them: shows what each of these machines would be sent.
-    #[arg(long, value_name = "FILE")]
-    pub live: Option<PathBuf>,
 }
 
 /// The arguments of `sandbox`.

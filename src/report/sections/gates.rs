@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::Report;
+use super::super::actions::MAX_PATH;
 use super::super::markdown::{block, code, link, text};
 use super::super::model::GateReport;
 use super::super::words::{count, took};
@@ -82,7 +83,9 @@ fn named(test: &TestCase, report: &Report, links: &Links) -> String {
 
 fn at(place: &Place, report: &Report, links: &Links) -> String {
     let shown = code(&cut(&place.to_string()));
-    let page = links.commit.as_deref().and_then(|base| base.strip_suffix("/commit/")).map(|repository| {
+    // An address that no file can have would take the room of everything else.
+    let base = links.commit.as_deref().filter(|_| place.file.len() <= MAX_PATH);
+    let page = base.and_then(|base| base.strip_suffix("/commit/")).map(|repository| {
         // A path is not a query: what ends one in an address is encoded.
         let path: Vec<String> = place
             .file

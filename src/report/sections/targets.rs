@@ -72,7 +72,7 @@ pub(super) fn images(report: &Report) -> Option<String> {
         };
         let bytes = image.size.map_or_else(|| "not known".to_owned(), size);
         let time = if image.duration_ms == 0 { String::new() } else { took(image.duration_ms) };
-        let _ = writeln!(out, "| {} | {digest} | {bytes} | {} | {} | {time} |", image.name, change(image), text(&image.builder));
+        let _ = writeln!(out, "| {} | {digest} | {bytes} | {} | {} | {time} |", image.name, change(image), text(&cut(&image.builder)));
     }
     Some(out)
 }
