@@ -36,7 +36,7 @@ def sandbox(binary, directory, machines):
 def ask(address, host, path, headers=None, method="GET", body=None):
     """Asks a loopback address as `host`; returns status, headers and text."""
     connection = http.client.HTTPConnection(address, timeout=60)
-    connection.request(method, path, body, {"Host": host, **(headers or {})})
+    connection.request(method, path, body, {"Host": host, "User-Agent": "cutover-ci", **(headers or {})})
     answer = connection.getresponse()
     return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
 
@@ -125,7 +125,7 @@ class Life:
 
 
 def main():
-    binary, directory, machines = sys.argv[1:]
+    binary, directory, machines = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), sys.argv[3]
     with tempfile.TemporaryDirectory() as scratch:
         process, variables = sandbox(binary, directory, machines)
         try:

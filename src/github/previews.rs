@@ -145,8 +145,16 @@ impl PullRequests for PreviewedPulls {
             Err(error) if error.is_about_the_token() => return Ok(BTreeSet::new()),
             Err(error) => return Err(error.to_string()),
         };
-        let ours = newest.iter().filter(|deployment| self.is_ours(deployment));
-        Ok(ours.filter_map(|deployment| deployment.mark.as_ref()?.pull_request).collect())
+        let (mut looked, mut shown) = (BTreeSet::new(), BTreeSet::new());
+        for deployment in newest.iter().filter(|deployment| self.is_ours(deployment)) {
+            let Some(pull_request) = deployment.mark.as_ref().and_then(|mark| mark.pull_request) else { continue };
+            // The newest of a pull request's tells of all before it: each retires them.
+            if looked.insert(pull_request) {
+                let state = self.github.newest_state(deployment.id).await.map_err(|error| error.to_string())?;
+                shown.extend((state.as_deref() != Some("inactive")).then_some(pull_request));
+            }
+        }
+        Ok(shown)
     }
 
     async fn open(&self) -> Result<BTreeSet<u64>, String> {

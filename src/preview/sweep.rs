@@ -118,7 +118,7 @@ pub async fn sweep<P: PullRequests>(
     (events, shutdown): (&Events, &Shutdown),
 ) -> Result<Swept, SweepError> {
     let mut swept = Swept::default();
-    let found = look(grounds, previews, pull_requests, &mut swept).await?;
+    let found = look(grounds, previews, pull_requests, limits.only, &mut swept).await?;
     swept.kept = found.things.iter().filter(|(_, thing)| found.open.contains(&thing.pull_request)).count();
     let (removals, left) = plan_sweep(&found, limits);
     swept.left = left;
@@ -176,6 +176,7 @@ async fn look<P: PullRequests>(
     grounds: &[AnyGround],
     previews: &PreviewsOf,
     pull_requests: &P,
+    only: Option<u64>,
     swept: &mut Swept,
 ) -> Result<Found, SweepError> {
     let mut found = Found::default();
@@ -184,6 +185,11 @@ async fn look<P: PullRequests>(
             Ok(things) => found.things.extend(things.into_iter().map(|thing| (index, thing))),
             Err(error) => swept.failed.push(format!("what stands in {} of {} is not known: {error}", ground.place(), ground.platform())),
         }
+    }
+    if let Some(only) = only {
+        // Whether this one is open is asked right before anything of it is removed.
+        found.shown = BTreeSet::from([only]);
+        return Ok(found);
     }
     match pull_requests.shown().await {
         Ok(shown) => found.shown = shown,

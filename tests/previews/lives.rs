@@ -35,7 +35,7 @@ async fn three_hundred_pull_requests_leave_nothing_and_touch_nothing_of_anyone_e
     let (mut next, mut open, mut killed, mut limited) = (1, BTreeSet::new(), 0, 0);
     while next <= PULL_REQUESTS || !open.is_empty() {
         // Between two events minutes pass: GitHub lets nobody write more than 500 things an hour.
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
         match chance.below(10) {
             0..=4 if next <= PULL_REQUESTS => {
                 town.open(next);
@@ -85,7 +85,7 @@ async fn three_hundred_pull_requests_leave_nothing_and_touch_nothing_of_anyone_e
     let mut sweeps = 0;
     while things(&town) > 0 || !town.active().is_empty() {
         sweeps += 1;
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(sweeps < 500, "seed {seed}: {:?} {:?}", town.standing(), town.active());
         town.sweep(SweepLimits { most: MOST, only: None, dry_run: false }).await.unwrap();
     }
