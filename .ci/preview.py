@@ -22,7 +22,7 @@ def fail(text):
 
 def sandbox(binary, directory, machines):
     """Begins the platforms; returns the process and the variables that point at them."""
-    command = [binary, "sandbox", directory, "--quiet", "--format", "json", "--pull-request"]
+    command = [binary, "sandbox", directory, "--quiet", "--format", "json", "--pull-request", "--earlier"]
     command += ["--engine"] if machines == "containers" else []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     lines = []
