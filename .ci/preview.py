@@ -67,6 +67,7 @@ class Life:
         environment |= self.variables
         # The job of the previews has the credentials of its own environment.
         environment["FLY_API_TOKEN"] = self.variables["PREVIEW_FLY_API_TOKEN"]
+        environment |= {name: f"of-the-previews-{name.lower()}" for name in ("GOOGLE_CLIENT_ID", "SESSION_SECRET", "STRIPE_WEBHOOK_SECRET")}
         environment |= {
             "CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": path, "GITHUB_REPOSITORY": REPOSITORY,
             "GITHUB_REF": f"refs/pull/{NUMBER}/merge", "GITHUB_SHA": sha, "GITHUB_RUN_ID": str(self.runs), "GITHUB_RUN_ATTEMPT": "1",

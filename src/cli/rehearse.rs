@@ -271,6 +271,7 @@ fn variables(embedded: &Embedded, branch: &str, sha: &str, event: RehearsedEvent
         // The job of a preview has the credentials of its own environment.
         variables.insert(variable::FLY_API_TOKEN.to_owned(), PREVIEW_FLY_TOKEN.to_owned());
         variables.insert("FLY_ORG".to_owned(), PREVIEW_ORGANISATION.to_owned());
+        variables.extend(embedded.preview_secrets.clone());
     }
     variables
 }

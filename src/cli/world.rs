@@ -80,6 +80,8 @@ pub(super) struct Embedded {
     pub(super) containers: bool,
     /// The variables that point any client at it.
     pub(super) variables: BTreeMap<String, String>,
+    /// The secrets that the GitHub environment of the previews would hold; no other run has them.
+    pub(super) preview_secrets: BTreeMap<String, String>,
 }
 
 impl Embedded {
@@ -98,7 +100,17 @@ impl Embedded {
         let ports = beginning.port.map(ports).unwrap_or_default();
         let unbound = |error: std::io::Error| Failure::preflight(format!("the embedded platforms cannot listen: {error}"));
         let addresses = world.listen(&ports).await.map_err(unbound)?;
-        let mut embedded = Self { world, fly, vercel, cloudflare, github, addresses, containers: false, variables: BTreeMap::new() };
+        let mut embedded = Self {
+            world,
+            fly,
+            vercel,
+            cloudflare,
+            github,
+            addresses,
+            containers: false,
+            variables: BTreeMap::new(),
+            preview_secrets: BTreeMap::new(),
+        };
         embedded.point();
         embedded.seed_accounts(&registry, beginning.open);
         if let Some(host) = embedded.variables.get(variable::FLY_REGISTRY_HOST) {
@@ -186,7 +198,7 @@ impl Embedded {
         self.variables.insert("PREVIEW_FLY_API_TOKEN".to_owned(), PREVIEW_FLY_TOKEN.to_owned());
         let view = manifest.in_environment(environment);
         for secret in view.iter().flat_map(|view| view.targets.values()).flat_map(|target| &target.secrets) {
-            self.variables.insert(secret.clone(), rehearsed_secret(secret));
+            self.preview_secrets.insert(secret.clone(), rehearsed_secret(secret));
         }
         // The rehearsed pull request's apps come to be later, and answer as their checks expect.
         let of = PreviewsOf { product: manifest.product.clone(), repository: 0 };
