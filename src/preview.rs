@@ -14,5 +14,5 @@ mod sweep;
 
 pub use agree::{Agreed, AgreedTarget, BaseManifest, Disagreement, agree};
 pub use any::{AnyGround, AnyPreview};
-pub use show::{Copy, ShowFailure, Showing, show};
+pub use show::{Copy, NotShown, ShowFailure, Showing, show};
 pub use sweep::{Found, PullRequests, Removal, Retired, SweepError, SweepLimits, Swept, plan_sweep, sweep};

@@ -5,9 +5,14 @@ mod lives;
 pub(crate) mod town;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use cutover::embedded::fault::{Effect, Rule, Times};
-use cutover::preview::SweepLimits;
+use cutover::event::{Event, EventKind, Level, Outcome, Serving};
+use cutover::preview::{PullRequests, Retired, SweepLimits, sweep};
+use cutover::report::{Ending, Report};
+use cutover::shutdown::Shutdown;
+use jiff::Timestamp;
 
 use self::town::{FULL_NAME, ORGANIZATION, Town, Wanted, name};
 
@@ -190,15 +195,51 @@ async fn whoever_cannot_be_asked_keeps_what_is_theirs() {
     assert_eq!(town.standing(), <[BTreeSet<u64>; 3]>::default());
 }
 
+/// Says that nothing is open, and of each pull request that it is.
+struct OldList;
+
+impl PullRequests for OldList {
+    async fn shown(&self) -> Result<BTreeSet<u64>, String> {
+        Ok(BTreeSet::new())
+    }
+    async fn open(&self) -> Result<BTreeSet<u64>, String> {
+        Ok(BTreeSet::new())
+    }
+    async fn is_open(&self, _: u64) -> Result<bool, String> {
+        Ok(true)
+    }
+    async fn retire(&self, pull_request: u64) -> Result<Retired, String> {
+        Err(format!("{pull_request} is open"))
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_pull_request_that_opens_again_keeps_its_preview() {
+async fn a_pull_request_that_opens_again_after_the_list_was_read_keeps_its_preview() {
     let town = Town::new();
     town.open(7);
     town.show(7, ONE).await.unwrap();
-    town.close(7);
-    // The list is older than the pull request's own word.
-    town.hub.close_pull(FULL_NAME, 7, false);
-    let swept = town.sweep(ALL).await.unwrap();
-    assert!(swept.removed.is_empty() && swept.kept == 3, "{swept:?}");
-    assert_eq!(name("preview").as_str(), "preview");
+    let swept = sweep(&town.grounds(), &town.of, &OldList, ALL, (&town.events, &Shutdown::default())).await.unwrap();
+    assert_eq!((swept.removed, swept.kept, swept.failed), (vec![], 3, vec![]));
+    assert_eq!(town.standing()[0], BTreeSet::from([7]));
+}
+
+#[test]
+fn a_pull_request_without_a_preview_is_told_why_and_not_that_it_has_one() {
+    let why = "No preview: main has no cutover.yml yet.";
+    let told = |kind| Event { at: Timestamp::UNIX_EPOCH, elapsed: Duration::ZERO, kind };
+    let (product, environment) = (name("shop"), Some(name("preview")));
+    let events = [
+        told(EventKind::RunStarted { product, environment, commit: ONE.into(), trigger: "pull request #7".into() }),
+        told(EventKind::Notice { level: Level::Note, code: "preview::none", text: why.into() }),
+        told(EventKind::RunFinished {
+            outcome: Outcome::Carried,
+            exit_code: 0,
+            serving: Serving::Before,
+            failure: None,
+            hints: Vec::new(),
+            requests: BTreeMap::new(),
+        }),
+    ];
+    let ending = Ending::of(&Report::of(&events));
+    assert_eq!((ending.headline.as_str(), ending.undo), (why, None));
 }

@@ -12,7 +12,8 @@ use super::{Ended, gates, preflight, sweep, targets};
 use crate::event::{EventKind, Level, Outcome, Serving};
 use crate::id::{Name, ReleaseId};
 use crate::platform::{Preview as _, PreviewScope};
-use crate::preview::{Copy, ShowFailure, Showing, show};
+use crate::preview::{Copy, NotShown, ShowFailure, Showing, show};
+use crate::report::previewed::NONE;
 use crate::settings::previews;
 
 /// `cutover preview`.
@@ -32,7 +33,7 @@ pub(super) async fn conducted(mut ready: Ready, artifacts: Option<PathBuf>, skip
             let conclusion = match settled {
                 Ok(()) => preview(stage, artifacts, skip_gates).await.unwrap_or_else(|stop| stop),
                 Err(NoPreview::Peaceful(why)) => {
-                    stage.events.notice(Level::Note, "preview::none", format!("No preview: {why}"));
+                    stage.events.notice(Level::Note, NONE, format!("No preview: {why}"));
                     Conclusion::untouched(Outcome::Carried)
                 }
                 Err(NoPreview::Refused(conclusion)) => conclusion,
@@ -60,7 +61,7 @@ pub(super) async fn built(mut ready: Ready, out: &Path, skip_gates: bool, output
                     Err(NoPreview::Peaceful(why)) => why,
                     _ => "there is none.".to_owned(),
                 };
-                stage.events.notice(Level::Note, "preview::none", format!("No preview, so nothing is built: {why}"));
+                stage.events.notice(Level::Note, NONE, format!("No preview, so nothing is built: {why}"));
                 let conclusion = Conclusion::untouched(Outcome::Carried);
                 tell_end(stage, &conclusion);
                 conclusion
@@ -158,13 +159,14 @@ async fn remove_if_closed(stage: &Stage) {
     }
 }
 
-fn concluded(shown: Result<(), ShowFailure>) -> Conclusion {
+fn concluded(shown: Result<(), NotShown>) -> Conclusion {
+    // The showing has told its failure in its own last event.
+    let ended = |outcome, serving| Conclusion { outcome, serving, failure: None, hints: Vec::new() };
     match shown {
-        Ok(()) => Conclusion { outcome: Outcome::Finished, serving: Serving::After, failure: None, hints: Vec::new() },
-        Err(failure) if failure.cancelled => Conclusion::untouched(Outcome::Cancelled),
-        Err(failure) if failure.untouched => Conclusion::refused(failure.text, failure.hints),
-        // The showing has told its failure in its own last event.
-        Err(_) => Conclusion { outcome: Outcome::PreviewFailed, serving: Serving::Mixed, failure: None, hints: Vec::new() },
+        Ok(()) => ended(Outcome::Finished, Serving::After),
+        Err(NotShown { failure, serving }) if failure.cancelled => ended(Outcome::Cancelled, serving),
+        Err(NotShown { failure, .. }) if failure.untouched => Conclusion::refused(failure.text, failure.hints),
+        Err(NotShown { serving, .. }) => ended(Outcome::PreviewFailed, serving),
     }
 }
 

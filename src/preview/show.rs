@@ -54,6 +54,15 @@ pub struct ShowFailure {
     pub untouched: bool,
 }
 
+/// Why a preview does not show the commit on every target, and what it shows instead.
+#[derive(Debug, Clone)]
+pub struct NotShown {
+    /// Why.
+    pub failure: ShowFailure,
+    /// Which commit its targets show now: this one, what they showed before, or some of each.
+    pub serving: Serving,
+}
+
 impl ShowFailure {
     fn of(target: &Name, error: &PlatformError, untouched: bool) -> Self {
         Self { text: format!("{target}: {error}"), hints: error.hints.clone(), cancelled: error.cancelled(), untouched }
@@ -72,11 +81,11 @@ impl ShowFailure {
 /// Shows a commit on every target, in place: looks that everything is right, makes what is not there, ships by `ship`, shows in the order of
 /// the targets, and asks the checks. What fails on one target is told, and what does not depend on it is shown all the same: nobody's
 /// traffic is at stake, and a reviewer may want the other half.
-pub async fn show<S>(showing: &Showing<'_>, ship: S) -> Result<(), ShowFailure>
+pub async fn show<S>(showing: &Showing<'_>, ship: S) -> Result<(), NotShown>
 where
     S: AsyncFn(&AnyPreview) -> Result<Artifact, ShowFailure>,
 {
-    let before = preflight(showing).await?;
+    let before = preflight(showing).await.map_err(|failure| NotShown { failure, serving: Serving::Before })?;
     let scope = &showing.scope;
     let summary = |(copy, before): (&Copy, &Option<Shown>)| TargetSummary {
         name: copy.preview.name().clone(),
@@ -112,8 +121,8 @@ where
         Err(failure) => Err(failure),
     };
     settle(showing, &before, &made, &seen);
-    tell_end(scope, &made, &result);
-    result
+    let serving = tell_end(scope, &made, &result);
+    result.map_err(|failure| NotShown { failure, serving })
 }
 
 async fn phase<T>(scope: &PreviewScope, phase: Phase, work: impl Future<Output = Result<T, ShowFailure>>) -> Result<T, ShowFailure> {
@@ -267,7 +276,8 @@ fn settle(showing: &Showing<'_>, before: &[Option<Shown>], made: &IndexMap<Name,
     }
 }
 
-fn tell_end(scope: &PreviewScope, made: &IndexMap<Name, Result<Shown, ShowFailure>>, result: &Result<(), ShowFailure>) {
+/// Tells how it ended; returns what is shown now.
+fn tell_end(scope: &PreviewScope, made: &IndexMap<Name, Result<Shown, ShowFailure>>, result: &Result<(), ShowFailure>) -> Serving {
     let shown = made.values().filter(|shown| shown.is_ok()).count();
     let serving = match result {
         Ok(()) => Serving::After,
@@ -293,6 +303,7 @@ fn tell_end(scope: &PreviewScope, made: &IndexMap<Name, Result<Shown, ShowFailur
         failure,
         hints,
     });
+    serving
 }
 
 fn label(shown: &Shown) -> String {

@@ -9,10 +9,17 @@ use crate::event::{Outcome, Side};
 /// The code of the notice with which a sweep says what it did.
 pub const SWEPT: &str = "sweep::done";
 
+/// The code of the notice that a pull request has no preview, and why.
+pub const NONE: &str = "preview::none";
+
 /// Returns the end of a run that showed a preview or swept; `None` of any other.
 pub(super) fn ending(report: &Report) -> Option<Ending> {
     if let Some(swept) = report.notices.iter().find(|notice| notice.code == SWEPT) {
         return Some(of_sweep(report, &swept.text));
+    }
+    if let Some(none) = report.notices.iter().find(|notice| notice.code == NONE) {
+        let live = "What served before this run.".to_owned();
+        return Some(Ending { tone: Tone::Good, headline: none.text.clone(), failed: None, live, next: Vec::new(), undo: None });
     }
     let number = report.preview?;
     let shown: Vec<&TargetReport> = report.targets.iter().filter(|target| target.serves == Side::After).collect();

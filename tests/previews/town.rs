@@ -229,7 +229,7 @@ impl Town {
         let scope = self.scope(&of, commit);
         let context = self.context(&scope);
         let showing = Showing { copies: self.copies(&of, wanted), scope, context: &context };
-        show(&showing, async |preview: &AnyPreview| Ok(self.artifact(preview, commit))).await
+        show(&showing, async |preview: &AnyPreview| Ok(self.artifact(preview, commit))).await.map_err(|not| not.failure)
     }
 
     /// Makes what is shipped, where its platform pulls it from.
